@@ -1,0 +1,40 @@
+# Every target sets up what it needs; nothing is done twice.
+PYTHON ?= python3
+SEED ?= 0
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-slow lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## make .venv with kdvideo and all its extras
+
+$(STAMP): setup.py pyproject.toml kdvideo/version.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+demo: setup  ## write a small video dataset, train a teacher, distil a student (SEED=0), about 5 minutes
+	$(BIN)/kdvideo demo --seed $(SEED) --output output/demo
+
+test: setup  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## kills, wheels in empty environments: what takes long
+	$(BIN)/python -m pytest -m slow --timeout=1800
+
+lint: setup  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) output build dist *.egg-info

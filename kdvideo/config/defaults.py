@@ -1,0 +1,87 @@
+"""Every config key with its default: the values of PCL(VCP) as published, for UCF101 at full size."""
+
+from fvcore.common.config import CfgNode
+
+__all__ = ["get_defaults"]
+
+_C = CfgNode()
+_C.VERSION = 1
+_C.SEED = 0
+_C.OUTPUT_DIR = "output"
+
+_C.TASK = CfgNode()
+_C.TASK.NAME = "pcl"
+
+_C.MODEL = CfgNode()
+_C.MODEL.BACKBONE = "r3d_10"
+_C.MODEL.WIDTH = 64  # channels of the stem; every other layer scales with it
+_C.MODEL.PROJECTION_DIM = 128
+_C.MODEL.WEIGHTS = ""  # initial weights: zoo name, path or URL; "" draws them from SEED
+
+_C.CLIP = CfgNode()  # what one clip is and how the network sees it
+_C.CLIP.LENGTH = 16
+_C.CLIP.FRAME_STRIDE = 1
+_C.CLIP.SIZE = 112
+_C.CLIP.MEAN = [0.45, 0.45, 0.45]
+_C.CLIP.STD = [0.225, 0.225, 0.225]
+_C.CLIP.MODALITY = "residual"
+
+_C.PRETEXT = CfgNode()
+_C.PRETEXT.NAME = "vcp"
+_C.PRETEXT.TUPLE_LEN = 3
+_C.PRETEXT.INTERVAL = 8  # frames between the clips of a tuple; shrinks to 0 in short videos
+
+_C.CONTRAST = CfgNode()
+_C.CONTRAST.NAME = "bank_nce"
+_C.CONTRAST.WEIGHT = 0.5
+_C.CONTRAST.NUM_NEGATIVES = 1024
+_C.CONTRAST.TEMPERATURE = 0.07
+_C.CONTRAST.BANK_MOMENTUM = 0.5
+
+_C.TEACHER = CfgNode()
+_C.TEACHER.WEIGHTS = ""  # zoo name (with or without kdvideo://), path or URL
+_C.TEACHER.KD_TEMPERATURE = 4.0
+_C.TEACHER.KD_WEIGHT = 1.0
+
+_C.DATA = CfgNode()
+_C.DATA.NAME = "ucf101"
+_C.DATA.ROOT = ""
+_C.DATA.LIST_DIR = ""  # "" means ROOT/ucfTrainTestlist
+_C.DATA.SPLIT = 1
+_C.DATA.SHORT_SIDE = 128  # frames are resized to this before the crop of CLIP.SIZE
+_C.DATA.NUM_WORKERS = 2
+
+_C.AUGMENT = CfgNode()  # SimCLR's set, one draw a clip
+_C.AUGMENT.FLIP_PROB = 0.5
+_C.AUGMENT.COLOR_PROB = 0.8
+_C.AUGMENT.COLOR_STRENGTH = 1.0
+_C.AUGMENT.GRAYSCALE_PROB = 0.2
+_C.AUGMENT.BLUR_PROB = 0.5
+
+_C.SOLVER = CfgNode()
+_C.SOLVER.EPOCHS = 100
+_C.SOLVER.BATCH_SIZE = 16
+_C.SOLVER.BASE_LR = 0.01
+_C.SOLVER.MOMENTUM = 0.9
+_C.SOLVER.WEIGHT_DECAY = 5e-4
+_C.SOLVER.SCHEDULE = "constant"
+_C.SOLVER.CLIP_GRADIENTS = 0.0  # largest norm of the whole gradient; 0 leaves it alone
+
+_C.EVAL = CfgNode()
+_C.EVAL.PERIOD = 1  # epochs between two evaluations
+_C.EVAL.TUPLES_PER_VIDEO = 10  # fixed tuples for pretext_accuracy
+_C.EVAL.CLIPS_PER_VIDEO = 2  # cached clips for retrieval_at_k at an epoch's end
+_C.EVAL.FINAL_CLIPS_PER_VIDEO = 10  # uniform clips for the protocol at the end
+_C.EVAL.BATCH_SIZE = 32  # clips in one forward, about; a matter of speed and memory only
+
+_C.ZOO = CfgNode()
+_C.ZOO.DIR = ""  # "" is the user's zoo under KDVIDEO_HOME
+_C.ZOO.PUBLISH_AS = ""
+_C.ZOO.REPLACE = False
+_C.ZOO.DTYPE = "float32"  # of the stored weights; the final metrics are measured on what is stored
+_C.ZOO.LICENCE = "unspecified"
+
+
+def get_defaults() -> CfgNode:
+    """A fresh copy of the defaults."""
+    return _C.clone()

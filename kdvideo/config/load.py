@@ -1,0 +1,107 @@
+"""Reading configs: `_BASE_` yaml files, then KEY VALUE pairs, every key and type checked on the way in."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from kdvideo.config.defaults import get_defaults
+from kdvideo.files import write_text
+
+__all__ = ["dump_config", "load_config"]
+
+
+def load_config(config_file: Path | str | None = None, overrides: Sequence[str] = ()) -> CfgNode:
+    """Defaults, then the file with its `_BASE_`s, then the overrides.
+
+    Args:
+        config_file: a yaml file; its `_BASE_`, if any, is a path relative to it.
+        overrides: `KEY VALUE` pairs in a flat list, e.g. `["SOLVER.EPOCHS", "30"]`; values are read as yaml.
+
+    Raises:
+        ValueError: an unknown key or a value of the wrong type; a file that is missing or no yaml mapping.
+    """
+    cfg = get_defaults()
+    if config_file is not None:
+        _merge(cfg, _read_yaml_with_base(Path(config_file)), origin=str(config_file))
+    if len(overrides) % 2:
+        raise ValueError(f"overrides come in KEY VALUE pairs, but {overrides[-1]!r} has no value")
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        _set(cfg, key, yaml.safe_load(text) if text else "", origin="the command line")
+    return cfg
+
+
+def dump_config(cfg: CfgNode, path: Path) -> None:
+    """Writes the resolved config as yaml; `load_config` reads it back to the same values."""
+    write_text(path, cfg.dump())
+
+
+def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"config file {path} does not exist")
+    if path.resolve() in seen:
+        raise ValueError(f"config file {path} is its own _BASE_")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"config file {path} is no valid yaml: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"config file {path} must hold a mapping of keys, not a {type(values).__name__}")
+    base = values.pop("_BASE_", None)
+    if base is None:
+        return values
+    return _merge_dicts(_read_yaml_with_base(path.parent / base, (*seen, path.resolve())), values)
+
+
+def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge_dicts(merged[key], value) if both_mappings else value
+    return merged
+
+
+def _merge(cfg: CfgNode, values: dict[str, Any], *, origin: str) -> None:
+    for key, value in _flatten(values):
+        _set(cfg, key, value, origin=origin)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
+    known = dict(_flatten(cfg))
+    if key not in known:
+        close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"sections are {', '.join(sorted(cfg))}"
+        raise ValueError(f"unknown config key {key!r} from {origin}: {hint}")
+    *sections, leaf = key.split(".")
+    node = cfg
+    for section in sections:
+        node = node[section]
+    node[leaf] = _coerce(key, value, default=known[key])
+
+
+def _coerce(key: str, value: Any, *, default: Any) -> Any:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, float) and isinstance(value, str):
+        try:  # yaml reads 1e-3 as a string
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(default, str) and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # a folder or a name made of digits
+    if type(value) is not type(default):
+        raise ValueError(f"{key} is {value!r}, a {type(value).__name__}; it must be a {type(default).__name__}")
+    if isinstance(default, list):
+        return [_coerce(f"{key}[{i}]", item, default=default[0]) for i, item in enumerate(value)]
+    return value

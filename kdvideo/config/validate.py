@@ -1,0 +1,113 @@
+"""Whether the values of a config can work together, asked before anything is loaded."""
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from kdvideo.registry import BACKBONES, DATASETS, LOSSES, PRETEXTS, TASKS, NamedRegistry
+
+__all__ = ["validate_config"]
+
+_REGISTERED: dict[str, NamedRegistry] = {
+    "TASK.NAME": TASKS,
+    "MODEL.BACKBONE": BACKBONES,
+    "PRETEXT.NAME": PRETEXTS,
+    "CONTRAST.NAME": LOSSES,
+    "DATA.NAME": DATASETS,
+}
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "VERSION": (1,),
+    "CLIP.MODALITY": ("rgb", "residual"),
+    "SOLVER.SCHEDULE": ("constant", "one_cycle"),
+    "ZOO.DTYPE": ("float32", "float16"),
+}
+_AT_LEAST: dict[str, float] = {
+    "SEED": 0,
+    "MODEL.WIDTH": 1,
+    "MODEL.PROJECTION_DIM": 1,
+    "CLIP.LENGTH": 1,
+    "CLIP.FRAME_STRIDE": 1,
+    "CLIP.SIZE": 1,
+    "PRETEXT.TUPLE_LEN": 2,
+    "PRETEXT.INTERVAL": 0,
+    "CONTRAST.WEIGHT": 0,
+    "CONTRAST.NUM_NEGATIVES": 1,
+    "TEACHER.KD_WEIGHT": 0,
+    "DATA.SPLIT": 1,
+    "DATA.NUM_WORKERS": 0,
+    "AUGMENT.COLOR_STRENGTH": 0,
+    "SOLVER.EPOCHS": 1,
+    "SOLVER.BATCH_SIZE": 2,
+    "SOLVER.MOMENTUM": 0,
+    "SOLVER.WEIGHT_DECAY": 0,
+    "SOLVER.CLIP_GRADIENTS": 0,
+    "EVAL.PERIOD": 1,
+    "EVAL.TUPLES_PER_VIDEO": 1,
+    "EVAL.CLIPS_PER_VIDEO": 1,
+    "EVAL.FINAL_CLIPS_PER_VIDEO": 1,
+    "EVAL.BATCH_SIZE": 1,
+}
+_POSITIVE = ("CONTRAST.TEMPERATURE", "TEACHER.KD_TEMPERATURE", "SOLVER.BASE_LR")
+_UNIT_INTERVAL = (
+    "CONTRAST.BANK_MOMENTUM",
+    "AUGMENT.FLIP_PROB",
+    "AUGMENT.COLOR_PROB",
+    "AUGMENT.GRAYSCALE_PROB",
+    "AUGMENT.BLUR_PROB",
+)
+
+
+def validate_config(cfg: CfgNode) -> None:
+    """Checks every value on its own, then those that depend on each other.
+
+    Raises:
+        ValueError: names the key, its value and what is allowed.
+    """
+    for key, registry in _REGISTERED.items():
+        try:
+            registry.get(_value(cfg, key))
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    contrastive = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "from_config")]
+    _require(cfg, "CONTRAST.NAME", contrastive.__contains__, f"a contrastive loss: {', '.join(contrastive)}")
+    for key, choices in _CHOICES.items():
+        _require(cfg, key, choices.__contains__, f"one of {', '.join(map(str, choices))}")
+    for key, least in _AT_LEAST.items():
+        _require(cfg, key, partial(operator.le, least), f"at least {least:g}")
+    for key in _POSITIVE:
+        _require(cfg, key, lambda value: value > 0, "above 0")
+    for key in _UNIT_INTERVAL:
+        _require(cfg, key, lambda value: 0 <= value <= 1, "between 0 and 1")
+    for key in ("CLIP.MEAN", "CLIP.STD"):
+        _require(cfg, key, lambda value: len(value) == 3, "a list of three numbers, one a channel")
+    _require(cfg, "CLIP.STD", lambda value: min(value) > 0, "above 0 in every channel")
+    _validate_together(cfg)
+
+
+def _validate_together(cfg: CfgNode) -> None:
+    if cfg.DATA.SHORT_SIDE < cfg.CLIP.SIZE:
+        raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
+    PRETEXTS.get(cfg.PRETEXT.NAME).check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+    if not cfg.DATA.ROOT:
+        raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
+    needs_teacher = TASKS.get(cfg.TASK.NAME).needs_teacher
+    if needs_teacher and not cfg.TEACHER.WEIGHTS:
+        raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
+    if cfg.TEACHER.WEIGHTS and not needs_teacher:
+        raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {cfg.TASK.NAME} has no teacher: use TASK.NAME distill")
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def _require(cfg: CfgNode, key: str, holds: Callable[[Any], bool], allowed: str) -> None:
+    value = _value(cfg, key)
+    if not holds(value):
+        raise ValueError(f"{key} is {value!r}; it must be {allowed}")

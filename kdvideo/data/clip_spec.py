@@ -1,0 +1,64 @@
+"""What a clip is to a network, and how decoded frames become its input."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["ClipSpec", "prepare_clips"]
+
+Modality = Literal["rgb", "residual"]
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """A network's input convention; part of its zoo entry, since weights alone do not tell it.
+
+    Attributes:
+        clip_len: frames in a clip.
+        frame_stride: video frames from one frame of the clip to the next.
+        size: height and width in pixels.
+        mean: mean of each colour channel, of values in [0, 1].
+        std: standard deviation of each colour channel, of values in [0, 1].
+        modality: "rgb", or "residual": differences of neighbouring frames (Tao et al., arXiv 2010.15464, section 3.3).
+    """
+
+    clip_len: int = 16
+    frame_stride: int = 1
+    size: int = 112
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    modality: Modality = "residual"
+
+    @property
+    def extent(self) -> int:
+        """Video frames from the clip's first frame to its last, both counted."""
+        return (self.clip_len - 1) * self.frame_stride + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
+    """Turns decoded clips into a network's input: scaled, normalised, and as residuals where the spec says so.
+
+    Args:
+        clips: uint8 `[..., C, T, H, W]`, RGB.
+        spec: the network's input convention.
+
+    Returns:
+        float32 of the same shape. A residual frame is `x[t - 1] - x[t]`, the first one `x[T - 1] - x[0]`.
+    """
+    mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1, 1)
+    std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1, 1)
+    normalised = (clips.float() / 255 - mean) / std
+    if spec.modality == "rgb":
+        return normalised
+    return normalised.roll(1, dims=-3) - normalised

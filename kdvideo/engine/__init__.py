@@ -1,0 +1,1 @@
+"""Training: loop, hooks, checkpoints, and the run from config to published student."""

@@ -1,0 +1,74 @@
+"""What a run writes about itself before it starts, and its log."""
+
+import datetime
+import logging
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import simplejson
+import torch
+from fvcore.common.config import CfgNode
+
+from kdvideo.config import dump_config
+from kdvideo.engine.checkpoint import CHECKPOINT_NAME
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.files import write_text
+from kdvideo.version import __version__
+
+__all__ = ["prepare_output", "set_up_logging"]
+
+_PACKAGES = ("torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
+logger = logging.getLogger("kdvideo")
+
+
+def prepare_output(cfg: CfgNode, *, resume: bool) -> Path:
+    """Makes OUTPUT_DIR and writes the resolved config and the environment into it.
+
+    Raises:
+        ValueError: it cannot be written, or holds another run and `resume` is False.
+    """
+    output_dir = Path(cfg.OUTPUT_DIR).expanduser()
+    taken = [name for name in (METRICS_NAME, CHECKPOINT_NAME) if (output_dir / name).exists()]
+    if taken and not resume:
+        raise ValueError(
+            f"OUTPUT_DIR {output_dir} already holds a run ({taken[0]}): continue it with --resume or choose another "
+            "folder"
+        )
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        dump_config(cfg, output_dir / "config.yaml")
+        write_text(output_dir / "environment.json", simplejson.dumps(_environment(cfg), indent=2) + "\n")
+    except OSError as error:
+        raise ValueError(f"OUTPUT_DIR {output_dir} cannot be written: {error.strerror or error}") from None
+    return output_dir
+
+
+def set_up_logging(output_dir: Path) -> None:
+    """Sends kdvideo's log to standard error and to `log.txt`."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    formatter = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    for handler in (logging.StreamHandler(), logging.FileHandler(output_dir / "log.txt", encoding="utf-8")):
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _environment(cfg: CfgNode) -> dict[str, object]:
+    return {
+        "kdvideo": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "processor_cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "command": sys.argv,
+        "seed": cfg.SEED,
+        "started": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+    }

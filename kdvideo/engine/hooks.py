@@ -1,0 +1,133 @@
+"""Hooks of the trainer: evaluation, metrics files, checkpoints, progress."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import simplejson
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from kdvideo.engine.checkpoint import save_checkpoint
+from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.files import write_text
+
+__all__ = ["METRICS_NAME", "Checkpointer", "Evaluation", "MetricsWriter", "Progress", "append_metrics"]
+
+METRICS_NAME = "metrics.jsonl"
+logger = logging.getLogger("kdvideo")
+
+
+class Evaluation(Hook):
+    """Adds an evaluation to the line of every `period`-th epoch, and to the last one's.
+
+    Args:
+        evaluate: measures the current model.
+        period: in epochs.
+    """
+
+    def __init__(self, evaluate: Callable[[], Mapping[str, float]], *, period: int) -> None:
+        self.evaluate = evaluate
+        self.period = period
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Measures where it is time to."""
+        if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
+            metrics.update(self.evaluate())
+
+
+class MetricsWriter(Hook):
+    """One JSON line an epoch in `metrics.jsonl`, and the same for TensorBoard.
+
+    A resumed run drops the lines of epochs after its checkpoint: they will be written again.
+
+    Args:
+        output_dir: of the run.
+        first_epoch: finished epochs of the checkpoint, 0 for a new run.
+    """
+
+    def __init__(self, output_dir: Path, *, first_epoch: int) -> None:
+        self.output_dir = output_dir
+        self.started = time.perf_counter()
+        _keep_lines_up_to(output_dir / METRICS_NAME, first_epoch)
+        self.board = SummaryWriter(str(output_dir / "tensorboard"), purge_step=first_epoch + 1)
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        """Starts the epoch's clock."""
+        self.started = time.perf_counter()
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Writes the line."""
+        metrics["seconds"] = round(time.perf_counter() - self.started, 2)
+        append_metrics(self.output_dir, metrics)
+        for name, value in metrics.items():
+            self.board.add_scalar(name, value, metrics["epoch"])
+        self.board.flush()
+
+    def close(self) -> None:
+        """Closes the TensorBoard file."""
+        self.board.close()
+
+
+class Checkpointer(Hook):
+    """Saves the run after every epoch.
+
+    Args:
+        output_dir: of the run.
+        extra: constant entries that go into the checkpoint, e.g. what the model is built from.
+    """
+
+    def __init__(self, output_dir: Path, *, extra: Mapping[str, Any]) -> None:
+        self.output_dir = output_dir
+        self.extra = extra
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Saves."""
+        save_checkpoint(self.output_dir, {**trainer.state(), **self.extra})
+
+
+class Progress(Hook):
+    """A bar with the remaining time on a terminal, one line an epoch elsewhere."""
+
+    def __init__(self, num_steps: int, *, done: int = 0) -> None:
+        self.bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
+
+    def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
+        """Moves the bar."""
+        self.bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs} loss {scalars['loss']:.3f}")
+        self.bar.update()
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Prints the epoch's line."""
+        shown = {name: value for name, value in metrics.items() if name not in ("epoch", "step", "lr")}
+        values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        with tqdm.external_write_mode():
+            logger.info("epoch %d/%d  %s", trainer.epoch, trainer.num_epochs, values)
+
+    def close(self) -> None:
+        """Removes the bar."""
+        self.bar.close()
+
+
+def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
+    """Appends one line to the run's `metrics.jsonl`."""
+    with (output_dir / METRICS_NAME).open("a", encoding="utf-8") as stream:
+        stream.write(simplejson.dumps(metrics) + "\n")
+
+
+def _keep_lines_up_to(path: Path, epoch: int) -> None:
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if (parsed := _parse(line)) and parsed["epoch"] <= epoch and "final" not in parsed]
+    write_text(path, "".join(kept))
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        return simplejson.loads(line)
+    except simplejson.JSONDecodeError:
+        return None  # a kill cut the last line short; its epoch is done again

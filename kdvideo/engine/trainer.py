@@ -1,0 +1,143 @@
+"""The training loop. It knows tasks and hooks, no losses, no teachers, no zoo."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from fvcore.common.param_scheduler import ParamScheduler
+from torch import Tensor, nn, optim
+from torch.utils.data import DataLoader
+
+from kdvideo.data.samples import EpochSampler
+from kdvideo.tasks.task import Task
+
+__all__ = ["Hook", "Trainer"]
+
+
+class Hook:
+    """What happens around steps and epochs. Hooks run in the order in which they are given."""
+
+    def before_epoch(self, trainer: "Trainer") -> None:
+        """Before the first step of an epoch."""
+
+    def after_step(self, trainer: "Trainer", scalars: Mapping[str, float]) -> None:
+        """After an optimizer step."""
+
+    def after_epoch(self, trainer: "Trainer", metrics: dict[str, Any]) -> None:
+        """After the last step of an epoch; `metrics` is the epoch's line, hooks add to it."""
+
+    def close(self) -> None:
+        """When training ends, also by an error."""
+
+
+class Trainer:
+    """Runs a task over a loader.
+
+    Args:
+        task: see `kdvideo.registry.TASKS`.
+        loader: batches; its sampler is an `EpochSampler`.
+        optimizer: of the task's `trainable`.
+        schedule: progress in [0, 1) -> learning rate.
+        num_epochs: to train.
+        device: where the task is.
+        clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
+        hooks: in their order.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        loader: DataLoader,
+        *,
+        optimizer: optim.Optimizer,
+        schedule: ParamScheduler,
+        num_epochs: int,
+        device: torch.device,
+        clip_gradients: float = 0.0,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        self.task = task
+        self.loader = loader
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.num_epochs = num_epochs
+        self.device = device
+        self.clip_gradients = clip_gradients
+        self.hooks = hooks
+        self.epoch = 0  # finished epochs
+        self.step = 0  # finished steps
+
+    def train(self) -> None:
+        """Trains from `self.epoch` to `num_epochs`."""
+        try:
+            while self.epoch < self.num_epochs:
+                metrics = self._train_epoch()
+                for hook in self.hooks:
+                    hook.after_epoch(self, metrics)
+        finally:
+            for hook in self.hooks:
+                hook.close()
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs to go on from here."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "student": self.task.student_state(),
+            "task": self.task.task_state(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.task.trainable.load_state_dict(state["student"])
+        self.task.load_task_state(state["task"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def _train_epoch(self) -> dict[str, Any]:
+        assert isinstance(self.loader.sampler, EpochSampler)
+        self.loader.sampler.epoch = self.epoch
+        self.task.train()
+        for hook in self.hooks:
+            hook.before_epoch(self)
+        sums: defaultdict[str, float] = defaultdict(float)
+        for batch in self.loader:
+            scalars = self._train_step(batch)
+            for name, value in scalars.items():
+                sums[name] += value
+            for hook in self.hooks:
+                hook.after_step(self, scalars)
+        self.epoch += 1
+        means = {name: total / len(self.loader) for name, total in sums.items()}
+        return {"epoch": self.epoch, "step": self.step, "lr": self._learning_rate(), **means}
+
+    def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        batch = {
+            key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
+        outputs = self.task(batch)
+        loss = outputs["loss"]
+        if not torch.isfinite(loss):
+            parts = ", ".join(f"{name} {value.item():.4g}" for name, value in outputs.items())
+            raise FloatingPointError(
+                f"the loss is not finite at step {self.step} of epoch {self.epoch + 1} ({parts}); "
+                "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.clip_gradients > 0:
+            nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients)
+        self.optimizer.step()
+        self.step += 1
+        return {name: value.item() for name, value in outputs.items()}
+
+    def _learning_rate(self) -> float:
+        return self.schedule(self.step / (self.num_epochs * len(self.loader)))
+
+    def _parameters(self) -> Iterable[nn.Parameter]:
+        return (parameter for group in self.optimizer.param_groups for parameter in group["params"])

@@ -1,0 +1,83 @@
+"""Fixed evaluation clips, decoded once and kept on disk, and a network's outputs for them."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+
+__all__ = ["CachedClips", "compute_outputs"]
+
+
+class CachedClips:
+    """All batches of a loader of fixed clips, decoded once into a memory-mapped file without a name.
+
+    The operating system keeps in memory what there is room for, and gives the disk back when the process ends.
+
+    Args:
+        loader: its batches have `clips`, uint8 `[B, S, ...]`, and a label.
+        directory: on whose disk the file lies.
+        label: the key of the label, e.g. "pretext_label".
+    """
+
+    def __init__(self, loader: DataLoader, *, directory: Path, label: str) -> None:
+        self.batch_size = loader.batch_size or 1
+        num_samples = len(loader.dataset)  # type: ignore[arg-type]
+        labels: list[Tensor] = []
+        start = 0
+        for batch in tqdm(loader, desc="decoding evaluation clips", leave=False, disable=None):
+            clips = batch["clips"]
+            if start == 0:
+                self._clips = _memory_map(directory, (num_samples, *clips.shape[1:]))
+            self._clips[start : start + len(clips)] = clips.numpy()
+            labels.append(batch[label])
+            start += len(clips)
+        self.labels = torch.cat(labels)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The clips batch by batch, uint8 `[B, S, ...]`."""
+        for start in range(0, len(self._clips), self.batch_size):
+            yield torch.from_numpy(self._clips[start : start + self.batch_size].copy())
+
+
+@torch.inference_mode()
+def compute_outputs(
+    model: nn.Module,
+    output: Callable[[Tensor], Tensor],
+    batches: Iterable[Tensor],
+    *,
+    spec: ClipSpec,
+    device: torch.device,
+) -> Tensor:
+    """What `output` gives for each of the S clips or tuples of each sample, with the model in eval mode.
+
+    Args:
+        model: put into eval mode and back into the mode that it was in.
+        output: takes prepared `[B * S, ...]`, gives `[B * S, D]`; usually the model or a part of it.
+        batches: uint8 `[B, S, ...]`.
+        spec: the model's input convention.
+        device: where the model is.
+
+    Returns:
+        `[samples, S, D]` on the CPU.
+    """
+    was_training = model.training
+    model.eval()
+    outputs = []
+    for clips in batches:
+        prepared = prepare_clips(clips.to(device).flatten(0, 1), spec)
+        outputs.append(output(prepared).unflatten(0, clips.shape[:2]).cpu())
+    model.train(was_training)
+    return torch.cat(outputs)
+
+
+def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory) as stream:
+        return np.memmap(stream, dtype=np.uint8, mode="w+", shape=shape)

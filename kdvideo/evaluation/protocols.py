@@ -1,0 +1,128 @@
+"""When what is measured: the cheap evaluation at an epoch's end, and the 10-clip retrieval once at the end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader, keep_long_enough
+from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.evaluation.metrics import majority_share, retrieval_at_k, video_features
+from kdvideo.models.pcl import PCLModel
+
+__all__ = ["EpochEvaluator", "EvalConfig", "evaluate_retrieval"]
+
+EPOCH_KS = (1, 5)
+FINAL_KS = (1, 5, 10, 20, 50)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much is measured.
+
+    Attributes:
+        tuples_per_video: fixed tuples of a test video, for pretext accuracy.
+        clips_per_video: clips of a video for retrieval at an epoch's end.
+        final_clips_per_video: clips of a video for retrieval at the end.
+        batch_size: clips in one forward, about.
+        num_workers: processes that decode.
+    """
+
+    tuples_per_video: int = 10
+    clips_per_video: int = 2
+    final_clips_per_video: int = 10
+    batch_size: int = 32
+    num_workers: int = 2
+
+
+class EpochEvaluator:
+    """Measures a model on the same cached clips every time.
+
+    Args:
+        train: the gallery of retrieval.
+        test: queries of retrieval; those with room for a tuple give the pretext's tuples.
+        tuples: what a tuple is.
+        config: how much.
+        directory: where the caches lie.
+    """
+
+    def __init__(
+        self, train: VideoList, test: VideoList, *, tuples: TupleConfig, config: EvalConfig, directory: Path
+    ) -> None:
+        long_enough = keep_long_enough(test, tuples.layout.min_frames)
+        fixed = FixedTuples(long_enough, tuples, num_slots=config.tuples_per_video)
+        clips_per_video = config.tuples_per_video * tuples.layout.tuple_len
+        loader = _create_loader(fixed, clips_per_video, config)
+        self._tuples = CachedClips(loader, directory=directory, label="pretext_label")
+        self._clips = [
+            CachedClips(
+                _uniform_loader(videos, tuples, num_clips=config.clips_per_video, config=config),
+                directory=directory,
+                label="class_id",
+            )
+            for videos in (test, train)
+        ]
+
+    def __call__(self, model: PCLModel, device: torch.device) -> dict[str, float]:
+        """`pretext_accuracy` beside its `majority_share`, `retrieval_at_1`, `retrieval_at_5`, all in [0, 1]."""
+        spec = model.backbone.clip_spec
+        logits = compute_outputs(
+            model, lambda clips: model(clips)["pretext_logits"], self._tuples, spec=spec, device=device
+        )
+        labels = self._tuples.labels
+        test, train = (_features(model, cache, device) for cache in self._clips)
+        retrieval = retrieval_at_k(test, self._clips[0].labels, train, self._clips[1].labels, ks=EPOCH_KS)
+        return {
+            "pretext_accuracy": (logits.argmax(dim=-1) == labels).float().mean().item(),
+            "majority_share": majority_share(labels),
+            **{f"retrieval_at_{k}": share for k, share in retrieval.items()},
+        }
+
+
+def evaluate_retrieval(
+    model: PCLModel,
+    train: VideoList,
+    test: VideoList,
+    *,
+    tuples: TupleConfig,
+    config: EvalConfig,
+    device: torch.device,
+) -> dict[str, float]:
+    """Retrieval from `final_clips_per_video` uniform clips, every video counted.
+
+    Returns:
+        `retrieval_10clip_at_1`, `_5`, `_10`, `_20`, `_50` in [0, 1], the number of clips in the key as configured.
+    """
+    num_clips = config.final_clips_per_video
+    features, classes = [], []
+    for videos in (test, train):
+        loader = _uniform_loader(videos, tuples, num_clips=num_clips, config=config)
+        seen: list[Tensor] = []
+        features.append(_features(model, _clips_of(loader, seen), device))
+        classes.append(torch.cat(seen))
+    shares = retrieval_at_k(features[0], classes[0], features[1], classes[1], ks=FINAL_KS)
+    return {f"retrieval_{num_clips}clip_at_{k}": share for k, share in shares.items()}
+
+
+def _uniform_loader(videos: VideoList, tuples: TupleConfig, *, num_clips: int, config: EvalConfig) -> DataLoader:
+    dataset = UniformClips(videos, tuples.layout.clip, num_clips=num_clips, short_side=tuples.short_side)
+    return _create_loader(dataset, num_clips, config)
+
+
+def _create_loader(dataset: Dataset, clips_per_video: int, config: EvalConfig) -> DataLoader:
+    videos_in_batch = max(1, config.batch_size // clips_per_video)
+    return create_loader(dataset, batch_size=videos_in_batch, num_workers=config.num_workers)
+
+
+def _clips_of(loader: DataLoader, seen_classes: list[Tensor]) -> Iterable[Tensor]:
+    for batch in loader:
+        seen_classes.append(batch["class_id"])
+        yield batch["clips"]
+
+
+def _features(model: PCLModel, batches: Iterable[Tensor], device: torch.device) -> Tensor:
+    spec = model.backbone.clip_spec
+    return video_features(compute_outputs(model, model.backbone, batches, spec=spec, device=device))

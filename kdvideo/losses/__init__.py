@@ -1,0 +1,6 @@
+"""Losses, each with its paper and a slow reference in the tests."""
+
+from kdvideo.losses.distill import LogitDistillation
+from kdvideo.losses.nce import BankNCE, BatchNCE, MemoryBank
+
+__all__ = ["BankNCE", "BatchNCE", "LogitDistillation", "MemoryBank"]

@@ -1,0 +1,155 @@
+"""Noise-contrastive losses between first and last clip of a tuple: against a memory bank, or within the batch."""
+
+from typing import Self
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdvideo.registry import LOSSES
+
+__all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
+
+
+class MemoryBank(nn.Module):
+    """One unit vector a video, a running average of its projections (Wu et al., CVPR 2018, arXiv 1805.01978).
+
+    Args:
+        num_videos: slots.
+        dim: length of a vector.
+        momentum: share of the old vector that an update keeps.
+        seed: of the random unit vectors that the bank starts from.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, num_videos: int, dim: int, *, momentum: float = 0.5, seed: int = 0) -> None:
+        super().__init__()
+        self.momentum = momentum
+        start = torch.randn(num_videos, dim, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("vectors", F.normalize(start, dim=1))
+
+    @torch.no_grad()
+    def update(self, index: Tensor, z: Tensor) -> None:
+        """Moves the slots `index[B]` towards `z[B, E]` and back to unit length."""
+        mixed = self.momentum * self.vectors[index] + (1 - self.momentum) * z.to(self.vectors.dtype)
+        self.vectors[index] = F.normalize(mixed, dim=1)
+
+
+@LOSSES.register_as("bank_nce")
+class BankNCE(nn.Module):
+    """NCE with two memory banks, one a clip (PCL, arXiv 2010.15464, section 3.2; banks as in CMC, arXiv 1906.05849).
+
+    The first clip's projection has to find its own video's entry in the last clip's bank among those of the negatives,
+    and the other way round: `CE([z0 . bank1[own], z0 . bank1[negatives]] / temperature, 0)`, plus the same for z1. The
+    two cross-entropies are added. In training, both banks are updated with the projections afterwards.
+
+    Args:
+        num_videos: slots of each bank.
+        dim: length of a projection.
+        num_negatives: negatives a sample; at most `num_videos - 1` are there to be drawn.
+        temperature: divides the similarities.
+        momentum: of the banks.
+        seed: of the banks' first vectors.
+
+    Raises:
+        ValueError: fewer than two videos.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_videos: int,
+        dim: int = 128,
+        num_negatives: int = 1024,
+        temperature: float = 0.07,
+        momentum: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if num_videos < 2:
+            raise ValueError(f"a memory bank needs at least 2 videos to have negatives, not {num_videos}")
+        self.temperature = temperature
+        self.num_negatives = min(num_negatives, num_videos - 1)
+        self.first_bank, self.last_bank = (
+            MemoryBank(num_videos, dim, momentum=momentum, seed=2 * seed + i) for i in range(2)
+        )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
+        """Reads MODEL.PROJECTION_DIM, CONTRAST and SEED."""
+        return cls(
+            num_videos=num_videos,
+            dim=cfg.MODEL.PROJECTION_DIM,
+            num_negatives=cfg.CONTRAST.NUM_NEGATIVES,
+            temperature=cfg.CONTRAST.TEMPERATURE,
+            momentum=cfg.CONTRAST.BANK_MOMENTUM,
+            seed=cfg.SEED,
+        )
+
+    @property
+    def banks(self) -> tuple[MemoryBank, MemoryBank]:
+        """The first clips' bank and the last clips'."""
+        return self.first_bank, self.last_bank
+
+    def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:
+        """The sum of both directions' cross-entropies, averaged over the batch.
+
+        Args:
+            z: projections of first and last clip, unit length, `[B, 2, E]`.
+            index: the videos' numbers, int64 `[B]`.
+            negatives: other videos' numbers, int64 `[B, K]`.
+
+        Returns:
+            A scalar; `2 log(K + 1)` where all similarities are equal.
+        """
+        candidates = torch.cat((index[:, None], negatives), dim=1)  # [B, 1 + K], the own video first
+        target = torch.zeros_like(index)
+        loss = z.new_zeros(())
+        banks = self.banks
+        for own, other in ((0, 1), (1, 0)):
+            entries = banks[other].vectors[candidates]
+            # b = batch, k = candidate, e = embedding
+            similarity = torch.einsum("be,bke->bk", z[:, own], entries)
+            loss = loss + F.cross_entropy(similarity / self.temperature, target)
+        if self.training:
+            for i, bank in enumerate(banks):
+                bank.update(index, z[:, i].detach())
+        return loss
+
+
+@LOSSES.register_as("batch_nce")
+class BatchNCE(nn.Module):
+    """InfoNCE whose negatives are the other videos of the batch (van den Oord et al., arXiv 1807.03748, equation 4).
+
+    Args:
+        temperature: divides the similarities.
+    """
+
+    num_negatives = 0
+
+    def __init__(self, *, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
+        """Reads CONTRAST.TEMPERATURE."""
+        return cls(temperature=cfg.CONTRAST.TEMPERATURE)
+
+    def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
+        """First clips look for their last clips among the batch's, and the other way round; both sums are added.
+
+        Args:
+            z: projections of first and last clip, unit length, `[B, 2, E]`.
+            index: the videos' numbers, `[B]`; not needed here.
+            negatives: not needed here.
+
+        Returns:
+            A scalar; `2 log(B)` where all similarities are equal.
+        """
+        # i = first clip of a video, j = last clip of a video, e = embedding
+        similarity = torch.einsum("ie,je->ij", z[:, 0], z[:, 1]) / self.temperature
+        target = torch.arange(len(z), device=z.device)
+        return F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)

@@ -1,0 +1,36 @@
+"""Backbones and heads. Importing this module fills BACKBONES and HEADS."""
+
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.c3d import create_c3d
+from kdvideo.models.heads import (
+    PCLHead,
+    PretextHead,
+    ProjectionHead,
+    create_classification_head,
+    create_distillation_head,
+    create_pcl_head,
+    create_pretext_head,
+    create_projection_head,
+)
+from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
+from kdvideo.models.r2plus1d import create_r2plus1d
+from kdvideo.models.r3d import create_r3d
+
+__all__ = [
+    "Backbone",
+    "ClassificationModel",
+    "PCLHead",
+    "PCLModel",
+    "PretextHead",
+    "ProjectionHead",
+    "build_backbone",
+    "build_pcl_model",
+    "create_c3d",
+    "create_classification_head",
+    "create_distillation_head",
+    "create_pcl_head",
+    "create_pretext_head",
+    "create_projection_head",
+    "create_r2plus1d",
+    "create_r3d",
+]

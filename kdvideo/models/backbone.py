@@ -1,0 +1,89 @@
+"""What every backbone is, and the residual stage that R3D and R(2+1)D share."""
+
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.pytorchvideo_parts import Net, ResBlock, ResStage
+
+__all__ = ["Backbone", "ResidualConvs", "create_basic_stage", "stage_widths"]
+
+# (dim_in, dim_out, stride) -> first and second convolution, and the shortcut's or None
+ResidualConvs = Callable[[int, int, int], tuple[nn.Module, nn.Module, nn.Module | None]]
+
+
+class Backbone(Net):
+    """A PyTorchVideo `Net` that gives one feature vector a clip.
+
+    Args:
+        blocks: stem and stages; their output is `[B, num_features, t, h, w]`.
+        num_features: D, the length of a feature.
+        clip_spec: the input convention.
+    """
+
+    def __init__(self, *, blocks: Sequence[nn.Module], num_features: int, clip_spec: ClipSpec) -> None:
+        super().__init__(blocks=nn.ModuleList(blocks))
+        self.num_features = num_features
+        self.clip_spec = clip_spec
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """The last feature map: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        return super().forward(clip)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """The map averaged over time and space: `[B, C, T, H, W]` -> `[B, D]`."""
+        return self.forward_features(clip).mean(dim=(2, 3, 4))
+
+
+def stage_widths(width: int) -> tuple[int, int, int, int]:
+    """Channels of the four residual stages behind a stem of `width` channels."""
+    return width, 2 * width, 4 * width, 8 * width
+
+
+def create_basic_stage(*, depth: int, dim_in: int, dim_out: int, stride: int, convs: ResidualConvs) -> ResStage:
+    """A PyTorchVideo `ResStage` of basic (two-convolution) blocks; PyTorchVideo itself has bottlenecks only.
+
+    ::
+
+                Input
+                  |--------------+
+               conv_a, norm, act |
+               conv_b, norm      | (convolution, norm where the shape changes)
+                  |              |
+                 Sum <-----------+
+                  |
+                 act
+
+    Args:
+        depth: number of blocks.
+        dim_in: channels that come in.
+        dim_out: channels of every block's output.
+        stride: of the first block, in time and space.
+        convs: makes one block's convolutions.
+    """
+    blocks = [
+        _create_basic_block(dim_in if i == 0 else dim_out, dim_out, stride=stride if i == 0 else 1, convs=convs)
+        for i in range(depth)
+    ]
+    return ResStage(res_blocks=nn.ModuleList(blocks))
+
+
+def _create_basic_block(dim_in: int, dim_out: int, *, stride: int, convs: ResidualConvs) -> ResBlock:
+    conv_a, conv_b, conv_shortcut = convs(dim_in, dim_out, stride)
+    main = OrderedDict(
+        conv_a=conv_a,
+        norm_a=nn.BatchNorm3d(dim_out),
+        act_a=nn.ReLU(inplace=True),
+        conv_b=conv_b,
+        norm_b=nn.BatchNorm3d(dim_out),
+    )
+    return ResBlock(
+        branch1_conv=conv_shortcut,
+        branch1_norm=None if conv_shortcut is None else nn.BatchNorm3d(dim_out),
+        branch2=nn.Sequential(main),
+        activation=nn.ReLU(inplace=True),
+        branch_fusion=operator.add,
+    )

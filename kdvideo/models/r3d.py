@@ -1,0 +1,74 @@
+"""R3D: residual networks of full 3D convolutions, the 10-layer one of VCOP and PCL and torchvision's 18-layer one.
+
+Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248.
+"""
+
+from torch import nn
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.backbone import Backbone, create_basic_stage, stage_widths
+from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
+from kdvideo.registry import BACKBONES, unknown_name
+
+__all__ = ["create_r3d", "r3d_10", "r3d_18"]
+
+_STAGE_DEPTH = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
+
+
+def create_r3d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds R3D from a PyTorchVideo stem and stages of basic blocks.
+
+    Args:
+        depth: weight layers, 10 or 18.
+        width: channels of the stem; the last stage has 8 times as many.
+        clip_spec: the input convention; the default is 16 residual frames of 112 x 112.
+
+    Returns:
+        A backbone of `8 * width` features; 14.36 M (10) or 33.17 M (18) parameters at width 64.
+
+    Raises:
+        ValueError: another depth.
+    """
+    if depth not in _STAGE_DEPTH:
+        raise unknown_name("R3D depth", str(depth), map(str, _STAGE_DEPTH))
+    stem = create_res_basic_stem(
+        in_channels=3,
+        out_channels=width,
+        conv_kernel_size=(3, 7, 7),
+        conv_stride=(1, 2, 2),
+        conv_padding=(1, 3, 3),
+        pool=None,
+    )
+    blocks = [stem]
+    dim_in = width
+    for stage, (blocks_in_stage, dim_out) in enumerate(zip(_STAGE_DEPTH[depth], stage_widths(width), strict=True)):
+        blocks.append(
+            create_basic_stage(
+                depth=blocks_in_stage,
+                dim_in=dim_in,
+                dim_out=dim_out,
+                stride=1 if stage == 0 else 2,
+                convs=_create_convs,
+            )
+        )
+        dim_in = dim_out
+    return Backbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+
+
+def _create_convs(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module, nn.Module | None]:
+    conv_a = nn.Conv3d(dim_in, dim_out, 3, stride=stride, padding=1, bias=False)
+    conv_b = nn.Conv3d(dim_out, dim_out, 3, padding=1, bias=False)
+    keeps_shape = stride == 1 and dim_in == dim_out
+    return conv_a, conv_b, None if keeps_shape else nn.Conv3d(dim_in, dim_out, 1, stride=stride, bias=False)
+
+
+@BACKBONES.register()
+def r3d_10(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """The 1-1-1-1 R3D of VCOP and PCL; see `create_r3d`."""
+    return create_r3d(depth=10, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r3d_18(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """torchvision's 2-2-2-2 `r3d_18` without its classifier; see `create_r3d`."""
+    return create_r3d(depth=18, width=width, clip_spec=clip_spec)

@@ -1,0 +1,99 @@
+"""The registries through which everything in kdvideo is found by name, each with its contract in `__doc__`."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from fvcore.common.registry import Registry
+
+__all__ = ["BACKBONES", "DATASETS", "HEADS", "LOSSES", "PRETEXTS", "TASKS", "NamedRegistry", "unknown_name"]
+
+T = TypeVar("T")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not there: it shows the close ones first, else all of them."""
+    allowed = sorted(known)
+    close = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
+    if close:
+        return ValueError(f"unknown {kind} {name!r}: did you mean {' or '.join(close)}?")
+    return ValueError(f"unknown {kind} {name!r}: choose one of {', '.join(allowed) or '(none registered)'}")
+
+
+class NamedRegistry(Registry):
+    """fvcore's Registry, whose unknown names are answered with the close ones.
+
+    Args:
+        name: what one registered object is called in messages, e.g. "backbone".
+        contract: what a registered object has to be; becomes the instance's `__doc__`.
+    """
+
+    def __init__(self, name: str, contract: str) -> None:
+        super().__init__(name)
+        self.__doc__ = contract
+
+    def get(self, name: str) -> Any:
+        """The object registered as `name`.
+
+        Raises:
+            ValueError: nothing is registered under that name.
+        """
+        if name not in self:
+            raise unknown_name(self._name, name, self.names())
+        return super().get(name)
+
+    def register_as(self, name: str) -> Callable[[T], T]:
+        """Decorator that registers an object under another name than its own."""
+
+        def register(obj: T) -> T:
+            self._do_register(name, obj)
+            return obj
+
+        return register
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(name for name, _ in self)
+
+
+BACKBONES = NamedRegistry(
+    "backbone",
+    """Video backbones: callables `(*, width: int, clip_spec: ClipSpec | None) -> Backbone`.
+
+    A backbone maps `clip[B, C, T, H, W]` (normalised float) to `feature[B, D]`; it has `forward_features(clip) ->
+    map[B, D, t, h, w]`, `num_features == D` and `clip_spec`.
+    """,
+)
+HEADS = NamedRegistry(
+    "head",
+    """Heads: callables `(in_features: int, **kwargs) -> nn.Module` for features whose last axis is `in_features`.""",
+)
+LOSSES = NamedRegistry(
+    "loss",
+    """Losses: `nn.Module` classes or functions that return a scalar.
+
+    A contrastive loss is a class with `from_config(cfg, num_videos=...)`, called as `loss(z, index, negatives)` with
+    `z[B, 2, D]` of unit length, `index[B]` the videos' numbers and `negatives[B, K]`; buffers are its memory.
+    A distillation loss is called as `loss(student_logits, teacher_logits)`, both `[B, P]`.
+    """,
+)
+PRETEXTS = NamedRegistry(
+    "pretext",
+    """Pretext tasks: classes as `kdvideo.data.pretext.Pretext` describes.
+
+    `plan` turns draws into a label and what to do, without video; `apply` does it to `clips[N, C, T, H, W]`.
+    """,
+)
+TASKS = NamedRegistry(
+    "task",
+    """Tasks: classes with `from_config(cfg, model, num_videos, teacher)`.
+
+    A task is a `kdvideo.tasks.Task`: `forward(batch) -> dict` has a scalar `loss` to minimise, all else is logged;
+    `trainable` is the one module that is optimised, `task_state()` what a checkpoint needs besides it,
+    `student_state()` what goes to the zoo.
+    """,
+)
+DATASETS = NamedRegistry(
+    "dataset",
+    """Datasets: callables `(root: Path, list_dir: Path, *, split: int, subset: Subset) -> list[VideoRecord]`.""",
+)

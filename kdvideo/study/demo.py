@@ -1,0 +1,102 @@
+"""The main job in miniature: train a teacher, publish it, train a student without and with it, publish the student."""
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import simplejson
+
+from kdvideo.config import load_config
+from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.launch import evaluate, train
+from kdvideo.paths import zoo_root
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+__all__ = ["run_demo"]
+
+TEACHER_NAME = "r3d_10_w16.pcl-vcp_synthetic-s1"
+STUDENT_NAME = "c3d_w8.pcl-vcp-from-r3d_10_w16_synthetic-s1"
+logger = logging.getLogger("kdvideo")
+
+
+@dataclass(frozen=True)
+class _Row:
+    label: str
+    metrics: dict[str, Any]
+    seconds: float
+
+
+def run_demo(output: Path, *, seed: int = 0) -> None:
+    """Writes the data, runs the four runs, prints the table and draws the curves.
+
+    Args:
+        output: folder of everything it makes: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. What an earlier demo
+            made there is replaced.
+        seed: of data and training.
+    """
+    for part in ("data", "runs", "zoo"):
+        shutil.rmtree(output / part, ignore_errors=True)
+    root = write_synthetic_ucf101(output / "data", SyntheticConfig(seed=seed))
+    run = _Runner(output, root, seed)
+    rows = [
+        run("random weights", "student", evaluate_only=True),
+        run("teacher (r3d_10, width 16)", "teacher", publish_as=TEACHER_NAME),
+        run("student alone (c3d, width 8)", "student"),
+        run("student distilled (c3d, width 8)", "distill", teacher=TEACHER_NAME, publish_as=STUDENT_NAME),
+    ]
+    table = _format_table(rows)
+    (output / "table.md").write_text(table, encoding="utf-8")
+    _draw_curves(output)
+    print(f"\n{table}\ncurves: {output / 'curves.png'}\nzoo:    {output / 'zoo' / 'MODEL_ZOO.md'}")
+
+
+class _Runner:
+    """Starts one of the demo's configs the way `tools/train_net.py` would."""
+
+    def __init__(self, output: Path, root: Path, seed: int) -> None:
+        self.output = output
+        self.common = ["DATA.ROOT", str(root), "ZOO.DIR", str(output / "zoo"), "SEED", str(seed)]
+
+    def __call__(
+        self, label: str, config: str, *, teacher: str = "", publish_as: str = "", evaluate_only: bool = False
+    ) -> _Row:
+        folder = self.output / "runs" / ("random" if evaluate_only else config)
+        overrides = [*self.common, "OUTPUT_DIR", str(folder), "ZOO.PUBLISH_AS", publish_as, "TEACHER.WEIGHTS", teacher]
+        cfg = load_config(zoo_root() / "configs" / "demo" / f"{config}.yaml", overrides)
+        started = time.perf_counter()
+        metrics = evaluate(cfg) if evaluate_only else train(cfg).metrics
+        return _Row(label, metrics, time.perf_counter() - started)
+
+
+def _format_table(rows: list[_Row]) -> str:
+    lines = ["| weights | pretext accuracy | majority share | retrieval@1 | seconds |", "|---|---|---|---|---|"]
+    for row in rows:
+        values = [row.metrics[name] for name in ("pretext_accuracy", "majority_share", "retrieval_at_1")]
+        cells = [row.label, *(f"{value:.3f}" for value in values), f"{row.seconds:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _draw_curves(output: Path) -> None:
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for folder, label in (("teacher", "teacher"), ("student", "student alone"), ("distill", "student distilled")):
+        epochs = read_epochs(output / "runs" / folder)
+        axes.plot([line["epoch"] for line in epochs], [line["pretext_accuracy"] for line in epochs], label=label)
+    axes.axhline(epochs[0]["majority_share"], color="grey", linestyle=":", label="majority class")
+    axes.set(xlabel="epoch", ylabel="pretext accuracy, test videos", ylim=(0, 1))
+    axes.legend()
+    figure.savefig(output / "curves.png", dpi=150)
+    plt.close(figure)
+
+
+def read_epochs(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl` that have an evaluation, without the final one."""
+    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if "pretext_accuracy" in line and "final" not in line]

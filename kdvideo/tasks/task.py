@@ -1,0 +1,35 @@
+"""What every task is."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+__all__ = ["Task"]
+
+
+class Task(nn.Module):
+    """One step's computation: from a batch to the loss that is minimised. The trainer knows nothing else of a method.
+
+    Attributes:
+        needs_teacher: whether `from_config` is handed a built teacher.
+        trainable: the one module that is optimised.
+    """
+
+    needs_teacher: ClassVar[bool] = False
+    trainable: nn.Module
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Scalars: `loss` to minimise, all others to log."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def task_state(self) -> dict[str, Tensor]:
+        """What a checkpoint needs besides `trainable`; nothing, unless a task says otherwise."""
+        return {}
+
+    def load_task_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `task_state`."""
+
+    def student_state(self) -> dict[str, Tensor]:
+        """What goes to the zoo."""
+        return self.trainable.state_dict()

@@ -1,0 +1,100 @@
+"""A zoo entry: all that is known of one model, enough to build it and to check its file."""
+
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Self
+
+import simplejson
+
+from kdvideo.files import write_text
+from kdvideo.models.pcl import ModelSpec
+
+__all__ = ["ZooEntry", "check_name"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be an entry's; names become file names, so nothing in them may lead elsewhere.
+
+    Raises:
+        ValueError: anything but letters, digits, `_`, `+`, `-`, and dots between them.
+    """
+    if not _NAME.fullmatch(name) or len(name) > 150:
+        raise ValueError(
+            f"{name!r} is no zoo name: use letters, digits, '_', '+', '-' and single dots, "
+            "e.g. r3d_10_w16.pcl-vcp_ucf101-s1"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One published model, stored as `entries/{name}.json`.
+
+    Attributes:
+        name: `{arch}[_w{width}].{method}[-{pretext}][-from-{teacher}]_{dataset}-s{split}[.{loss}][.seed{n}]`.
+        model: what to build.
+        file: the weights' file name in `weights/`.
+        sha256: of that file.
+        params: parameters of the backbone.
+        macs: multiply-accumulates of the backbone for one clip.
+        metrics: measured values; those of accuracy lie in [0, 1].
+        protocol: how they were measured, in words.
+        teacher: `name` and `sha256` of the teacher, or None.
+        dataset: e.g. "ucf101-mini split 1".
+        config: the resolved training config as yaml.
+        source: where the weights come from.
+        licence: of the weights.
+        date: of publication, YYYY-MM-DD.
+        kdvideo_version: that wrote the entry.
+        urls: where the file can be fetched.
+    """
+
+    name: str
+    model: ModelSpec
+    file: str
+    sha256: str
+    params: int
+    macs: int
+    metrics: dict[str, float]
+    protocol: str
+    teacher: dict[str, str] | None
+    dataset: str
+    config: str
+    source: str
+    licence: str
+    date: str
+    kdvideo_version: str
+    urls: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Readable JSON, keys in the order of the attributes."""
+        return simplejson.dumps({**asdict(self), "model": self.model.to_dict()}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, origin: str) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: no JSON, or keys that are missing or unknown; `origin` says where.
+        """
+        try:
+            values = simplejson.loads(text)
+        except simplejson.JSONDecodeError as error:
+            raise ValueError(f"{origin} is no zoo entry: {error}") from None
+        known = {item.name for item in fields(cls)}
+        if not isinstance(values, dict) or set(values) != known:
+            wrong = sorted(known.symmetric_difference(values)) if isinstance(values, dict) else "everything"
+            raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
+        check_name(values["name"])
+        if Path(values["file"]).name != values["file"]:
+            raise ValueError(f"{origin} names a file outside its zoo: {values['file']!r}")
+        return cls(**{**values, "model": ModelSpec.from_dict(values["model"])})
+
+    def write(self, zoo_dir: Path) -> Path:
+        """Writes the entry's JSON file, whole or not at all."""
+        path = zoo_dir / "entries" / f"{self.name}.json"
+        write_text(path, self.to_json())
+        return path

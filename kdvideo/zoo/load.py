@@ -1,0 +1,225 @@
+"""Building models by name and filling them with published weights, strictly and with a report."""
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import simplejson
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.pcl import ClassificationModel, ModelSpec, PCLModel, build_backbone, build_pcl_model
+from kdvideo.registry import BACKBONES, unknown_name
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
+
+__all__ = [
+    "METADATA_KEY",
+    "LoadReport",
+    "create_model",
+    "create_pcl_model",
+    "list_models",
+    "load_pcl_model",
+    "load_pretrained",
+]
+
+METADATA_KEY = "kdvideo"  # in a safetensors header: what to build, so that a bare file is enough
+_BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor.
+
+    Attributes:
+        source: where the weights came from.
+        used: loaded into the model.
+        dropped: in the file, not in the model: name -> why.
+        new: in the model, not in the file, left as they were: heads only.
+        missing: backbone tensors that the file lacks; always empty, since they raise.
+    """
+
+    source: str
+    used: tuple[str, ...]
+    dropped: Mapping[str, str]
+    new: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.source}: {len(self.used)} tensors used, {len(self.dropped)} dropped, {len(self.new)} new"
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that `create_model` takes: registered backbones, and the entries of the user's and the packaged zoo.
+
+    Args:
+        pattern: shell-style, e.g. "r3d_10*" or "*ucf101*".
+    """
+    entries = [entry.name for directory in zoo_dirs() for entry in list_entries(directory)]
+    return sorted(set(fnmatch.filter([*BACKBONES.names(), *entries], pattern)))
+
+
+def create_model(
+    name: str, num_classes: int | None = None, pretrained: bool = False, **kwargs: Any
+) -> Backbone | ClassificationModel:
+    """A backbone, `[B, C, T, H, W] -> [B, D]`, or with `num_classes` a backbone with a new classifier.
+
+    Args:
+        name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
+        num_classes: adds a classification head, `[B, C, T, H, W] -> [B, num_classes]`.
+        pretrained: loads the entry's verified weights.
+        kwargs: for the backbone's builder: `width`, `clip_spec`. An entry has its own.
+
+    Raises:
+        ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
+    """
+    entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
+    backbone = build_backbone(name, **kwargs) if entry is None else entry.model.build().backbone
+    model = backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
+    if pretrained:
+        load_pretrained(model, name)
+    return model
+
+
+def create_pcl_model(
+    name: str,
+    pretrained: bool = False,
+    *,
+    num_pretext_classes: int = 5,
+    tuple_len: int = 3,
+    projection_dim: int = 128,
+    **kwargs: Any,
+) -> PCLModel:
+    """A backbone with PCL's heads: `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
+
+    Args:
+        name: a backbone or a zoo entry; an entry has its own heads.
+        pretrained: loads the entry's verified weights.
+        num_pretext_classes: P.
+        tuple_len: N.
+        projection_dim: E.
+        kwargs: for the backbone's builder: `width`, `clip_spec`.
+
+    Raises:
+        ValueError: as `create_model`.
+    """
+    entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
+    if entry is None:
+        return build_pcl_model(
+            build_backbone(name, **kwargs),
+            num_pretext_classes=num_pretext_classes,
+            tuple_len=tuple_len,
+            projection_dim=projection_dim,
+        )
+    model = entry.model.build()
+    if pretrained:
+        load_pretrained(model, name)
+    return model
+
+
+def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = None) -> LoadReport:
+    """Fills a model from a zoo name, a path or a URL.
+
+    Args:
+        model: a backbone, or a model whose `backbone` it is; heads that the file lacks stay as they are.
+        source: whose weights.
+        zoo_dir: a zoo to look into first.
+
+    Raises:
+        ValueError: a damaged file, a missing backbone tensor, a tensor of another shape. The model is unchanged.
+    """
+    weights = resolve_weights(source, zoo_dir=zoo_dir)
+    tensors, _ = _read_file(weights)
+    return _fill(model, tensors, source=source)
+
+
+def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLModel, Weights]:
+    """Rebuilds a published model from its file or entry alone, e.g. as a teacher.
+
+    Raises:
+        ValueError: the file does not say what to build, or has no pretext head.
+    """
+    weights = resolve_weights(source, zoo_dir=zoo_dir)
+    tensors, spec = _read_file(weights)
+    if weights.entry is not None:
+        spec = weights.entry.model
+    if spec is None:
+        raise ValueError(
+            f"weights {source} do not say which network they are for: use a zoo name or a file of kdvideo's"
+        )
+    model = spec.build()
+    report = _fill(model, tensors, source=source)
+    if report.new:
+        raise ValueError(f"weights {source} have no {', '.join(report.new)}: they cannot answer a pretext task")
+    return model, weights
+
+
+def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) -> ZooEntry | None:
+    if name in BACKBONES:
+        if pretrained:
+            entries = [other for other in list_models(f"{name}*") if other not in BACKBONES]
+            raise ValueError(
+                f"{name!r} is an architecture, pretrained weights have names of their own: "
+                f"choose one of {', '.join(entries) or '(none in the zoo)'}"
+            )
+        return None
+    try:
+        entry, _ = find_entry(name)
+    except ValueError:
+        raise unknown_name("model", name, list_models()) from None
+    if kwargs:
+        raise ValueError(f"{name!r} is a zoo entry with its own settings: {', '.join(kwargs)} cannot be given")
+    return entry
+
+
+def _read_file(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
+    """The tensors, and what network they are for where the file says so."""
+    if weights.path.suffix == ".pt":
+        return _read_checkpoint(weights)
+    try:
+        with safe_open(weights.path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            description = (file.metadata() or {}).get(METADATA_KEY)
+    except SafetensorError as error:
+        raise ValueError(f"weights {weights.source}: {weights.path} is no safetensors file ({error})") from None
+    return tensors, ModelSpec.from_dict(simplejson.loads(description)) if description else None
+
+
+def _read_checkpoint(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
+    try:
+        checkpoint = torch.load(weights.path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises what the pickle module, zipfile or the tensors raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"weights {weights.source}: {weights.path} cannot be read as a checkpoint ({reason})"
+        ) from None
+    if not isinstance(checkpoint, dict) or "student" not in checkpoint:
+        raise ValueError(f"weights {weights.source}: {weights.path} is no checkpoint of kdvideo's")
+    return checkpoint["student"], ModelSpec.from_dict(checkpoint["model"])
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> LoadReport:
+    own = model.state_dict()
+    is_backbone = not any(key.startswith(_BACKBONE) for key in own)
+    given = {key.removeprefix(_BACKBONE) if is_backbone else key: value for key, value in tensors.items()}
+    used = [key for key in own if key in given]
+    missing = [key for key in own if key not in given and (is_backbone or key.startswith(_BACKBONE))]
+    if missing:
+        raise ValueError(f"weights {source} lack {len(missing)} tensors of the backbone, the first {missing[0]}")
+    for key in used:
+        if own[key].shape != given[key].shape:
+            raise ValueError(
+                f"weights {source}: {key} has shape {tuple(given[key].shape)}, the model's {tuple(own[key].shape)}: "
+                "another architecture or width"
+            )
+    model.load_state_dict({key: given[key] for key in used}, strict=False)
+    return LoadReport(
+        source=source,
+        used=tuple(used),
+        dropped={key: "the model has no such part" for key in given if key not in own},
+        new=tuple(key for key in own if key not in given),
+    )

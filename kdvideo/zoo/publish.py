@@ -1,0 +1,117 @@
+"""Writing a trained model into a zoo, so that at any moment the entry is there whole or not at all."""
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import simplejson
+import torch
+from filelock import FileLock
+from fvcore.nn import FlopCountAnalysis
+from safetensors.torch import save_file
+
+from kdvideo.files import file_sha256, write_atomic
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.pcl import ModelSpec, PCLModel
+from kdvideo.version import __version__
+from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.load import METADATA_KEY
+from kdvideo.zoo.render import render_zoo
+from kdvideo.zoo.sources import read_entry
+
+__all__ = ["check_publishable", "count_macs", "publish"]
+
+
+def check_publishable(name: str, *, zoo_dir: Path, replace: bool) -> None:
+    """Asked before training, so that hours of it do not end in a refusal.
+
+    Raises:
+        ValueError: not a zoo name, or taken and `replace` is False.
+    """
+    check_name(name)
+    if (zoo_dir / "entries" / f"{name}.json").exists() and not replace:
+        raise ValueError(f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True")
+
+
+def publish(
+    model: PCLModel,
+    name: str,
+    *,
+    zoo_dir: Path,
+    spec: ModelSpec,
+    facts: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+    replace: bool = False,
+) -> ZooEntry:
+    """Writes weights, entry and the rendered table, in this order.
+
+    The entry is what makes a model exist: a kill before it leaves an unused file at most.
+
+    Args:
+        model: what to publish.
+        name: of the entry.
+        zoo_dir: the zoo.
+        spec: what the model was built from.
+        facts: the entry's `metrics`, `protocol`, `teacher`, `dataset`, `config`, `source` and `licence`.
+        dtype: of the stored weights.
+        replace: whether an entry of that name may be replaced.
+
+    Raises:
+        ValueError: the name is taken or no name.
+    """
+    zoo_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(zoo_dir / ".lock"):
+        check_publishable(name, zoo_dir=zoo_dir, replace=replace)
+        # safetensors refuses channels_last tensors
+        state = {
+            key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+            for key, value in model.state_dict().items()
+        }
+        file, sha256 = _write_weights(
+            state, name, zoo_dir / "weights", simplejson.dumps(spec.to_dict(), sort_keys=True)
+        )
+        entry = ZooEntry(
+            name=name,
+            model=spec,
+            file=file,
+            sha256=sha256,
+            params=sum(parameter.numel() for parameter in model.backbone.parameters()),
+            macs=count_macs(model.backbone),
+            date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+            kdvideo_version=__version__,
+            **facts,
+        )
+        replaced = _file_of(zoo_dir, name)
+        entry.write(zoo_dir)
+        if replaced not in (None, entry.file):
+            (zoo_dir / "weights" / replaced).unlink(missing_ok=True)
+        render_zoo(zoo_dir)
+    return entry
+
+
+def count_macs(backbone: Backbone) -> int:
+    """Multiply-accumulates of one clip of the backbone's `clip_spec`; what fvcore calls FLOPs."""
+    spec = backbone.clip_spec
+    parameter = next(backbone.parameters())
+    clip = torch.zeros(1, 3, spec.clip_len, spec.size, spec.size, device=parameter.device, dtype=parameter.dtype)
+    was_training = backbone.training
+    analysis = FlopCountAnalysis(backbone.eval(), clip).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    macs = int(analysis.total())
+    backbone.train(was_training)
+    return macs
+
+
+def _file_of(zoo_dir: Path, name: str) -> str | None:
+    path = zoo_dir / "entries" / f"{name}.json"
+    return read_entry(path).file if path.exists() else None
+
+
+def _write_weights(state: dict[str, torch.Tensor], name: str, directory: Path, description: str) -> tuple[str, str]:
+    """Writes `{name}-{sha256[:8]}.safetensors`; returns the file's name and hash."""
+    staged = directory / f"{name}.staged"
+    write_atomic(staged, lambda path: save_file(state, path, metadata={METADATA_KEY: description}))
+    sha256 = file_sha256(staged)
+    final = staged.with_name(f"{name}-{sha256[:8]}.safetensors")
+    staged.replace(final)
+    return final.name, sha256

@@ -1,0 +1,64 @@
+"""MODEL_ZOO.md, made from the entries of a zoo."""
+
+from pathlib import Path
+
+from kdvideo.files import write_text
+from kdvideo.paths import zoo_root
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.sources import list_entries
+
+__all__ = ["catalogue_path", "render_catalogue", "render_zoo"]
+
+_HEADER = """# Model zoo
+
+Rendered from `entries/*.json`; do not edit by hand.
+
+Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with `TEACHER.WEIGHTS kdvideo://NAME`.
+
+- **pretext**: accuracy of the pretext task on fixed tuples of the test videos, beside the share of the majority class.
+- **R@1, R@5**: share of test videos with a training video of their class among the 1 or 5 nearest, by the mean feature
+  of a few uniform clips. Entries say how many, in `protocol`.
+- Parameters and multiply-accumulates are the backbone's, for one clip of the given size.
+
+| name | clip | params | MACs | pretext (majority) | R@1 | R@5 | teacher | file |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def catalogue_path(zoo_dir: Path) -> Path:
+    """Where a zoo's table lies: in the zoo, for a checkout's `model_zoo/` beside it at the top."""
+    is_checkout = zoo_dir.resolve() == zoo_root() and (zoo_dir.parent / "setup.py").exists()
+    return (zoo_dir.parent if is_checkout else zoo_dir) / "MODEL_ZOO.md"
+
+
+def render_zoo(zoo_dir: Path) -> Path:
+    """Writes the table of a zoo. Callers that have just changed the zoo hold its lock."""
+    path = catalogue_path(zoo_dir)
+    write_text(path, render_catalogue(list_entries(zoo_dir)))
+    return path
+
+
+def render_catalogue(entries: list[ZooEntry]) -> str:
+    """The markdown text for these entries."""
+    return _HEADER + "".join(_render_row(entry) for entry in entries)
+
+
+def _render_row(entry: ZooEntry) -> str:
+    spec, metrics = entry.model.clip_spec, entry.metrics
+    pretext = f"{_percent(metrics.get('pretext_accuracy'))} ({_percent(metrics.get('majority_share'))})"
+    cells = (
+        f"`{entry.name}`",
+        f"{spec.clip_len} x {spec.size}², {spec.modality}",
+        f"{entry.params / 1e6:.2f} M",
+        f"{entry.macs / 1e9:.2f} G",
+        pretext,
+        _percent(metrics.get("retrieval_at_1")),
+        _percent(metrics.get("retrieval_at_5")),
+        f"`{entry.teacher['name']}` {entry.teacher['sha256'][:8]}" if entry.teacher else "-",
+        f"`{entry.file}`",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,70 @@
+"""Packaging of kdvideo: `pip install -e .[dev]` for a checkout, `pip install .` for the wheel."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """The one place that says the version is kdvideo/version.py."""
+    namespace: dict[str, str] = {}
+    exec((ROOT / "kdvideo" / "version.py").read_text(), namespace)
+    return namespace["__version__"]
+
+
+EXTRAS = {
+    "fast": ["torchcodec"],
+    "report": ["plotly"],
+    "slurm": ["submitit"],
+    "hub": ["huggingface_hub"],
+    "export": ["onnx", "onnxruntime"],
+    "dev": [
+        "build",
+        "hypothesis",
+        "import-linter",
+        "mypy",
+        "pre-commit",
+        "pytest",
+        "pytest-timeout",
+        "ruff",
+        "types-PyYAML",
+        "types-simplejson",
+        "types-tqdm",
+    ],
+}
+
+setup(
+    name="kdvideo",
+    version=read_version(),
+    description="Self-supervised video backbones, knowledge distillation between them, and a verified model zoo",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["kdvideo", "kdvideo.*"]), "kdvideo.model_zoo"],
+    # The zoo lies at the top of the checkout and inside the wheel's package; `kdvideo.paths.zoo_root` finds either.
+    package_dir={"kdvideo": "kdvideo", "kdvideo.model_zoo": "model_zoo"},
+    package_data={
+        "kdvideo": ["py.typed"],
+        "kdvideo.model_zoo": ["configs/**/*.yaml", "entries/*.json", "weights/*.safetensors"],
+    },
+    install_requires=[
+        "torch>=2.9",
+        "torchvision>=0.24",
+        "pytorchvideo>=0.1.5",
+        "fvcore",
+        "iopath",
+        "av>=14",
+        "filelock",
+        "matplotlib",
+        "numpy",
+        "safetensors",
+        "simplejson",
+        "tensorboard",
+        "tqdm",
+    ],
+    extras_require={**EXTRAS, "all": sorted({name for names in EXTRAS.values() for name in names})},
+    entry_points={"console_scripts": ["kdvideo = kdvideo.cli:main"]},
+)
