@@ -1,6 +1,7 @@
 """The command `kdvideo`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # Threads that wait by spinning take the processor from the loader's workers and from other jobs; what sleeping is
+    # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         {"train": _train, "demo": _demo, "zoo": _zoo}[options.command](options)
     except (ValueError, FloatingPointError, OSError) as error:

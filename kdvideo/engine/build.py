@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader
 
@@ -12,12 +13,13 @@ from kdvideo.data.datasets import Subset, count_all_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
 from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import ModelSpec
+from kdvideo.models.pcl import ModelSpec, PCLModel
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
 
 __all__ = [
     "build_eval_config",
+    "build_model",
     "build_model_spec",
     "build_train_loader",
     "build_tuple_config",
@@ -49,6 +51,26 @@ def build_model_spec(cfg: CfgNode) -> ModelSpec:
         tuple_len=cfg.PRETEXT.TUPLE_LEN,
         projection_dim=cfg.MODEL.PROJECTION_DIM,
     )
+
+
+def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:
+    """The network that `build_model_spec` describes, after one clip has gone through it.
+
+    Raises:
+        ValueError: the clips are too short or too small for the backbone.
+    """
+    model = build_model_spec(cfg).build().to(device).to(memory_format=torch.channels_last_3d)
+    clip = cfg.CLIP
+    one_clip = torch.zeros(1, 3, clip.LENGTH, clip.SIZE, clip.SIZE, device=device)
+    try:
+        with torch.no_grad():
+            model.backbone.eval()(one_clip)
+    except RuntimeError as error:
+        raise ValueError(
+            f"MODEL.BACKBONE {cfg.MODEL.BACKBONE} cannot take clips of {clip.LENGTH} frames of {clip.SIZE} x "
+            f"{clip.SIZE} ({str(error).splitlines()[0]}): raise CLIP.LENGTH or CLIP.SIZE"
+        ) from None
+    return model.train()
 
 
 def build_tuple_config(cfg: CfgNode) -> TupleConfig:

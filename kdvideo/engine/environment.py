@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -18,32 +19,41 @@ from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.files import write_text
 from kdvideo.version import __version__
 
-__all__ = ["prepare_output", "set_up_logging"]
+__all__ = ["describe_run", "prepare_output", "refuse_other_run", "set_up_logging"]
 
-_PACKAGES = ("torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
+_PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
 logger = logging.getLogger("kdvideo")
 
 
-def prepare_output(cfg: CfgNode, *, resume: bool) -> Path:
-    """Makes OUTPUT_DIR and writes the resolved config and the environment into it.
+def prepare_output(cfg: CfgNode) -> Path:
+    """Makes OUTPUT_DIR.
 
     Raises:
-        ValueError: it cannot be written, or holds another run and `resume` is False.
+        ValueError: it cannot be written.
     """
     output_dir = Path(cfg.OUTPUT_DIR).expanduser()
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output_dir).close()
+    except OSError as error:
+        raise ValueError(f"OUTPUT_DIR {output_dir} cannot be written: {error.strerror or error}") from None
+    return output_dir
+
+
+def refuse_other_run(output_dir: Path) -> None:
+    """Raises ValueError where the folder holds a run already."""
     taken = [name for name in (METRICS_NAME, CHECKPOINT_NAME) if (output_dir / name).exists()]
-    if taken and not resume:
+    if taken:
         raise ValueError(
             f"OUTPUT_DIR {output_dir} already holds a run ({taken[0]}): continue it with --resume or choose another "
             "folder"
         )
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        dump_config(cfg, output_dir / "config.yaml")
-        write_text(output_dir / "environment.json", simplejson.dumps(_environment(cfg), indent=2) + "\n")
-    except OSError as error:
-        raise ValueError(f"OUTPUT_DIR {output_dir} cannot be written: {error.strerror or error}") from None
-    return output_dir
+
+
+def describe_run(cfg: CfgNode, output_dir: Path) -> None:
+    """Writes the resolved config and the environment with the seed."""
+    dump_config(cfg, output_dir / "config.yaml")
+    write_text(output_dir / "environment.json", simplejson.dumps(_environment(cfg), indent=2) + "\n")
 
 
 def set_up_logging(output_dir: Path) -> None:
@@ -63,6 +73,7 @@ def _environment(cfg: CfgNode) -> dict[str, object]:
     return {
         "kdvideo": __version__,
         "python": platform.python_version(),
+        "torch": torch.__version__,
         **{name: metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "processor_cores": os.cpu_count(),

@@ -15,6 +15,7 @@ from kdvideo.config import validate_config
 from kdvideo.data.samples import TupleConfig, VideoList, keep_long_enough
 from kdvideo.engine.build import (
     build_eval_config,
+    build_model,
     build_model_spec,
     build_train_loader,
     build_tuple_config,
@@ -22,7 +23,7 @@ from kdvideo.engine.build import (
     zoo_dir_of,
 )
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, load_checkpoint
-from kdvideo.engine.environment import prepare_output, set_up_logging
+from kdvideo.engine.environment import describe_run, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Progress, append_metrics
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -74,8 +75,14 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE)
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
-    checkpoint = load_checkpoint(Path(cfg.OUTPUT_DIR).expanduser()) if resume else None
-    run = _Run(cfg, resume=resume)
+    output_dir = prepare_output(cfg)
+    if resume:
+        checkpoint = load_checkpoint(output_dir)
+    else:
+        refuse_other_run(output_dir)
+        checkpoint = None
+    describe_run(cfg, output_dir)
+    run = _Run(cfg, output_dir)
     trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
     trainer.train()
     metrics = run.measure_final(epoch=trainer.epoch)
@@ -92,7 +99,7 @@ def evaluate(cfg: CfgNode) -> dict[str, Any]:
         ValueError: as `train`.
     """
     validate_config(cfg)
-    run = _Run(cfg, resume=True)
+    run = _Run(cfg, prepare_output(cfg))
     own = run.output_dir / CHECKPOINT_NAME
     if not cfg.MODEL.WEIGHTS and own.exists():
         logger.info("%s", load_pretrained(run.model, str(own)))
@@ -104,15 +111,15 @@ def evaluate(cfg: CfgNode) -> dict[str, Any]:
 class _Run:
     """The parts that training and evaluation share: folder, videos, model, evaluator."""
 
-    def __init__(self, cfg: CfgNode, *, resume: bool) -> None:
+    def __init__(self, cfg: CfgNode, output_dir: Path) -> None:
         keep_freed_memory()
         self.cfg = cfg
-        self.output_dir = prepare_output(cfg, resume=resume)
-        set_up_logging(self.output_dir)
+        self.output_dir = output_dir
+        set_up_logging(output_dir)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
         self.spec = build_model_spec(cfg)
-        self.model = self.spec.build().to(self.device).to(memory_format=torch.channels_last_3d)
+        self.model = build_model(cfg, self.device)
         if cfg.MODEL.WEIGHTS:
             logger.info("%s", load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg)))
         self.tuples: TupleConfig = build_tuple_config(cfg)

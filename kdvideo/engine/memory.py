@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
     """Lets glibc reuse the memory of big CPU tensors instead of giving it back to the system after each use.
 
     By default every tensor above 32 MB is mapped, zeroed page by page and unmapped again in each forward and backward.
-    `benchmarks/allocator.py` measures what that costs. Does nothing where the C library is another one.
+    `benchmarks/step_settings.py` measures what that costs. Does nothing where the C library is another one.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -111,7 +111,7 @@ class Trainer:
                 hook.after_step(self, scalars)
         self.epoch += 1
         means = {name: total / len(self.loader) for name, total in sums.items()}
-        return {"epoch": self.epoch, "step": self.step, "lr": self._learning_rate(), **means}
+        return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
     def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:
         for group in self.optimizer.param_groups:

@@ -11,7 +11,7 @@ from torch import nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone, ResidualConvs, create_basic_stage, stage_widths
 from kdvideo.models.pytorchvideo_parts import Net, create_conv_2plus1d
-from kdvideo.registry import BACKBONES, unknown_name
+from kdvideo.registry import BACKBONES
 
 __all__ = ["create_r2plus1d", "r2plus1d_10", "r2plus1d_18"]
 
@@ -33,7 +33,7 @@ def create_r2plus1d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | N
         ValueError: another depth.
     """
     if depth not in _STAGE_DEPTH:
-        raise unknown_name("R(2+1)D depth", str(depth), map(str, _STAGE_DEPTH))
+        raise ValueError(f"R(2+1)D has no depth {depth}: choose one of {', '.join(map(str, _STAGE_DEPTH))}")
     # torchvision's 18-layer stem is narrower than the formula asks for: 45 channels at width 64
     stem_inner = _inner_channels(3, width, kernel=(3, 7, 7)) if depth == 10 else max(1, 45 * width // 64)
     convs: ResidualConvs = _create_convs_10 if depth == 10 else _create_convs_18

@@ -8,7 +8,7 @@ from torch import nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone, create_basic_stage, stage_widths
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
-from kdvideo.registry import BACKBONES, unknown_name
+from kdvideo.registry import BACKBONES
 
 __all__ = ["create_r3d", "r3d_10", "r3d_18"]
 
@@ -30,7 +30,7 @@ def create_r3d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None =
         ValueError: another depth.
     """
     if depth not in _STAGE_DEPTH:
-        raise unknown_name("R3D depth", str(depth), map(str, _STAGE_DEPTH))
+        raise ValueError(f"R3D has no depth {depth}: choose one of {', '.join(map(str, _STAGE_DEPTH))}")
     stem = create_res_basic_stem(
         in_channels=3,
         out_channels=width,

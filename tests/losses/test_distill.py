@@ -124,7 +124,7 @@ def test_high_temperatures_match_the_centred_logits():
 
 
 def test_the_teacher_is_a_constant():
-    """No gradient reaches the teacher's logits even if they ask for one; the student's does not change by it."""
+    """No gradient reaches the teacher's logits, even if they ask for one."""
     student = logits(3, 5, seed=14).requires_grad_()
     teacher = logits(3, 5, seed=15).requires_grad_()
     LogitDistillation()(student, teacher).backward()

@@ -225,7 +225,8 @@ def test_banks_take_no_gradient():
     """The banks are buffers outside of autograd, before and after a training step."""
     loss = bank_loss().train()
     assert list(loss.parameters()) == []
-    assert {name for name, _ in loss.named_buffers()} >= {"banks.0.vectors", "banks.1.vectors"}
+    buffers = {id(buffer) for buffer in loss.buffers()}
+    assert all(id(bank.vectors) in buffers for bank in loss.banks)
     loss(unit(3, 2, DIM, seed=13).requires_grad_(), INDEX, NEGATIVES).backward()
     for bank in loss.banks:
         assert not bank.vectors.requires_grad
@@ -270,6 +271,12 @@ def test_the_seed_alone_decides_the_first_bank_vectors():
     for i in range(2):
         assert torch.equal(one.banks[i].vectors, two.banks[i].vectors)
         assert not torch.allclose(one.banks[i].vectors, other.banks[i].vectors)
+
+
+def test_no_two_seeds_share_a_bank():
+    """The banks of neighbouring seeds are all different ones, not the same shifted from one seed to the next."""
+    banks = [bank.vectors for seed in range(4) for bank in BankNCE(num_videos=5, dim=4, seed=seed).banks]
+    assert len({tuple(bank.flatten().tolist()) for bank in banks}) == 8
 
 
 def test_state_dict_round_trip_keeps_the_banks():

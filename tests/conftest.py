@@ -1,0 +1,59 @@
+"""What several tests share: where real videos are, a tiny generated dataset, and no leaking random state."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _keep_random_state() -> Iterator[None]:
+    """A test that draws or seeds changes nothing for the next one."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - to restore it
+    yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
+
+
+@pytest.fixture(autouse=True)
+def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's own zoo."""
+    home = tmp_path_factory.mktemp("kdvideo_home")
+    monkeypatch.setenv("KDVIDEO_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of genuine UCF101 clips and odd files, `$KDVIDEO_DATA`; its tests skip where it is not."""
+    folder = Path(os.environ.get("KDVIDEO_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real videos: KDVIDEO_DATA is not set and {folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """18 generated videos: 12 to train on, 6 to test on."""
+    config = SyntheticConfig(train_groups=2, test_groups=1, clips_per_group=1, min_frames=64, max_frames=66)
+    return write_synthetic_ucf101(tmp_path_factory.mktemp("tiny"), config)
+
+
+@pytest.fixture
+def tiny_overrides(tiny_dataset: Path, tmp_path: Path) -> list[str]:
+    """KEY VALUE pairs of a run that takes about a second an epoch."""
+    return [
+        *("DATA.ROOT", str(tiny_dataset), "OUTPUT_DIR", str(tmp_path / "run"), "ZOO.DIR", str(tmp_path / "zoo")),
+        *("MODEL.WIDTH", "4", "CLIP.LENGTH", "8", "CLIP.SIZE", "32", "DATA.SHORT_SIDE", "36"),
+        *("PRETEXT.INTERVAL", "2", "SOLVER.EPOCHS", "2", "SOLVER.BATCH_SIZE", "6", "DATA.NUM_WORKERS", "0"),
+        *("EVAL.TUPLES_PER_VIDEO", "5", "EVAL.FINAL_CLIPS_PER_VIDEO", "3"),
+    ]

@@ -1,0 +1,393 @@
+"""Plans of samples against what a tuple of clips must be, for every video length from 1 to 400 frames."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.plan import (
+    TupleLayout,
+    epoch_order,
+    plan_fixed_tuple,
+    plan_negatives,
+    plan_sample,
+    plan_uniform_clips,
+)
+from kdvideo.data.pretext import VCP
+
+HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
+
+LENGTHS = range(1, 401)
+SHAPES = list(itertools.product((4, 8, 16), (1, 2, 3)))  # clip_len, frame_stride
+INTERVALS = range(9)
+REMOTE = 4
+
+
+def layout_of(clip_len=4, stride=1, interval=2, tuple_len=3):
+    return TupleLayout(clip=ClipSpec(clip_len=clip_len, frame_stride=stride), tuple_len=tuple_len, interval=interval)
+
+
+def sample(layout, num_frames, seed=0, epoch=0, index=0, augment=None):
+    return plan_sample(layout, VCP(), augment or AugmentConfig(), key=(seed, epoch, index), num_frames=num_frames)
+
+
+def fixed(layout, num_frames, slot=0, num_slots=10, index=0):
+    return plan_fixed_tuple(layout, VCP(), index=index, slot=slot, num_slots=num_slots, num_frames=num_frames)
+
+
+def slow_interval(num_frames, *, extent, tuple_len, wanted):
+    """The largest interval up to the wanted one that fits, by trying one after the other; None if none does."""
+    fitting = [i for i in range(wanted + 1) if tuple_len * extent + (tuple_len - 1) * i <= num_frames]
+    return max(fitting) if fitting else None
+
+
+def assert_tuple_is_sound(plan, layout, num_frames):
+    """Inside the video, strides right, no overlaps, intervals exact, remote clips far; for three clips and more."""
+    clip, extent = layout.clip, (layout.clip.clip_len - 1) * layout.clip.frame_stride + 1
+    interval = slow_interval(num_frames, extent=extent, tuple_len=layout.tuple_len, wanted=layout.interval)
+    assert len(plan.clips) == layout.tuple_len
+    for frames in plan.clips:
+        assert frames == tuple(range(frames[0], frames[0] + extent, clip.frame_stride))
+        assert len(frames) == clip.clip_len
+        assert frames[0] >= 0
+        assert frames[-1] < num_frames
+    spans = sorted((frames[0], frames[-1]) for frames in plan.clips)
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans)), "clips overlap"
+
+    middle = (
+        layout.tuple_len // 2
+    )  # with label 4 it is elsewhere, and its neighbours lie a clip and two intervals apart
+    start = plan.clips[0][0]
+    expected = [start + i * (extent + interval) for i in range(layout.tuple_len)]
+    in_place = [i for i in range(layout.tuple_len) if plan.pretext.label != REMOTE or i != middle]
+    assert [plan.clips[i][0] for i in in_place] == [expected[i] for i in in_place]
+    if plan.pretext.label == REMOTE:
+        remote, first, last = plan.clips[middle], expected[0], expected[-1] + extent - 1
+        free = first - remote[-1] - 1 if remote[-1] < first else remote[0] - last - 1
+        assert free >= extent
+
+
+@pytest.mark.parametrize(("clip_len", "stride"), SHAPES)
+@pytest.mark.parametrize("tuple_len", [2, 3, 5])
+def test_interval_is_the_largest_that_fits_in_every_length(clip_len, stride, tuple_len):
+    """For every length and wanted interval it is what trying each one finds; shorter videos are refused."""
+    extent = ClipSpec(clip_len=clip_len, frame_stride=stride).extent
+    for wanted in INTERVALS:
+        layout = layout_of(clip_len, stride, wanted, tuple_len)
+        assert layout.min_frames == tuple_len * extent
+        for num_frames in LENGTHS:
+            expected = slow_interval(num_frames, extent=extent, tuple_len=tuple_len, wanted=wanted)
+            if expected is None:
+                with pytest.raises(AssertionError):
+                    layout.interval_in(num_frames)
+            else:
+                assert layout.interval_in(num_frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "interval"), [(12, 0), (13, 0), (14, 1), (15, 1), (16, 2), (17, 2), (18, 3), (19, 3), (400, 3)]
+)
+def test_interval_by_hand(num_frames, interval):
+    """Three clips of 4 frames and two gaps: 12 frames leave none, every two more a frame of interval, up to three."""
+    assert layout_of(clip_len=4, interval=3).interval_in(num_frames) == interval
+
+
+@pytest.mark.parametrize(("clip_len", "stride"), SHAPES)
+def test_sampled_tuples_are_sound_in_every_length(clip_len, stride):
+    """For every length that holds a tuple and every interval, the planned clips are a tuple of the definition."""
+    planned = 0
+    for interval in INTERVALS:
+        layout = layout_of(clip_len, stride, interval)
+        for num_frames in range(layout.min_frames, LENGTHS.stop):
+            assert_tuple_is_sound(sample(layout, num_frames, index=interval), layout, num_frames)
+            planned += 1
+    assert planned == len(INTERVALS) * (LENGTHS.stop - 3 * ((clip_len - 1) * stride + 1))
+
+
+@HYPOTHESIS
+@given(
+    clip_len=st.sampled_from([4, 8, 16]),
+    stride=st.integers(1, 3),
+    interval=st.integers(0, 8),
+    tuple_len=st.sampled_from([3, 5]),
+    slack=st.integers(0, 300),
+    key=st.tuples(st.integers(0, 2**31), st.integers(0, 1000), st.integers(0, 10**6)),
+)
+def test_sampled_tuples_are_sound_for_any_key(clip_len, stride, interval, tuple_len, slack, key):
+    """The same for other tuple lengths and arbitrary seeds, epochs and videos."""
+    layout = layout_of(clip_len, stride, interval, tuple_len)
+    num_frames = layout.min_frames + slack
+    plan = plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=num_frames)
+    assert_tuple_is_sound(plan, layout, num_frames)
+
+
+def test_a_tuple_of_one_clip_is_planned_in_every_length():
+    """A single clip has no neighbours, so every interval fits it, and every start in the video may be drawn."""
+    layout = layout_of(clip_len=4, interval=2, tuple_len=1)
+    for num_frames in range(layout.min_frames, LENGTHS.stop):
+        assert layout.interval_in(num_frames) == 2
+        (frames,) = sample(layout, num_frames).clips
+        assert frames == tuple(range(frames[0], frames[0] + 4))
+        assert 0 <= frames[0] <= num_frames - 4
+
+
+def test_every_start_is_sampled_and_none_else():
+    """In 40 frames a tuple of 16 starts anywhere from 0 to 24."""
+    layout = layout_of(clip_len=4, interval=2)
+    starts = {sample(layout, 40, index=index).clips[0][0] for index in range(600)}
+    # 25 (24/25)^600 is 6e-10: no start is left out by chance.
+    assert starts == set(range(25))
+
+
+def test_a_tuple_that_just_fits_starts_at_0():
+    """With exactly min_frames the clips lie end to end over the whole video, and no clip can be remote."""
+    layout = layout_of(clip_len=4, interval=5)
+    for index in range(50):
+        plan = sample(layout, 12, index=index)
+        assert plan.clips == ((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11))
+        assert plan.pretext.label != REMOTE
+
+
+def test_samples_carry_the_clips_of_their_pretext_plan():
+    """What is decoded is what the pretext task planned, remote clips included."""
+    layout = layout_of()
+    plans = [sample(layout, 60, index=index) for index in range(100)]
+    assert {plan.pretext.label for plan in plans} == {0, 1, 2, 3, 4}
+    assert all(plan.clips == plan.pretext.clips for plan in plans)
+
+
+def test_plan_sample_is_a_function_of_its_key():
+    """The same key gives the same plan in any order and under any global seed, and moves no global generator."""
+    layout = layout_of()
+    keys = [(seed, epoch, index) for seed in (0, 1) for epoch in (0, 1) for index in (0, 1, 2)]
+    rounds = []
+    for order in (keys, keys[::-1]):
+        np.random.seed(len(rounds))  # noqa: NPY002 - the global generator is what this is about
+        torch.manual_seed(len(rounds))
+        random.seed(len(rounds))
+        before = np.random.get_state()[1].copy(), np.random.get_state()[2], torch.get_rng_state(), random.getstate()  # noqa: NPY002
+        rounds.append({key: plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=90) for key in order})
+        assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
+        assert before[1] == np.random.get_state()[2]  # noqa: NPY002
+        assert torch.equal(before[2], torch.get_rng_state())
+        assert before[3] == random.getstate()
+    assert rounds[0] == rounds[1]
+    # Every part of the key counts: the crops alone are 53-bit numbers, so no two plans are equal by chance.
+    assert len({plan.augments for plan in rounds[0].values()}) == len(keys)
+
+
+def test_each_part_of_the_key_moves_the_tuple():
+    """Start and label change with the seed, the epoch and the video, not only the colours."""
+    layout = layout_of()
+    for part in range(3):
+        keys = [tuple(value if i == part else 0 for i in range(3)) for value in range(40)]
+        plans = [plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=200) for key in keys]
+        # 40 starts of 185 that are all among 10 are next to impossible; so is a label left out (5 (4/5)^40 = 7e-4,
+        # with fixed draws).
+        assert len({plan.clips[0][0] for plan in plans}) > 10
+        assert {plan.pretext.label for plan in plans} == {0, 1, 2, 3, 4}
+
+
+def test_the_augmentation_does_not_move_the_tuple():
+    """Another augmentation strength leaves the clips and the label of a key as they were."""
+    layout = layout_of()
+    weak = AugmentConfig(flip_prob=0, color_prob=0, grayscale_prob=0, blur_prob=0)
+    for index in range(30):
+        one, two = sample(layout, 90, index=index), sample(layout, 90, index=index, augment=weak)
+        assert (one.clips, one.pretext) == (two.clips, two.pretext)
+
+
+def test_every_clip_has_an_augmentation_of_its_own():
+    """One draw a clip: the crops of a tuple's clips differ and lie in [0, 1)."""
+    for index in range(20):
+        augments = sample(layout_of(tuple_len=5), 90, index=index).augments
+        assert len(augments) == 5
+        assert len({augment.crop for augment in augments}) == 5
+        assert all(0 <= place < 1 for augment in augments for place in augment.crop)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_certain_and_impossible_augmentations(probability):
+    """With probability 1 everything is done to every clip, within SimCLR's ranges; with 0 only the crop is."""
+    config = AugmentConfig(
+        flip_prob=probability, color_prob=probability, grayscale_prob=probability, blur_prob=probability
+    )
+    certain = bool(probability)
+    for index in range(50):
+        for augment in sample(layout_of(), 90, index=index, augment=config).augments:
+            assert augment.flip is certain
+            assert augment.grayscale is certain
+            assert (augment.blur_sigma is not None) is certain
+            assert bool(augment.jitter) is certain
+            if certain:
+                assert 0.1 <= augment.blur_sigma < 2.0
+                amounts = dict(augment.jitter)
+                assert sorted(amounts) == ["brightness", "contrast", "hue", "saturation"]
+                assert -0.2 <= amounts.pop("hue") < 0.2
+                assert all(0.2 <= amount < 1.8 for amount in amounts.values())
+
+
+def test_augmentations_come_as_often_as_configured():
+    """Among 3000 clips flips come half the time, jitter 0.8, grayscale 0.2 and blur 0.5 of it: SimCLR's defaults."""
+    augments = [a for index in range(1000) for a in sample(layout_of(), 90, index=index).augments]
+    shares = {
+        0.5: [sum(a.flip for a in augments), sum(a.blur_sigma is not None for a in augments)],
+        0.8: [sum(bool(a.jitter) for a in augments)],
+        0.2: [sum(a.grayscale for a in augments)],
+    }
+    for probability, counts in shares.items():
+        # Five standard deviations of a share of 3000, at most 0.0091 each; the nearest other default is 0.3 away.
+        spread = 5 * (probability * (1 - probability) / 3000) ** 0.5
+        assert all(abs(count / 3000 - probability) < spread for count in counts)
+
+
+@pytest.mark.parametrize(("clip_len", "stride"), SHAPES)
+def test_fixed_tuples_are_sound_in_every_length(clip_len, stride):
+    """Evaluation tuples of every slot and length are tuples of the same definition."""
+    for interval in (0, 3, 8):
+        layout = layout_of(clip_len, stride, interval)
+        for num_frames in range(layout.min_frames, LENGTHS.stop):
+            slot = num_frames % 10
+            assert_tuple_is_sound(fixed(layout, num_frames, slot, index=num_frames), layout, num_frames)
+
+
+def test_fixed_tuples_only_crop_the_centre():
+    """Evaluation augments nothing: the crop in the middle, no flip, no colours, no blur, for every clip."""
+    for slot in range(10):
+        augments = fixed(layout_of(), 90, slot).augments
+        assert len(augments) == 3
+        for augment in augments:
+            assert augment.crop == (0.5, 0.5)
+            assert (augment.flip, augment.jitter, augment.grayscale, augment.blur_sigma) == (False, (), False, None)
+
+
+def test_fixed_tuples_are_the_same_for_every_seed():
+    """No seed goes in, and no global one either: two evaluations see the same tuples."""
+    rounds = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002 - the global generator is what this is about
+        torch.manual_seed(seed)
+        random.seed(seed)
+        rounds.append([fixed(layout_of(), 90, slot, index=index) for index in range(5) for slot in range(10)])
+    assert rounds[0] == rounds[1]
+
+
+@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize(("clip_len", "stride"), SHAPES)
+def test_ten_slots_hold_every_label_twice(clip_len, stride, index):
+    """With room for a remote clip wherever the tuple lies, the labels of ten slots are balanced."""
+    layout = layout_of(clip_len, stride)
+    extent, span = layout.clip.extent, 3 * layout.clip.extent + 2 * 2
+    # Room before needs 2 extents of free frames, and so does room after: with 4 extents - 1 one of them is there.
+    for num_frames in (span + 4 * extent - 1, span + 4 * extent, span + 6 * extent, 1000):
+        labels = [fixed(layout, num_frames, slot, index=index).pretext.label for slot in range(10)]
+        assert sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_eight_slots_hold_every_other_label_twice_without_room():
+    """In a video the tuple fills, the labels 0 to 3 are balanced."""
+    layout = layout_of()
+    labels = [fixed(layout, layout.min_frames, slot, num_slots=8).pretext.label for slot in range(8)]
+    assert sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("num_clips", [1, 2, 3, 10])
+@pytest.mark.parametrize(("clip_len", "stride"), SHAPES)
+def test_uniform_clips_in_every_length(clip_len, stride, num_clips):
+    """From every length the asked number of clips, in order, evenly spread from the first frame to the last."""
+    clip = ClipSpec(clip_len=clip_len, frame_stride=stride)
+    for num_frames in LENGTHS:
+        clips = plan_uniform_clips(clip, num_clips, num_frames=num_frames)
+        assert len(clips) == num_clips
+        starts = [frames[0] for frames in clips]
+        for frames in clips:
+            assert frames == tuple((frames[0] + t * stride) % num_frames for t in range(clip_len))
+        if num_frames < clip.extent:
+            assert starts[0] == 0
+            continue
+        assert all(frames[-1] == frames[0] + clip.extent - 1 < num_frames for frames in clips)
+        if num_clips > 1:
+            assert starts[0] == 0
+            assert clips[-1][-1] == num_frames - 1
+            # Even: each start lies within half a frame of the exact division, or a frame if it is cut, not rounded.
+            exact = [i * (num_frames - clip.extent) / (num_clips - 1) for i in range(num_clips)]
+            assert all(abs(start - place) < 1 for start, place in zip(starts, exact, strict=True))
+
+
+def test_uniform_clips_by_hand():
+    """Three clips of every other frame, and a video of three frames that loops."""
+    clip = ClipSpec(clip_len=4, frame_stride=2)
+    assert list(plan_uniform_clips(clip, 3, num_frames=17)) == [(0, 2, 4, 6), (5, 7, 9, 11), (10, 12, 14, 16)]
+    assert next(iter(plan_uniform_clips(clip, 1, num_frames=3))) == (0, 2, 1, 0)
+    assert next(iter(plan_uniform_clips(clip, 1, num_frames=1))) == (0, 0, 0, 0)
+
+
+@HYPOTHESIS
+@given(
+    num_videos=st.integers(2, 300),
+    num_negatives=st.integers(1, 400),
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 300),
+    data=st.data(),
+)
+def test_negatives_are_other_videos(num_videos, num_negatives, seed, epoch, data):
+    """They are distinct, as many as asked or as there are, in the set, and never the video itself."""
+    index = data.draw(st.integers(0, num_videos - 1))
+    negatives = plan_negatives(key=(seed, epoch, index), num_videos=num_videos, num_negatives=num_negatives)
+    assert negatives.dtype == np.int64
+    assert negatives.shape == (min(num_negatives, num_videos - 1),)
+    assert len(set(negatives.tolist())) == len(negatives)
+    assert set(negatives.tolist()) <= set(range(num_videos)) - {index}
+
+
+@pytest.mark.parametrize("index", [0, 1, 6, 10, 11])
+def test_every_other_video_is_a_negative_as_often(index):
+    """Of 12 videos each of the other 11 comes alike, also the neighbours and the ends."""
+    drawn = [plan_negatives(key=(0, epoch, index), num_videos=12, num_negatives=3).tolist() for epoch in range(1100)]
+    counts = [sum(video in negatives for negatives in drawn) for video in range(12) if video != index]
+    # Each is expected 300 times with a standard deviation of (1100 * 3/11 * 8/11)^0.5 = 14.8: five of them are 74,
+    # and a video that stands in for another as well comes 600 times.
+    assert all(abs(count - 300) < 74 for count in counts)
+
+
+def test_negatives_are_a_function_of_their_key():
+    """The same key gives the same negatives, and every part of it changes them."""
+    keys = [(seed, epoch, index) for seed in (0, 1) for epoch in (0, 1) for index in (0, 1)]
+    rounds = [
+        [tuple(plan_negatives(key=key, num_videos=10_000, num_negatives=20).tolist()) for key in order][:: 1 - 2 * flip]
+        for flip, order in enumerate((keys, keys[::-1]))
+    ]
+    assert rounds[0] == rounds[1]
+    assert len(set(rounds[0])) == len(keys)
+
+
+@HYPOTHESIS
+@given(seed=st.integers(0, 2**31), epoch=st.integers(0, 1000), num_samples=st.integers(0, 500))
+def test_epoch_orders_hold_every_sample_once(seed, epoch, num_samples):
+    """An epoch goes once through all samples, and the same seed and epoch do so alike."""
+    order = epoch_order(seed=seed, epoch=epoch, num_samples=num_samples)
+    assert sorted(int(i) for i in order) == list(range(num_samples))
+    assert list(order) == list(epoch_order(seed=seed, epoch=epoch, num_samples=num_samples))
+
+
+def test_epoch_orders_differ_by_epoch_and_seed():
+    """Six epochs of three seeds go through 50 samples in 18 different orders."""
+    orders = {
+        tuple(int(i) for i in epoch_order(seed=seed, epoch=epoch, num_samples=50))
+        for seed in range(3)
+        for epoch in range(6)
+    }
+    assert len(orders) == 18
+
+
+def test_epoch_orders_start_anywhere():
+    """Over 2000 epochs each of 10 samples comes first about 200 times."""
+    firsts = [int(epoch_order(seed=0, epoch=epoch, num_samples=10)[0]) for epoch in range(2000)]
+    # The standard deviation of a count is (2000 * 0.1 * 0.9)^0.5 = 13.4; five of them are 67.
+    assert all(abs(firsts.count(sample_index) - 200) < 67 for sample_index in range(10))

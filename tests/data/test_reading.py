@@ -1,0 +1,206 @@
+"""Decoding, datasets, samples and loaders, on generated and on real videos."""
+
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as F
+
+from kdvideo.data.augment import AugmentConfig, AugmentPlan, apply_augment
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.datasets import count_all_frames, ucf101
+from kdvideo.data.decode import count_frames, read_frames
+from kdvideo.data.plan import TupleLayout
+from kdvideo.data.pretext import VCP
+from kdvideo.data.samples import (
+    EpochSampler,
+    TrainTuples,
+    TupleConfig,
+    UniformClips,
+    VideoList,
+    create_loader,
+    keep_long_enough,
+)
+from kdvideo.data.synthetic import MOTIONS, SyntheticConfig, write_synthetic_ucf101
+
+CLIP = ClipSpec(clip_len=4, size=32)
+TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
+
+
+def decode_all(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def videos_of(root: Path, subset: str = "train") -> VideoList:
+    records = ucf101(root, root / "ucfTrainTestlist", split=1, subset=subset)
+    return VideoList(records, count_all_frames(records, num_threads=2))
+
+
+def test_generated_videos_are_as_ucf101s(tiny_dataset: Path):
+    """UCF101's layout, MPEG-4 with B-frames, groups that are in one list only."""
+    train, test = videos_of(tiny_dataset), videos_of(tiny_dataset, "test")
+    assert (len(train), len(test)) == (12, 6)
+    assert sorted({record.class_id for record in train.records}) == list(range(len(MOTIONS)))
+    path = train.records[0].path
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "mpeg4"
+        kinds = {av.video.frame.PictureType(frame.pict_type).name for frame in container.decode(stream)}
+    assert kinds == {"I", "P", "B"}
+    groups = [{record.name.split("_g")[1][:2] for record in videos.records} for videos in (train, test)]
+    assert not groups[0] & groups[1]
+
+
+def test_same_seed_same_videos(tmp_path: Path):
+    """The pictures depend on the seed and nothing else."""
+    config = SyntheticConfig(train_groups=1, test_groups=0, clips_per_group=1, min_frames=8, max_frames=8)
+    other = SyntheticConfig(train_groups=1, test_groups=0, clips_per_group=1, min_frames=8, max_frames=8, seed=1)
+    first, again, different = (
+        decode_all(write_synthetic_ucf101(tmp_path / name, c) / "BallRoll" / "v_BallRoll_g01_c01.avi")
+        for name, c in (("a", config), ("b", config), ("c", other))
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, different)
+
+
+def test_read_frames_equals_sequential_decoding(tiny_dataset: Path):
+    """Any order, with repetitions, of a file with B-frames."""
+    path = videos_of(tiny_dataset).records[0].path
+    frames = decode_all(path)
+    assert count_frames(path) == len(frames)
+    indices = [len(frames) - 1, 0, 7, 7, 3]
+    assert np.array_equal(read_frames(path, indices).permute(0, 2, 3, 1).numpy(), frames[indices])
+
+
+def test_real_clips_equal_sequential_decoding(real_data: Path):
+    """The same on genuine UCF101 files, which are XviD with B-frames."""
+    for path in sorted((real_data / "ucf101-mini").glob("*/*.avi"))[::26]:
+        frames = decode_all(path)
+        assert count_frames(path) == len(frames)
+        indices = [0, len(frames) // 2, len(frames) - 1]
+        assert np.array_equal(read_frames(path, indices).permute(0, 2, 3, 1).numpy(), frames[indices])
+
+
+def test_odd_files_are_read_or_named(real_data: Path):
+    """80 broken and odd files: frames, or one line that names the file; never another exception."""
+    reasons = {}
+    for path in sorted((real_data / "weird").iterdir()):
+        try:
+            read_frames(path, [count_frames(path) - 1])
+        except ValueError as error:
+            reasons[path.name] = str(error)
+    assert all(name in reason and "\n" not in reason for name, reason in reasons.items())
+    assert 10 <= len(reasons) <= 20  # the folder's README counts about fifteen without a picture
+
+
+def test_rotated_phone_videos_stand_upright(real_data: Path):
+    """A quarter turn exchanges height and width; the pictures were looked at by hand once."""
+    weird = real_data / "weird"
+    assert read_frames(weird / "decord__video_0.mov", [0]).shape == (1, 3, 320, 568)
+    assert read_frames(weird / "decord__video_90.mov", [0]).shape == (1, 3, 568, 320)
+
+
+def test_reading_past_the_end_is_one_line(tiny_dataset: Path):
+    """A wrong frame count is said, not hidden by other frames."""
+    path = videos_of(tiny_dataset).records[0].path
+    with pytest.raises(ValueError, match="ends before frame 1000; it gives 1 of 2 asked for"):
+        read_frames(path, [0, 1000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: shutil.rmtree(root), "is not a folder"),
+        (lambda root: [shutil.rmtree(p) for p in root.iterdir()], "is empty: it must hold class folders"),
+        (
+            lambda root: (root / "BallRoll" / "v_BallRoll_g01_c01.avi").unlink(),
+            "line 7 names BallRoll/v_BallRoll_g01",
+        ),
+        (lambda root: (root / "ucfTrainTestlist" / "trainlist01.txt").unlink(), "trainlist01.txt does not exist"),
+        (lambda root: (root / "ucfTrainTestlist" / "trainlist01.txt").write_text("\n"), "names no video"),
+        (lambda root: (root / "ucfTrainTestlist" / "classInd.txt").write_text("1 Other\n"), "not in classInd.txt"),
+    ],
+)
+def test_broken_datasets(tiny_dataset: Path, tmp_path: Path, damage, message: str):
+    """Missing folders, lists, videos and classes are named with what to do."""
+    root = tmp_path / "copy"
+    shutil.copytree(tiny_dataset, root)
+    damage(root)
+    with pytest.raises(ValueError, match=message):
+        ucf101(root, root / "ucfTrainTestlist", split=1, subset="train")
+
+
+def test_short_videos_are_left_out():
+    """Below tuple_len * clip_len frames there is no tuple; with none left, the longest is said."""
+    videos = VideoList(["a", "b", "c"], [11, 12, 30])
+    assert keep_long_enough(videos, 12).records == ["b", "c"]
+    with pytest.raises(ValueError, match="all 3 videos are too short: the longest has 30 frames, a tuple takes 31"):
+        keep_long_enough(videos, 31)
+
+
+def test_batches_do_not_depend_on_workers(tiny_dataset: Path):
+    """0, 1 and 2 workers give the same bytes, epoch by epoch, and epochs differ."""
+    dataset = TrainTuples(videos_of(tiny_dataset), TUPLES, seed=3, num_negatives=4)
+
+    def batches(num_workers: int) -> list[dict]:
+        sampler = EpochSampler(len(dataset), seed=3)
+        loader = create_loader(dataset, batch_size=5, num_workers=num_workers, sampler=sampler)
+        collected = []
+        for epoch in range(2):
+            sampler.epoch = epoch
+            collected += list(loader)
+        return collected
+
+    reference = batches(0)
+    assert len(reference) == 4  # 12 videos, batches of 5, the last one dropped
+    assert not torch.equal(reference[0]["clips"], reference[2]["clips"])
+    for num_workers in (1, 2):
+        for expected, batch in zip(reference, batches(num_workers), strict=True):
+            assert all(torch.equal(batch[key], expected[key]) for key in expected)
+
+
+def test_sample_is_what_the_plan_says(tiny_dataset: Path):
+    """Without augmentation a sample's outer clips are the video's resized frames, cropped."""
+    still = AugmentConfig(flip_prob=0, color_prob=0, grayscale_prob=0, blur_prob=0)
+    dataset = TrainTuples(
+        videos_of(tiny_dataset), TupleConfig(TUPLES.layout, VCP(), still, 36), seed=0, num_negatives=0
+    )
+    sample = dataset[(0, 1)]
+    assert sample["clips"].shape == (3, 3, 4, 32, 32)
+    assert sample["clips"].dtype == torch.uint8
+    resized = F.resize(torch.from_numpy(decode_all(dataset.videos.records[1].path)).permute(0, 3, 1, 2), [36])
+    windows = resized.unfold(2, 32, 1).unfold(3, 32, 1)  # every crop of every frame
+    for clip in (sample["clips"][0], sample["clips"][-1]):
+        first = clip[:, 0]
+        assert (windows == first[None, :, None, None]).flatten(4).all(dim=4).all(dim=1).any()
+
+
+def test_uniform_clips_keep_short_videos(tiny_dataset: Path):
+    """A video shorter than a clip is looped, so that every video is counted."""
+    videos = videos_of(tiny_dataset, "test")
+    long_clip = ClipSpec(clip_len=80, size=32)
+    dataset = UniformClips(videos, long_clip, num_clips=2, short_side=36)
+    clips = dataset[0]["clips"]
+    assert clips.shape == (2, 3, 80, 32, 32)
+    count = videos.num_frames[0]
+    assert torch.equal(clips[0][:, count], clips[0][:, 0])
+
+
+def test_augmentation_is_one_draw_a_clip():
+    """Equal frames stay equal; each operation does what torchvision's does."""
+    frame = torch.randint(0, 256, (1, 3, 40, 44), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    clip = frame.expand(4, -1, -1, -1)
+    plan = AugmentPlan(
+        crop=(0.0, 0.99), flip=True, jitter=(("hue", 0.1), ("contrast", 1.3)), grayscale=False, blur_sigma=1.0
+    )
+    out = apply_augment(clip, plan, size=32)
+    assert all(torch.equal(out[0], other) for other in out[1:])
+    expected = F.horizontal_flip(frame[..., 0:32, 12:44])
+    expected = F.gaussian_blur(F.adjust_contrast(F.adjust_hue(expected, 0.1), 1.3), [3, 3], [1.0, 1.0])
+    assert torch.equal(out[:1], expected)
+    gray = apply_augment(clip, AugmentPlan(crop=(0.5, 0.5), grayscale=True), size=32)
+    assert torch.equal(gray[:, 0], gray[:, 2])

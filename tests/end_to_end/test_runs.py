@@ -1,0 +1,194 @@
+"""Whole runs on generated videos: teacher, student, the student's student, resuming, and what goes wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+import simplejson
+import torch
+
+import kdvideo
+from kdvideo.cli import main
+from kdvideo.config import load_config
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.launch import train
+from kdvideo.engine.trainer import Hook
+from kdvideo.zoo.sources import find_entry
+
+
+def run(overrides: list[str], *extra: str, **kwargs):
+    return train(load_config(None, [*overrides, *extra]), **kwargs)
+
+
+def metrics_lines(folder: Path) -> list[dict]:
+    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_teacher_student_and_its_student(tiny_overrides: list[str], tmp_path: Path):
+    """A published student of another architecture teaches a third; each entry names its teacher and its hash."""
+    chain = [("r3d_10", "first.a"), ("c3d", "second.b"), ("r2plus1d_10", "third.c")]
+    teacher: list[str] = []
+    entries = []
+    for backbone, name in chain:
+        folder = ["OUTPUT_DIR", str(tmp_path / name), "MODEL.BACKBONE", backbone, "ZOO.PUBLISH_AS", name]
+        result = run(tiny_overrides, *folder, *teacher)
+        entries.append(result.entry)
+        teacher = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", f"kdvideo://{name}"]
+    assert entries[0].teacher is None
+    assert entries[1].teacher == {"name": "first.a", "sha256": entries[0].sha256}
+    assert entries[2].teacher == {"name": "second.b", "sha256": entries[1].sha256}
+    lines = metrics_lines(tmp_path / "second.b")
+    assert [line["epoch"] for line in lines] == [1, 2, 2]
+    assert {"kd_loss", "teacher_agreement", "pretext_accuracy", "retrieval_at_1", "retrieval_at_5"} <= set(lines[0])
+    assert {"pretext_accuracy", "majority_share", "retrieval_at_1", "retrieval_3clip_at_50"} <= set(lines[-1])
+    assert entries[1].metrics["pretext_accuracy"] == lines[-1]["pretext_accuracy"]
+    catalogue = (tmp_path / "zoo" / "MODEL_ZOO.md").read_text()
+    assert f"`first.a` {entries[0].sha256[:8]}" in catalogue
+    # the zoo has the weights that the run ended with, and no teacher in them
+    entry, _ = find_entry("third.c", zoo_dir=tmp_path / "zoo")
+    report = kdvideo.load_pretrained(entry.model.build(), str(tmp_path / "zoo" / "weights" / entry.file))
+    assert (report.new, report.dropped) == ((), {})
+    assert torch.equal(
+        torch.load(tmp_path / "third.c" / "checkpoint.pt", weights_only=True)["student"]["pretext_head.fc.weight"],
+        result.model.state_dict()["pretext_head.fc.weight"],
+    )
+
+
+@pytest.mark.parametrize("contrast", ["bank_nce", "batch_nce"])
+def test_resuming_writes_the_same_lines(tiny_overrides: list[str], tmp_path: Path, contrast: str):
+    """Stopped at an epoch's end and continued: the same metrics but for times, the same weights, banks included."""
+
+    class Stop(Hook):
+        def after_epoch(self, trainer, metrics):
+            if trainer.epoch == 2:
+                raise KeyboardInterrupt
+
+    common = [*tiny_overrides, "SOLVER.EPOCHS", "4", "CONTRAST.NAME", contrast, "SOLVER.SCHEDULE", "one_cycle"]
+    whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
+    parts = ["OUTPUT_DIR", str(tmp_path / "parts")]
+    with pytest.raises(KeyboardInterrupt):
+        run(common, *parts, extra_hooks=(Stop(),))
+    assert len(metrics_lines(tmp_path / "parts")) == 2
+    continued = run(common, *parts, resume=True)
+    assert metrics_lines(tmp_path / "parts") == metrics_lines(tmp_path / "whole")
+    for (key, a), b in zip(whole.model.state_dict().items(), continued.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_eval_only_repeats_the_final_metrics(tiny_overrides: list[str], capsys: pytest.CaptureFixture):
+    """`--eval-only` on a finished run's folder measures the same numbers."""
+    result = run(tiny_overrides)
+    assert main(["train", "--eval-only", *tiny_overrides]) == 0
+    logged = capsys.readouterr().err
+    for name in ("pretext_accuracy", "retrieval_at_1", "retrieval_3clip_at_5"):
+        assert f"{name} {result.metrics[name]:.3f}" in logged.splitlines()[-1]
+
+
+def test_output_folder_documents_the_run(tiny_overrides: list[str], tmp_path: Path):
+    """Resolved config, environment with seed, log, TensorBoard."""
+    run(tiny_overrides, "SOLVER.EPOCHS", "1", "SEED", "7")
+    folder = tmp_path / "run"
+    assert load_config(folder / "config.yaml").SEED == 7
+    environment = simplejson.loads((folder / "environment.json").read_text())
+    assert environment["seed"] == 7
+    assert environment["torch"] == torch.__version__
+    assert "12 training videos; 0 left out" in (folder / "log.txt").read_text()
+    assert list((folder / "tensorboard").iterdir())
+
+
+def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """The one line that `kdvideo train` ends with."""
+    assert main(["train", *arguments]) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("kdvideo: error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in captured.err
+    return lines[0].removeprefix("kdvideo: error: ")
+
+
+def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys):
+    """Each mistake of a user, word for word."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    file = tmp_path / "file"
+    file.write_text("")
+    cases = [
+        (["MODEL.BACKBONE", "r3d_01"], "MODEL.BACKBONE: unknown backbone 'r3d_01': did you mean r3d_18 or r3d_10?"),
+        (["SOLVER.EPOCS", "3"], "unknown config key 'SOLVER.EPOCS' from the command line: did you mean SOLVER.EPOCHS"),
+        (
+            ["DATA.ROOT", str(empty)],
+            f"DATA.ROOT {empty} is empty: it must hold class folders with videos and ucfTrainTestlist/",
+        ),
+        (
+            ["OUTPUT_DIR", str(file / "below")],
+            f"OUTPUT_DIR {file / 'below'} cannot be written: Not a directory",
+        ),
+        (
+            ["CLIP.FRAME_STRIDE", "9"],
+            "all 12 videos are too short: the longest has 66 frames, a tuple takes 192; "
+            "lower CLIP.LENGTH, CLIP.FRAME_STRIDE or PRETEXT.TUPLE_LEN",
+        ),
+        (
+            ["SOLVER.BATCH_SIZE", "13"],
+            "SOLVER.BATCH_SIZE is 13, but 12 training videos can be used: lower it",
+        ),
+        (
+            ["CLIP.LENGTH", "4", "MODEL.BACKBONE", "c3d"],
+            "MODEL.BACKBONE c3d cannot take clips of 4 frames of 32 x 32 (",
+        ),
+        (
+            ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "kdvideo://no.such"],
+            "unknown zoo entry 'no.such': choose one of ",
+        ),
+    ]
+    for i, (overrides, expected) in enumerate(cases):
+        message = error_of(capsys, *tiny_overrides, "OUTPUT_DIR", str(tmp_path / f"run{i}"), *overrides)
+        assert message.startswith(expected), message
+
+
+def test_a_missing_video_is_named(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys):
+    """List, line and video."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for path in (tiny_dataset / "ucfTrainTestlist").iterdir():
+        (lists / path.name).write_text(path.read_text())
+    (lists / "trainlist01.txt").write_text("BallRoll/v_BallRoll_g99_c01.avi 4\n")
+    assert error_of(capsys, *tiny_overrides, "DATA.LIST_DIR", str(lists)) == (
+        f"{lists / 'trainlist01.txt'} line 1 names BallRoll/v_BallRoll_g99_c01.avi, "
+        f"which is not in DATA.ROOT {tiny_dataset}"
+    )
+
+
+def test_taken_names_and_folders_and_other_teachers(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """A second run loses nothing of the first; a teacher of another head is refused before training."""
+    published = [*tiny_overrides, "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "taken.x"]
+    run(published)
+    again = error_of(capsys, *published, "OUTPUT_DIR", str(tmp_path / "other"))
+    assert again == (
+        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True"
+    )
+    assert error_of(capsys, *tiny_overrides) == (
+        f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (metrics.jsonl): "
+        "continue it with --resume or choose another folder"
+    )
+    teacher = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "taken.x", "OUTPUT_DIR", str(tmp_path / "third")]
+    assert error_of(capsys, *tiny_overrides, *teacher, "PRETEXT.TUPLE_LEN", "5") == (
+        "TEACHER.WEIGHTS taken.x takes tuples of 3 clips, but PRETEXT.TUPLE_LEN is 5: set it to 3 or choose another "
+        "teacher"
+    )
+
+
+def test_a_damaged_teacher_is_refused(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """Nothing is trained from a file that is not the published one."""
+    result = run(tiny_overrides, "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "teacher.x")
+    path = tmp_path / "zoo" / "weights" / result.entry.file
+    content = bytearray(path.read_bytes())
+    content[100] ^= 255
+    path.write_bytes(content)
+    teacher = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "teacher.x", "OUTPUT_DIR", str(tmp_path / "student")]
+    assert re.match(
+        rf"weights teacher\.x: {re.escape(str(path))} has sha256 .*nothing was loaded",
+        error_of(capsys, *tiny_overrides, *teacher),
+    )
+    assert not (tmp_path / "student").exists()

@@ -1,0 +1,165 @@
+"""Trainer, schedule, checkpoints and metrics files."""
+
+from pathlib import Path
+
+import pytest
+import simplejson
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from kdvideo.config import get_defaults
+from kdvideo.data.samples import EpochSampler
+from kdvideo.engine.checkpoint import load_checkpoint, save_checkpoint
+from kdvideo.engine.hooks import METRICS_NAME, Evaluation, MetricsWriter
+from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.tasks import Task
+
+
+class _Numbers(Dataset):
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        epoch, index = key
+        return {"x": torch.tensor([float(index)]), "epoch": epoch}
+
+    def __len__(self) -> int:
+        return 6
+
+
+class _Line(Task):
+    """Fits y = 2x with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trainable = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(self.trainable.weight)
+
+    def forward(self, batch: dict) -> dict:
+        error = self.trainable(batch["x"]) - 2 * batch["x"]
+        return {"loss": error.square().mean(), "epoch_seen": batch["epoch"].float().mean()}
+
+
+def make_trainer(**solver) -> Trainer:
+    cfg = get_defaults()
+    cfg.SOLVER.merge_from_list([item for pair in {"BASE_LR": 0.01, "EPOCHS": 3, **solver}.items() for item in pair])
+    task = _Line()
+    return Trainer(
+        task,
+        DataLoader(_Numbers(), batch_size=2, sampler=EpochSampler(6, seed=0), drop_last=True),
+        optimizer=build_optimizer(cfg, task.trainable),
+        schedule=build_schedule(cfg),
+        num_epochs=cfg.SOLVER.EPOCHS,
+        device=torch.device("cpu"),
+        clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+    )
+
+
+class _Recorder(Hook):
+    def __init__(self) -> None:
+        self.events: list = []
+
+    def before_epoch(self, trainer):
+        self.events.append(("epoch", trainer.epoch))
+
+    def after_step(self, trainer, scalars):
+        self.events.append(("step", trainer.step, scalars["epoch_seen"]))
+
+    def after_epoch(self, trainer, metrics):
+        self.events.append(("end", trainer.epoch, metrics["step"]))
+
+    def close(self):
+        self.events.append("close")
+
+
+def test_loop_and_hooks():
+    """Three steps an epoch, each on that epoch's samples; hooks see all of it; the task is learned."""
+    trainer = make_trainer()
+    recorder = _Recorder()
+    trainer.hooks = (recorder,)
+    trainer.train()
+    epochs = [event for event in recorder.events if event[0] in ("epoch", "end")]
+    assert epochs == [("epoch", 0), ("end", 1, 3), ("epoch", 1), ("end", 2, 6), ("epoch", 2), ("end", 3, 9)]
+    steps = [event for event in recorder.events if event[0] == "step"]
+    assert steps == [("step", i + 1, float(i // 3)) for i in range(9)]
+    assert recorder.events[-1] == "close"
+    assert abs(trainer.task.trainable.weight.item() - 2) < 1.0
+
+
+def test_hooks_are_closed_after_an_error():
+    """Also when a hook fails."""
+
+    class Failing(Hook):
+        def after_epoch(self, trainer, metrics):
+            raise OSError("disk full")
+
+    trainer = make_trainer()
+    recorder = _Recorder()
+    trainer.hooks = (Failing(), recorder)
+    with pytest.raises(OSError, match="disk full"):
+        trainer.train()
+    assert recorder.events[-1] == "close"
+
+
+def test_infinite_loss_stops_with_its_parts():
+    """Before the step that would spoil the weights."""
+    trainer = make_trainer()
+    trainer.task.trainable.weight.data.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match=r"not finite at step 0 of epoch 1 \(loss .*lower SOLVER.BASE_LR"):
+        trainer.train()
+
+
+def test_gradient_clipping():
+    """The whole gradient's norm, at momentum 0: the first step is rate times norm."""
+    trainer = make_trainer(CLIP_GRADIENTS=0.5, MOMENTUM=0.0, WEIGHT_DECAY=0.0)
+    trainer._train_step({"x": torch.tensor([[3.0]]), "epoch": torch.tensor([0])})
+    assert trainer.task.trainable.weight.item() == pytest.approx(0.01 * 0.5, rel=1e-4)
+
+
+def test_schedules():
+    """Constant stays; one-cycle rises from 1/25 to the base rate at 0.3 and ends near 0."""
+    cfg = get_defaults()
+    cfg.SOLVER.BASE_LR = 0.5
+    assert {build_schedule(cfg)(where) for where in (0.0, 0.3, 0.99)} == {0.5}
+    cfg.SOLVER.SCHEDULE = "one_cycle"
+    schedule = build_schedule(cfg)
+    assert schedule(0.0) == pytest.approx(0.02)
+    assert schedule(0.3) == pytest.approx(0.5)
+    assert schedule(0.999999) < 1e-3
+    assert schedule(0.15) == pytest.approx((0.02 + 0.5) / 2)
+
+
+def test_state_round_trip(tmp_path: Path):
+    """Weights, momentum, epoch and step: the next epoch is the same after loading."""
+    trainer = make_trainer(EPOCHS=2)
+    first = trainer._train_epoch()
+    save_checkpoint(tmp_path, trainer.state())
+    other = make_trainer(EPOCHS=2)
+    other.load_state(load_checkpoint(tmp_path))
+    assert first["epoch"] == other.epoch == 1
+    assert trainer._train_epoch() == other._train_epoch()
+
+
+def test_missing_or_damaged_checkpoint(tmp_path: Path):
+    """One line that says what to do."""
+    with pytest.raises(ValueError, match="does not exist; start the run without --resume"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_checkpoint(tmp_path)
+
+
+def test_evaluation_period():
+    """Every second epoch, and the last one."""
+    seen = []
+    trainer = make_trainer(EPOCHS=5)
+    trainer.hooks = (Evaluation(lambda: seen.append(trainer.epoch) or {}, period=2),)
+    trainer.train()
+    assert seen == [2, 4, 5]
+
+
+def test_metrics_lines_after_a_kill(tmp_path: Path):
+    """Lines after the checkpoint's epoch, the final one and a line cut short are dropped: they are written again."""
+    path = tmp_path / METRICS_NAME
+    lines = [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}, {"epoch": 2, "final": True}]
+    path.write_text("".join(simplejson.dumps(line) + "\n" for line in lines) + '{"epoch": 2, "lo')
+    MetricsWriter(tmp_path, first_epoch=2).close()
+    assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'

@@ -1,0 +1,96 @@
+"""Retrieval against a slow loop, chance levels, and cached clips against freshly decoded ones."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.datasets import count_all_frames, ucf101
+from kdvideo.data.plan import TupleLayout
+from kdvideo.data.pretext import VCP
+from kdvideo.data.samples import FixedTuples, TupleConfig, VideoList, create_loader
+from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
+from kdvideo.evaluation.features import CachedClips
+from kdvideo.models.pcl import ModelSpec
+
+CLIP = ClipSpec(clip_len=4, size=32)
+TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
+CPU = torch.device("cpu")
+
+
+def videos_of(root: Path, subset: str) -> VideoList:
+    records = ucf101(root, root / "ucfTrainTestlist", split=1, subset=subset)
+    return VideoList(records, count_all_frames(records, num_threads=2))
+
+
+def test_retrieval_equals_a_slow_loop():
+    """For each query: sort the gallery by cosine, look whether one of the first k has the class."""
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = (torch.randn(n, 6, generator=generator) for n in (17, 23))
+    queries, gallery = (x / x.norm(dim=1, keepdim=True) for x in (queries, gallery))
+    query_classes, gallery_classes = (torch.randint(0, 5, (n,), generator=generator) for n in (17, 23))
+    shares = retrieval_at_k(queries, query_classes, gallery, gallery_classes, ks=(1, 3, 50))
+    for k, share in shares.items():
+        hits = 0
+        for query, wanted in zip(queries, query_classes, strict=True):
+            ranked = sorted(range(23), key=lambda i: -float(query @ gallery[i]))
+            hits += any(gallery_classes[i] == wanted for i in ranked[:k])
+        assert share == pytest.approx(hits / 17)
+
+
+def test_majority_share():
+    """Three of five labels are 2."""
+    assert majority_share(torch.tensor([[2, 2], [0, 2], [1, 2]])) == pytest.approx(4 / 6)
+
+
+def test_cache_equals_decoding(tiny_dataset: Path, tmp_path: Path):
+    """The memory map gives what the dataset gives, in its order, and leaves no file behind."""
+    dataset = FixedTuples(videos_of(tiny_dataset, "test"), TUPLES, num_slots=5)
+    cache = CachedClips(create_loader(dataset, batch_size=4, num_workers=0), directory=tmp_path, label="pretext_label")
+    cached = torch.cat(list(cache))
+    assert cached.shape == (6, 5, 3, 3, 4, 32, 32)
+    for i in range(len(dataset)):
+        assert torch.equal(cached[i], dataset[i]["clips"])
+        assert torch.equal(cache.labels[i], dataset[i]["pretext_label"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fixed_tuples_hold_each_label_equally_often(tiny_dataset: Path):
+    """Videos with room for a remote clip: a constant answer scores one in five, exactly."""
+    dataset = FixedTuples(videos_of(tiny_dataset, "test"), TUPLES, num_slots=5)
+    labels = torch.cat([dataset[i]["pretext_label"] for i in range(len(dataset))])
+    assert labels.bincount().tolist() == [6] * 5
+
+
+def test_evaluator_equals_a_slow_loop(tiny_dataset: Path, tmp_path: Path):
+    """Pretext accuracy and retrieval@1, one sample at a time and in fp32, are what the evaluator says."""
+    train, test = videos_of(tiny_dataset, "train"), videos_of(tiny_dataset, "test")
+    model = ModelSpec("r3d_10", {"width": 4}, CLIP, num_pretext_classes=5, tuple_len=3, projection_dim=16).build()
+    model.train()
+    config = EvalConfig(tuples_per_video=5, final_clips_per_video=3, batch_size=7, num_workers=0)
+    evaluator = EpochEvaluator(train, test, tuples=TUPLES, config=config, directory=tmp_path)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    metrics = evaluator(model, CPU)
+    assert model.training
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert metrics["majority_share"] == pytest.approx(0.2)
+    assert metrics["pretext_accuracy"] == pytest.approx(_slow_pretext_accuracy(model, test))
+    final = evaluate_retrieval(model, train, test, tuples=TUPLES, config=config, device=CPU)
+    assert set(final) == {f"retrieval_3clip_at_{k}" for k in (1, 5, 10, 20, 50)}
+    assert final["retrieval_3clip_at_50"] == 1  # the whole gallery
+
+
+def _slow_pretext_accuracy(model: torch.nn.Module, test: VideoList) -> float:
+    from kdvideo.data.clip_spec import prepare_clips
+
+    model.eval()
+    hits = []
+    dataset = FixedTuples(test, TUPLES, num_slots=5)
+    with torch.no_grad():
+        for i in range(len(dataset)):
+            for clips, label in zip(dataset[i]["clips"], dataset[i]["pretext_label"], strict=True):
+                logits = model(prepare_clips(clips[None], CLIP))["pretext_logits"]
+                hits.append(float(logits.argmax() == label))
+    return sum(hits) / len(hits)

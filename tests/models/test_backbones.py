@@ -1,0 +1,113 @@
+"""Every registered backbone: size, contract, gradients, state; and equality with the nets it is modelled on."""
+
+import pytest
+import torch
+import torchvision
+
+import kdvideo
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.r2plus1d import create_r2plus1d
+from kdvideo.models.r3d import create_r3d
+from kdvideo.registry import BACKBONES
+from kdvideo.zoo.publish import count_macs
+
+SMALL = ClipSpec(clip_len=8, size=56)
+
+
+# Parameters in millions and MACs in thousand millions of a clip of 3 x 16 x 112 x 112, as published for these nets.
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [
+        ("c3d", 27.66, 38.5),
+        ("r3d_10", 14.36, 19.9),
+        ("r3d_18", 33.17, 40.7),
+        ("r2plus1d_10", 14.37, 21.4),
+        ("r2plus1d_18", 31.30, 40.6),
+    ],
+)
+def test_published_size(name: str, params: float, macs: float):
+    """Full-size nets have the published parameters and MACs, to the published digits, and 512 features."""
+    model = kdvideo.create_model(name)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == params
+    assert round(count_macs(model) / 1e9, 1) == macs
+    assert model.num_features == 512
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18"])
+def test_18_layers_equal_torchvision(name: str):
+    """With torchvision's weights under our names, the features are torchvision's."""
+    reference = getattr(torchvision.models.video, name)(weights=None).eval()
+    reference.fc = torch.nn.Identity()
+    ours = kdvideo.create_model(name).eval()
+    renamed = {_torchvision_to_ours(name, key): value for key, value in reference.state_dict().items()}
+    ours.load_state_dict(renamed)
+    clip = torch.randn(1, 3, 8, 56, 56, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(clip), reference(clip), rtol=1e-5, atol=1e-5)  # fp32 sums in another order
+
+
+_STEMS = {
+    "r3d_18": {"0": "conv", "1": "norm"},
+    "r2plus1d_18": {"0": "blocks.0.conv_xy", "1": "blocks.0.norm", "3": "blocks.0.conv_t", "4": "blocks.1"},
+}
+_BLOCK = {
+    "conv1.0.0": "branch2.conv_a.conv_xy",
+    "conv1.0.1": "branch2.conv_a.norm",
+    "conv1.0.3": "branch2.conv_a.conv_t",
+    "conv2.0.0": "branch2.conv_b.conv_xy",
+    "conv2.0.1": "branch2.conv_b.norm",
+    "conv2.0.3": "branch2.conv_b.conv_t",
+    "conv1.0": "branch2.conv_a",
+    "conv1.1": "branch2.norm_a",
+    "conv2.0": "branch2.conv_b",
+    "conv2.1": "branch2.norm_b",
+    "downsample.0": "branch1_conv",
+    "downsample.1": "branch1_norm",
+}
+
+
+def _torchvision_to_ours(name: str, key: str) -> str:
+    module, leaf = key.rsplit(".", 1)
+    if module.startswith("stem."):
+        return f"blocks.0.{_STEMS[name][module.removeprefix('stem.')]}.{leaf}"
+    layer, block, inner = module.split(".", 2)
+    return f"blocks.{layer.removeprefix('layer')}.res_blocks.{block}.{_BLOCK[inner]}.{leaf}"
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_contract(name: str):
+    """Feature shape, finite values, a map that averages to the feature, a gradient for every parameter."""
+    model = kdvideo.create_model(name, width=16, clip_spec=SMALL)
+    clip = torch.randn(2, 3, 8, 56, 56)
+    feature = model(clip)
+    assert feature.shape == (2, model.num_features)
+    assert torch.isfinite(feature).all()
+    assert model.clip_spec == SMALL
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model.forward_features(clip).mean(dim=(2, 3, 4)), model(clip))
+    model.train()
+    # squared, as the plain sum of a normalised map does not depend on the weights before the norm
+    model(clip).square().sum().backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A bias right before BatchNorm is subtracted again: its true gradient is zero.
+    assert [key for key in without if not key.endswith("conv.bias")] == []
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_state_dict_round_trip(name: str):
+    """A second network with the first one's state gives the same features, bit for bit."""
+    first, second = (kdvideo.create_model(name, width=16, clip_spec=SMALL).eval() for _ in range(2))
+    clip = torch.randn(1, 3, 8, 56, 56)
+    with torch.no_grad():
+        assert not torch.equal(first(clip), second(clip))
+        second.load_state_dict(first.state_dict())
+        assert torch.equal(first(clip), second(clip))
+
+
+@pytest.mark.parametrize("create", [create_r3d, create_r2plus1d])
+def test_other_depths_are_refused(create):
+    """PyTorchVideo's depths are not ours; the message says which are."""
+    with pytest.raises(ValueError, match="no depth 50: choose one of 10, 18"):
+        create(depth=50)
