@@ -81,3 +81,7 @@ def _zoo(options: argparse.Namespace) -> None:
         print("\n".join(list_models(options.pattern)))
     else:
         print(render_zoo(options.directory))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

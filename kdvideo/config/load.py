@@ -101,7 +101,8 @@ def _coerce(key: str, value: Any, *, default: Any) -> Any:
     if isinstance(default, str) and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)  # a folder or a name made of digits
     if type(value) is not type(default):
-        raise ValueError(f"{key} is {value!r}, a {type(value).__name__}; it must be a {type(default).__name__}")
+        given, wanted = type(value).__name__, type(default).__name__
+        raise ValueError(f"{key} is {value!r} of type {given}; it must be of type {wanted}")
     if isinstance(default, list):
         return [_coerce(f"{key}[{i}]", item, default=default[0]) for i, item in enumerate(value)]
     return value

@@ -39,9 +39,9 @@ def test_dump_is_read_back(tmp_path: Path):
     ("overrides", "message"),
     [
         (["SOLVER.EPOCH", "3"], "unknown config key 'SOLVER.EPOCH' from the command line: did you mean SOLVER.EPOCHS"),
-        (["SOLVER.EPOCHS", "many"], "SOLVER.EPOCHS is 'many', a str; it must be a int"),
-        (["SOLVER.EPOCHS", "1.5"], "SOLVER.EPOCHS is 1.5, a float; it must be a int"),
-        (["ZOO.REPLACE", "1"], "ZOO.REPLACE is 1, a int; it must be a bool"),
+        (["SOLVER.EPOCHS", "many"], "SOLVER.EPOCHS is 'many' of type str; it must be of type int"),
+        (["SOLVER.EPOCHS", "1.5"], "SOLVER.EPOCHS is 1.5 of type float; it must be of type int"),
+        (["ZOO.REPLACE", "1"], "ZOO.REPLACE is 1 of type int; it must be of type bool"),
         (["SOLVER.EPOCHS"], "overrides come in KEY VALUE pairs, but 'SOLVER.EPOCHS' has no value"),
     ],
 )
