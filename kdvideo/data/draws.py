@@ -16,14 +16,16 @@ class Draws:
 
     Args:
         seed: the run's seed.
-        purpose: what the draws are for; other purposes have unrelated streams.
+        purpose: what the draws are for, 1 to 8 bytes; other purposes have unrelated streams.
         epoch: counted from 0.
         index: the sample's number, or 0 where the draws concern the whole epoch.
     """
 
     def __init__(self, seed: int, purpose: str, *, epoch: int = 0, index: int = 0) -> None:
+        name = purpose.encode()
+        assert 0 < len(name) <= 8, f"a purpose is a word of the key, 1 to 8 bytes: {purpose!r}"
         # counter = | words drawn so far | 0 | index | epoch |, key = | seed | purpose |
-        key = np.array([seed % _WORD, int.from_bytes(purpose.encode()[:8], "little")], dtype=np.uint64)
+        key = np.array([seed % _WORD, int.from_bytes(name, "little")], dtype=np.uint64)
         counter = np.array([0, 0, index, epoch], dtype=np.uint64)
         self._words = np.random.Philox(key=key, counter=counter)
 

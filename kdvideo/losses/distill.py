@@ -25,7 +25,7 @@ class LogitDistillation(nn.Module):
         self.temperature = temperature
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Both `[B, P]`; a scalar, 0 where the two agree up to a constant a row.
+        """Both `[B, P]`, the teacher's without gradient; a scalar, 0 where the two agree up to a constant a row.
 
         Raises:
             ValueError: the shapes differ.
@@ -35,5 +35,5 @@ class LogitDistillation(nn.Module):
                 f"student logits {tuple(student_logits.shape)} and teacher logits {tuple(teacher_logits.shape)} differ"
             )
         student = torch.log_softmax(student_logits / self.temperature, dim=1)
-        teacher = torch.log_softmax(teacher_logits / self.temperature, dim=1)
+        teacher = torch.log_softmax(teacher_logits.detach() / self.temperature, dim=1)
         return self.temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)

@@ -127,16 +127,6 @@ def test_sampled_tuples_are_sound_for_any_key(clip_len, stride, interval, tuple_
     assert_tuple_is_sound(plan, layout, num_frames)
 
 
-def test_a_tuple_of_one_clip_is_planned_in_every_length():
-    """A single clip has no neighbours, so every interval fits it, and every start in the video may be drawn."""
-    layout = layout_of(clip_len=4, interval=2, tuple_len=1)
-    for num_frames in range(layout.min_frames, LENGTHS.stop):
-        assert layout.interval_in(num_frames) == 2
-        (frames,) = sample(layout, num_frames).clips
-        assert frames == tuple(range(frames[0], frames[0] + 4))
-        assert 0 <= frames[0] <= num_frames - 4
-
-
 def test_every_start_is_sampled_and_none_else():
     """In 40 frames a tuple of 16 starts anywhere from 0 to 24."""
     layout = layout_of(clip_len=4, interval=2)
