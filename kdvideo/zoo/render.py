@@ -15,8 +15,8 @@ Rendered from `entries/*.json`; do not edit by hand.
 
 Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with `TEACHER.WEIGHTS kdvideo://NAME`.
 
-- **pretext**: accuracy of the pretext task on fixed tuples of the test videos, beside the share of the majority class.
-- **R@1, R@5**: share of test videos with a training video of their class among the 1 or 5 nearest, by the mean feature
+- **pretext**: accuracy in % of the pretext task on fixed tuples of the test videos, beside the share of the majority class.
+- **R@1, R@5**: share in % of test videos with a training video of their class among the 1 or 5 nearest, by the mean feature
   of a few uniform clips. Entries say how many, in `protocol`.
 - Parameters and multiply-accumulates are the backbone's, for one clip of the given size.
 
