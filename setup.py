@@ -60,6 +60,7 @@ setup(
         "filelock",
         "matplotlib",
         "numpy",
+        "pyyaml",
         "safetensors",
         "simplejson",
         "tensorboard",

@@ -33,8 +33,9 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-file", type=Path, help="a yaml file; see model_zoo/configs")
-    parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
-    parser.add_argument("--eval-only", action="store_true", help="measure MODEL.WEIGHTS or OUTPUT_DIR's checkpoint")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
+    mode.add_argument("--eval-only", action="store_true", help="measure MODEL.WEIGHTS or OUTPUT_DIR's checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
 
 
@@ -45,10 +46,13 @@ def _run(options: argparse.Namespace) -> int:
     try:
         {"train": _train, "demo": _demo, "zoo": _zoo}[options.command](options)
     except (ValueError, FloatingPointError, OSError) as error:
-        print(f"kdvideo: error: {error}", file=sys.stderr)
+        # A loader's worker sends its whole traceback as the message; its last line is the error.
+        message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        print(f"kdvideo: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("kdvideo: interrupted; continue with --resume", file=sys.stderr)
+        hint = "; continue with --resume" if options.command == "train" else ""
+        print(f"kdvideo: interrupted{hint}", file=sys.stderr)
         return 130
     return 0
 
@@ -80,7 +84,7 @@ def _zoo(options: argparse.Namespace) -> None:
     if options.zoo_command == "list":
         print("\n".join(list_models(options.pattern)))
     else:
-        print(render_zoo(options.directory))
+        print(render_zoo(options.directory.expanduser()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from pathlib import Path
 
 __all__ = ["file_sha256", "write_atomic", "write_text"]
 
+_UMASK = os.umask(0o022)  # it can only be read by setting it
+os.umask(_UMASK)
+
 
 def file_sha256(path: Path) -> str:
     """The file's sha256 as 64 hex digits."""
@@ -28,7 +31,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide a shared zoo's files from colleagues
         temporary.replace(path)
         _fsync_directory(path.parent)
     finally:
@@ -38,13 +41,6 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomic` for a text."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it; mkstemp's 0600 would hide a shared zoo's files from colleagues.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _fsync_directory(directory: Path) -> None:

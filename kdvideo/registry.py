@@ -72,8 +72,9 @@ LOSSES = NamedRegistry(
     "loss",
     """Losses: `nn.Module` classes or functions that return a scalar.
 
-    A contrastive loss is a class with `from_config(cfg, num_videos=...)`, called as `loss(z, index, negatives)` with
-    `z[B, 2, D]` of unit length, `index[B]` the videos' numbers and `negatives[B, K]`; buffers are its memory.
+    A contrastive loss is a class with `from_config(cfg, num_videos=...)` and `num_negatives` (K), called as
+    `loss(z, index, negatives)` with `z[B, 2, D]` of unit length, `index[B]` the videos' numbers and `negatives[B, K]`;
+    buffers are its memory.
     A distillation loss is called as `loss(student_logits, teacher_logits)`, both `[B, P]`.
     """,
 )
@@ -90,10 +91,13 @@ TASKS = NamedRegistry(
 
     A task is a `kdvideo.tasks.Task`: `forward(batch) -> dict` has a scalar `loss` to minimise, all else is logged;
     `trainable` is the one module that is optimised, `task_state()` what a checkpoint needs besides it,
-    `student_state()` what goes to the zoo.
+    `student_state()` what goes to the zoo, `num_negatives` how many a batch has to bring along.
     """,
 )
 DATASETS = NamedRegistry(
     "dataset",
-    """Datasets: callables `(root: Path, list_dir: Path, *, split: int, subset: Subset) -> list[VideoRecord]`.""",
+    """Datasets: callables `(root: Path, list_dir: Path | None, *, split: int, subset: Subset) -> list[VideoRecord]`.
+
+    `list_dir` None means the dataset's usual place for its lists.
+    """,
 )

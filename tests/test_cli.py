@@ -21,7 +21,11 @@ def test_zoo_list(capsys: pytest.CaptureFixture):
 
 
 def test_zoo_render(tmp_path: Path, capsys: pytest.CaptureFixture):
-    """An empty zoo has a table without rows."""
+    """An empty zoo has a table without rows; any other folder is refused and stays as it is."""
+    assert main(["zoo", "render", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"kdvideo: error: {tmp_path} is no zoo: it has no folder entries/\n"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "entries").mkdir()
     assert main(["zoo", "render", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'MODEL_ZOO.md'}\n"
     assert (tmp_path / "MODEL_ZOO.md").read_text() == render_catalogue([])
@@ -34,7 +38,7 @@ def test_shipped_catalogue_is_up_to_date():
 
 @pytest.mark.parametrize("command", [["tools/train_net.py"], ["-m", "kdvideo.cli", "train"]])
 def test_both_launchers(command: list[str]):
-    """One line and exit code 2 for a mistake, no traceback, nothing of torch loaded for the help."""
+    """One line and exit code 2 for a mistake, no traceback."""
     done = subprocess.run(
         [sys.executable, *command, "SOLVER.EPOCHS", "x"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -1,7 +1,9 @@
 """Reading configs: `_BASE_` yaml files, then KEY VALUE pairs, every key and type checked on the way in."""
 
+import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config.defaults import get_defaults
 from kdvideo.files import write_text
 
-__all__ = ["dump_config", "load_config"]
+__all__ = ["dump_config", "flatten_config", "load_config"]
 
 
 def load_config(config_file: Path | str | None = None, overrides: Sequence[str] = ()) -> CfgNode:
@@ -30,7 +32,7 @@ def load_config(config_file: Path | str | None = None, overrides: Sequence[str] 
     if len(overrides) % 2:
         raise ValueError(f"overrides come in KEY VALUE pairs, but {overrides[-1]!r} has no value")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        _set(cfg, key, yaml.safe_load(text) if text else "", origin="the command line")
+        _set(cfg, key, _parse_override(cfg, key, text), origin="the command line")
     return cfg
 
 
@@ -46,14 +48,16 @@ def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, A
         raise ValueError(f"config file {path} is its own _BASE_")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"config file {path} is no valid yaml: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"config file {path} must hold a mapping of keys, not a {type(values).__name__}")
     base = values.pop("_BASE_", None)
     if base is None:
         return values
-    return _merge_dicts(_read_yaml_with_base(path.parent / base, (*seen, path.resolve())), values)
+    if not isinstance(base, str):
+        raise ValueError(f"config file {path} has _BASE_ {base!r}; it must be a path")
+    return _merge_dicts(_read_yaml_with_base(path.parent / Path(base).expanduser(), (*seen, path.resolve())), values)
 
 
 def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
@@ -65,20 +69,32 @@ def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merge(cfg: CfgNode, values: dict[str, Any], *, origin: str) -> None:
-    for key, value in _flatten(values):
+    for key, value in flatten_config(values).items():
         _set(cfg, key, value, origin=origin)
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten_config(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one mapping of dotted keys."""
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
+        if isinstance(value, dict) and value:
+            flat.update(flatten_config(value, f"{prefix}{key}."))
         else:
-            yield f"{prefix}{key}", value
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
+    if isinstance(flatten_config(cfg).get(key), str):
+        return text  # as it is: yaml would read 007, yes or 2024-01-01 as something else
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # no yaml value; the type check says what it must be
 
 
 def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
-    known = dict(_flatten(cfg))
+    known = flatten_config(cfg)
     if key not in known:
         close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"sections are {', '.join(sorted(cfg))}"
@@ -94,12 +110,12 @@ def _coerce(key: str, value: Any, *, default: Any) -> Any:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(default, float) and isinstance(value, str):
-        try:  # yaml reads 1e-3 as a string
-            return float(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):  # yaml reads 1e-3 as a string
+            value = float(value)
     if isinstance(default, str) and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)  # a folder or a name made of digits
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} is {value!r}; it must be a finite number")
     if type(value) is not type(default):
         given, wanted = type(value).__name__, type(default).__name__
         raise ValueError(f"{key} is {value!r} of type {given}; it must be of type {wanted}")

@@ -20,6 +20,7 @@ _REGISTERED: dict[str, NamedRegistry] = {
 }
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (1,),
+    "DATA.SPLIT": (1, 2, 3),
     "CLIP.MODALITY": ("rgb", "residual"),
     "SOLVER.SCHEDULE": ("constant", "one_cycle"),
     "ZOO.DTYPE": ("float32", "float16"),
@@ -36,7 +37,6 @@ _AT_LEAST: dict[str, float] = {
     "CONTRAST.WEIGHT": 0,
     "CONTRAST.NUM_NEGATIVES": 1,
     "TEACHER.KD_WEIGHT": 0,
-    "DATA.SPLIT": 1,
     "DATA.NUM_WORKERS": 0,
     "AUGMENT.COLOR_STRENGTH": 0,
     "SOLVER.EPOCHS": 1,
@@ -50,6 +50,7 @@ _AT_LEAST: dict[str, float] = {
     "EVAL.FINAL_CLIPS_PER_VIDEO": 1,
     "EVAL.BATCH_SIZE": 1,
 }
+_BELOW: dict[str, float] = {"SEED": 2**31, "SOLVER.MOMENTUM": 1}
 _POSITIVE = ("CONTRAST.TEMPERATURE", "TEACHER.KD_TEMPERATURE", "SOLVER.BASE_LR")
 _UNIT_INTERVAL = (
     "CONTRAST.BANK_MOMENTUM",
@@ -77,6 +78,8 @@ def validate_config(cfg: CfgNode) -> None:
         _require(cfg, key, choices.__contains__, f"one of {', '.join(map(str, choices))}")
     for key, least in _AT_LEAST.items():
         _require(cfg, key, partial(operator.le, least), f"at least {least:g}")
+    for key, limit in _BELOW.items():
+        _require(cfg, key, partial(operator.gt, limit), f"below {limit}")
     for key in _POSITIVE:
         _require(cfg, key, lambda value: value > 0, "above 0")
     for key in _UNIT_INTERVAL:

@@ -31,12 +31,12 @@ class VideoRecord:
 
 
 @DATASETS.register()
-def ucf101(root: Path, list_dir: Path, *, split: int, subset: Subset) -> list[VideoRecord]:
+def ucf101(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
     """UCF101 as its authors publish it: `root/Class/v_Class_gXX_cYY.avi`, lists in `ucfTrainTestlist`.
 
     Args:
         root: the folder of the class folders.
-        list_dir: holds `classInd.txt` and `trainlist0N.txt` / `testlist0N.txt`.
+        list_dir: holds `classInd.txt` and `trainlist0N.txt` / `testlist0N.txt`; `root/ucfTrainTestlist` unless given.
         split: N, 1 to 3.
         subset: which list.
 
@@ -47,7 +47,8 @@ def ucf101(root: Path, list_dir: Path, *, split: int, subset: Subset) -> list[Vi
         raise ValueError(f"DATA.ROOT {root} is not a folder: give the folder that holds the class folders")
     if not any(root.iterdir()):
         raise ValueError(f"DATA.ROOT {root} is empty: it must hold class folders with videos and ucfTrainTestlist/")
-    class_ids = {name: int(number) - 1 for number, name in map(str.split, _read_lines(list_dir / "classInd.txt"))}
+    list_dir = list_dir or root / "ucfTrainTestlist"
+    class_ids = _read_class_ids(list_dir / "classInd.txt")
     list_file = list_dir / f"{subset}list{split:02d}.txt"
     records = []
     for number, line in enumerate(_read_lines(list_file), start=1):
@@ -73,10 +74,22 @@ def count_all_frames(records: list[VideoRecord], *, num_threads: int) -> list[in
         return list(tqdm(counts, total=len(records), desc="counting frames", unit="video", leave=False, disable=None))
 
 
+def _read_class_ids(path: Path) -> dict[str, int]:
+    """Class name -> id counted from 0; a line is `NUMBER NAME`."""
+    class_ids = {}
+    for line in _read_lines(path):
+        number, _, name = line.partition(" ")
+        if not (number.isdecimal() and name):
+            raise ValueError(f"{path} has the line {line!r}; it must be a number from 1 and a class name")
+        class_ids[name.strip()] = int(number) - 1
+    return class_ids
+
+
 def _read_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise ValueError(f"list file {path} does not exist: set DATA.LIST_DIR to the folder of the official lists")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"list file {path} names no video")
     return lines

@@ -206,12 +206,7 @@ def create_loader(
         drop_last=sampler is not None,
         persistent_workers=sampler is not None and num_workers > 0,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
     )
-
-
-def _one_thread(worker_id: int) -> None:
-    torch.set_num_threads(1)
 
 
 def _execute(record: VideoRecord, plan: SamplePlan, config: TupleConfig) -> Tensor:

@@ -23,6 +23,7 @@ __all__ = [
     "build_model_spec",
     "build_train_loader",
     "build_tuple_config",
+    "follow_model",
     "load_videos",
     "zoo_dir_of",
 ]
@@ -73,6 +74,15 @@ def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:
     return model.train()
 
 
+def follow_model(cfg: CfgNode, model: PCLModel) -> None:
+    """Sets CLIP, PRETEXT.TUPLE_LEN and MODEL.PROJECTION_DIM to those of a loaded model."""
+    spec = model.backbone.clip_spec
+    cfg.MODEL.PROJECTION_DIM = model.projection_head.out_features
+    cfg.CLIP.LENGTH, cfg.CLIP.FRAME_STRIDE, cfg.CLIP.SIZE = spec.clip_len, spec.frame_stride, spec.size
+    cfg.CLIP.MEAN, cfg.CLIP.STD, cfg.CLIP.MODALITY = list(spec.mean), list(spec.std), spec.modality
+    cfg.PRETEXT.TUPLE_LEN = model.pretext_head.tuple_len
+
+
 def build_tuple_config(cfg: CfgNode) -> TupleConfig:
     """Reads CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE."""
     augment = cfg.AUGMENT
@@ -104,7 +114,7 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
 def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     """The videos of DATA's training or test list, each decoded once to count its frames."""
     root = Path(cfg.DATA.ROOT).expanduser()
-    list_dir = Path(cfg.DATA.LIST_DIR).expanduser() if cfg.DATA.LIST_DIR else root / "ucfTrainTestlist"
+    list_dir = Path(cfg.DATA.LIST_DIR).expanduser() if cfg.DATA.LIST_DIR else None
     records = DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
     return VideoList(records, count_all_frames(records, num_threads=os.cpu_count() or 1))
 

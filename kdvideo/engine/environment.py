@@ -15,7 +15,6 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import dump_config
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.files import write_text
 from kdvideo.version import __version__
 
@@ -42,11 +41,11 @@ def prepare_output(cfg: CfgNode) -> Path:
 
 def refuse_other_run(output_dir: Path) -> None:
     """Raises ValueError where the folder holds a run already."""
-    taken = [name for name in (METRICS_NAME, CHECKPOINT_NAME) if (output_dir / name).exists()]
-    if taken:
+    # Metrics without a checkpoint are of a run that died in its first epoch: nothing of it can be lost.
+    if (output_dir / CHECKPOINT_NAME).exists():
         raise ValueError(
-            f"OUTPUT_DIR {output_dir} already holds a run ({taken[0]}): continue it with --resume or choose another "
-            "folder"
+            f"OUTPUT_DIR {output_dir} already holds a run ({CHECKPOINT_NAME}): continue it with --resume or choose "
+            "another folder"
         )
 
 

@@ -1,6 +1,7 @@
 """Hooks of the trainer: evaluation, metrics files, checkpoints, progress."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -116,6 +117,8 @@ def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
     """Appends one line to the run's `metrics.jsonl`."""
     with (output_dir / METRICS_NAME).open("a", encoding="utf-8") as stream:
         stream.write(simplejson.dumps(metrics) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
 
 
 def _keep_lines_up_to(path: Path, epoch: int) -> None:

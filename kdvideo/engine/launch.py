@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import simplejson
 import torch
 from fvcore.common.config import CfgNode
 
@@ -19,18 +21,21 @@ from kdvideo.engine.build import (
     build_model_spec,
     build_train_loader,
     build_tuple_config,
+    follow_model,
     load_videos,
     zoo_dir_of,
 )
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Progress, append_metrics
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.evaluation.protocols import EpochEvaluator, evaluate_retrieval
+from kdvideo.files import write_text
 from kdvideo.models.pcl import PCLModel
-from kdvideo.registry import TASKS
+from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.tasks.distill import check_teacher
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.load import load_pcl_model, load_pretrained
 from kdvideo.zoo.publish import check_publishable, publish
@@ -68,16 +73,17 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
 
     Raises:
         ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
-        FloatingPointError: the loss became infinite or NaN.
+        FloatingPointError: loss or gradient became infinite or NaN.
     """
     validate_config(cfg)
     zoo_dir = zoo_dir_of(cfg)
     if cfg.ZOO.PUBLISH_AS:
-        check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE)
+        check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
     output_dir = prepare_output(cfg)
     if resume:
         checkpoint = load_checkpoint(output_dir)
+        check_same_run(cfg, checkpoint)
     else:
         refuse_other_run(output_dir)
         checkpoint = None
@@ -87,7 +93,6 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     trainer.train()
     metrics = run.measure_final(epoch=trainer.epoch)
     append_metrics(run.output_dir, metrics)
-    logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
     entry = run.publish(metrics, teacher_weights, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
 
@@ -95,38 +100,53 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
 def evaluate(cfg: CfgNode) -> dict[str, Any]:
     """Measures MODEL.WEIGHTS, or else the checkpoint in OUTPUT_DIR, or else the weights that SEED draws.
 
+    A file or entry says itself what network and what clips it is for; MODEL, CLIP and PRETEXT.TUPLE_LEN follow it. The
+    metrics are also written to `evaluation.json`.
+
     Raises:
         ValueError: as `train`.
     """
+    cfg = cfg.clone()
+    cfg.TASK.NAME, cfg.TEACHER.WEIGHTS = "pcl", ""  # evaluation needs no teacher
+    output_dir = prepare_output(cfg)
+    set_up_logging(output_dir)
+    own = output_dir / CHECKPOINT_NAME
+    source = cfg.MODEL.WEIGHTS or (str(own) if own.exists() else "")
+    model = None
+    if source:
+        model, weights = load_pcl_model(source, zoo_dir=zoo_dir_of(cfg))
+        follow_model(cfg, model)
+        logger.info("evaluating %s, sha256 %s", source, weights.sha256)
+    else:
+        logger.info("no weights given, none in %s: evaluating the random weights of SEED %d", output_dir, cfg.SEED)
     validate_config(cfg)
-    run = _Run(cfg, prepare_output(cfg))
-    own = run.output_dir / CHECKPOINT_NAME
-    if not cfg.MODEL.WEIGHTS and own.exists():
-        logger.info("%s", load_pretrained(run.model, str(own)))
-    metrics = run.measure_final(epoch=0)
-    logger.info("evaluation  %s", "  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+    metrics = _Run(cfg, output_dir, model=model).measure_final(epoch=0)
+    write_text(output_dir / "evaluation.json", simplejson.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
 class _Run:
     """The parts that training and evaluation share: folder, videos, model, evaluator."""
 
-    def __init__(self, cfg: CfgNode, output_dir: Path) -> None:
+    def __init__(self, cfg: CfgNode, output_dir: Path, *, model: PCLModel | None = None) -> None:
         keep_freed_memory()
         self.cfg = cfg
         self.output_dir = output_dir
         set_up_logging(output_dir)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
-        self.spec = build_model_spec(cfg)
-        self.model = build_model(cfg, self.device)
-        if cfg.MODEL.WEIGHTS:
+        self.model = build_model(cfg, self.device) if model is None else model.to(self.device)
+        if model is None and cfg.MODEL.WEIGHTS:
             logger.info("%s", load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg)))
         self.tuples: TupleConfig = build_tuple_config(cfg)
         self.train_videos, self.test_videos = load_videos(cfg, "train"), load_videos(cfg, "test")
         self.usable_videos = _usable(self.train_videos, self.tuples)
         self.eval_config = build_eval_config(cfg)
-        self.evaluator = EpochEvaluator(
+
+    @cached_property
+    def evaluator(self) -> EpochEvaluator:
+        """Decodes the evaluation's clips when it is first asked for."""
+        return EpochEvaluator(
             self.train_videos,
             self.test_videos,
             tuples=self.tuples,
@@ -143,10 +163,8 @@ class _Run:
             cfg, model=self.model, num_videos=len(self.usable_videos), teacher=teacher
         )
         task.to(self.device)
-        if teacher is not None:
-            logger.info("%s", task.teacher.describe())
-        num_negatives = task.contrast.num_negatives
-        loader = build_train_loader(cfg, self.usable_videos, self.tuples, num_negatives=num_negatives)
+        logger.info("%s", task.describe())
+        loader = build_train_loader(cfg, self.usable_videos, self.tuples, num_negatives=task.num_negatives)
         trainer = Trainer(
             task,
             loader,
@@ -159,11 +177,12 @@ class _Run:
         if checkpoint is not None:
             trainer.load_state(checkpoint)
             logger.info("resumed after epoch %d", trainer.epoch)
+        evaluator = self.evaluator  # after all that could refuse the run: it decodes for minutes on a big dataset
         trainer.hooks = (
-            Evaluation(lambda: self.evaluator(self.model, self.device), period=cfg.EVAL.PERIOD),
+            Evaluation(lambda: evaluator(self.model, self.device), period=cfg.EVAL.PERIOD),
             MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
             # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
-            Checkpointer(self.output_dir, extra={"model": self.spec.to_dict()}),
+            Checkpointer(self.output_dir, extra={"model": build_model_spec(cfg).to_dict(), "config": cfg.dump()}),
             Progress(cfg.SOLVER.EPOCHS * len(loader), done=trainer.step),
             *extra_hooks,
         )
@@ -181,7 +200,9 @@ class _Run:
             config=self.eval_config,
             device=self.device,
         )
-        return {"epoch": epoch, "final": True, **self.evaluator(self.model, self.device), **retrieval}
+        measured = {**self.evaluator(self.model, self.device), **retrieval}
+        logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        return {"epoch": epoch, "final": True, **measured}
 
     def publish(self, metrics: dict[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry:
         """Writes the trained model into the zoo."""
@@ -199,7 +220,7 @@ class _Run:
             self.model,
             cfg.ZOO.PUBLISH_AS,
             zoo_dir=zoo_dir,
-            spec=self.spec,
+            spec=build_model_spec(cfg),
             facts=facts,
             dtype=getattr(torch, cfg.ZOO.DTYPE),
             replace=cfg.ZOO.REPLACE,
@@ -212,6 +233,13 @@ def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[PCLModel | None, Weights
     if not cfg.TEACHER.WEIGHTS:
         return None, None
     model, weights = load_pcl_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir)
+    check_teacher(
+        model,
+        name=cfg.TEACHER.WEIGHTS,
+        num_pretext_classes=PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
+        tuple_len=cfg.PRETEXT.TUPLE_LEN,
+        pretext=cfg.PRETEXT.NAME,
+    )
     return model.to(memory_format=torch.channels_last_3d), weights
 
 

@@ -1,5 +1,6 @@
 """The training loop. It knows tasks and hooks, no losses, no teachers, no zoo."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from fvcore.common.param_scheduler import ParamScheduler
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader
 
+from kdvideo.data.draws import Draws
 from kdvideo.data.samples import EpochSampler
 from kdvideo.tasks.task import Task
 
@@ -100,6 +102,8 @@ class Trainer:
         assert isinstance(self.loader.sampler, EpochSampler)
         self.loader.sampler.epoch = self.epoch
         self.task.train()
+        # A backbone with dropout draws the same after resuming.
+        torch.manual_seed(Draws(self.loader.sampler.seed, "torch", epoch=self.epoch).integer(2**63))
         for hook in self.hooks:
             hook.before_epoch(self)
         sums: defaultdict[str, float] = defaultdict(float)
@@ -122,19 +126,19 @@ class Trainer:
         }
         outputs = self.task(batch)
         loss = outputs["loss"]
-        if not torch.isfinite(loss):
-            parts = ", ".join(f"{name} {value.item():.4g}" for name, value in outputs.items())
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.step} of epoch {self.epoch + 1} ({parts}); "
-                "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if self.clip_gradients > 0:
-            nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients)
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients or math.inf)
+        scalars = {**{name: value.item() for name, value in outputs.items()}, "grad_norm": grad_norm.item()}
+        if not (math.isfinite(scalars["loss"]) and math.isfinite(scalars["grad_norm"])):
+            parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
+            raise FloatingPointError(
+                f"loss or gradient is not finite at step {self.step} of epoch {self.epoch + 1} ({parts}); "
+                "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
+            )
         self.optimizer.step()
         self.step += 1
-        return {name: value.item() for name, value in outputs.items()}
+        return scalars
 
     def _learning_rate(self) -> float:
         return self.schedule(self.step / (self.num_epochs * len(self.loader)))

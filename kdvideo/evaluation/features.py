@@ -1,5 +1,8 @@
 """Fixed evaluation clips, decoded once and kept on disk, and a network's outputs for them."""
 
+import logging
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,6 +16,8 @@ from tqdm import tqdm
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 
 __all__ = ["CachedClips", "compute_outputs"]
+
+logger = logging.getLogger("kdvideo")
 
 
 class CachedClips:
@@ -78,6 +83,15 @@ def compute_outputs(
 
 
 def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:
-    directory.mkdir(parents=True, exist_ok=True)
+    num_bytes = math.prod(shape)
+    logger.info("evaluation clips: %.2f GB in %s while the run lasts", num_bytes / 1e9, directory)
     with tempfile.TemporaryFile(dir=directory) as stream:
-        return np.memmap(stream, dtype=np.uint8, mode="w+", shape=shape)
+        try:
+            # Without its blocks allocated, a full disk would kill the process in the middle of a write to the map.
+            os.posix_fallocate(stream.fileno(), 0, num_bytes)
+        except OSError as error:
+            raise ValueError(
+                f"{directory} has no room for {num_bytes / 1e9:.1f} GB of evaluation clips ({error.strerror}): lower "
+                "EVAL.TUPLES_PER_VIDEO and EVAL.CLIPS_PER_VIDEO or choose another OUTPUT_DIR"
+            ) from None
+        return np.memmap(stream, dtype=np.uint8, mode="r+", shape=shape)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.heads import PCLHead, create_classification_head, create_pcl_head
-from kdvideo.registry import BACKBONES
+from kdvideo.models.heads import PCLHead
+from kdvideo.registry import BACKBONES, HEADS
 
 __all__ = ["ClassificationModel", "ModelSpec", "PCLModel", "build_backbone", "build_pcl_model"]
 
@@ -40,7 +40,7 @@ class ClassificationModel(nn.Module):
     def __init__(self, backbone: Backbone, *, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = create_classification_head(backbone.num_features, num_classes=num_classes)
+        self.head = HEADS.get("classification_head")(backbone.num_features, num_classes=num_classes)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits of a prepared clip."""
@@ -67,7 +67,7 @@ def build_pcl_model(
     backbone: Backbone, *, num_pretext_classes: int = 5, tuple_len: int = 3, projection_dim: int = 128
 ) -> PCLModel:
     """PCL's heads on a backbone."""
-    head = create_pcl_head(
+    head = HEADS.get("pcl_head")(
         backbone.num_features, num_classes=num_pretext_classes, tuple_len=tuple_len, projection_dim=projection_dim
     )
     return PCLModel(backbone, head=head)
@@ -107,6 +107,13 @@ class ModelSpec:
         return {**asdict(self), "clip_spec": self.clip_spec.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
+    def from_dict(cls, values: Any, *, origin: str) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: not what `to_dict` gives; `origin` says where it was found.
+        """
+        try:
+            return cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{origin} does not describe a network of this version: {error}") from None

@@ -56,7 +56,7 @@ def create_r2plus1d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | N
 def _inner_channels(dim_in: int, dim_out: int, *, kernel: tuple[int, int, int] = (3, 3, 3)) -> int:
     """Channels between the two convolutions that keep the parameters of a full one (section 3.5)."""
     time, height, width = kernel
-    return time * height * width * dim_in * dim_out // (height * width * dim_in + time * dim_out)
+    return max(1, time * height * width * dim_in * dim_out // (height * width * dim_in + time * dim_out))
 
 
 def _create_stem(width: int, *, inner_channels: int) -> Net:

@@ -14,6 +14,7 @@ from kdvideo.config import load_config
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import evaluate, train
+from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
 
 matplotlib.use("Agg")
@@ -40,9 +41,11 @@ def run_demo(output: Path, *, seed: int = 0) -> None:
         output: folder of everything it makes: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. What an earlier demo
             made there is replaced.
         seed: of data and training.
+
+    Raises:
+        ValueError: the folder holds other things.
     """
-    for part in ("data", "runs", "zoo"):
-        shutil.rmtree(output / part, ignore_errors=True)
+    _clear_earlier_demo(output)
     root = write_synthetic_ucf101(output / "data", SyntheticConfig(seed=seed))
     run = _Runner(output, root, seed)
     rows = [
@@ -52,9 +55,21 @@ def run_demo(output: Path, *, seed: int = 0) -> None:
         run("student distilled (c3d, width 8)", "distill", teacher=TEACHER_NAME, publish_as=STUDENT_NAME),
     ]
     table = _format_table(rows)
-    (output / "table.md").write_text(table, encoding="utf-8")
+    write_text(output / "table.md", table)
     _draw_curves(output)
     print(f"\n{table}\ncurves: {output / 'curves.png'}\nzoo:    {output / 'zoo' / 'MODEL_ZOO.md'}")
+
+
+def _clear_earlier_demo(output: Path) -> None:
+    """Empties a folder that a demo made; a folder with other things in it is refused."""
+    marker = output / ".kdvideo_demo"
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is not a folder")
+    if output.is_dir() and any(output.iterdir()) and not marker.exists():
+        raise ValueError(f"--output {output} holds other things than an earlier demo: choose another folder")
+    for part in ("data", "runs", "zoo"):
+        shutil.rmtree(output / part, ignore_errors=True)
+    write_text(marker, "kdvideo demo may replace what is in this folder\n")
 
 
 class _Runner:

@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Self
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses.distill import LogitDistillation
 from kdvideo.models.pcl import PCLModel
-from kdvideo.registry import TASKS
+from kdvideo.registry import LOSSES, TASKS
 from kdvideo.tasks.pcl import PCLTask
 
 __all__ = ["DistillTask", "FrozenTeacher", "check_teacher", "resample_clips"]
@@ -45,6 +45,8 @@ class FrozenTeacher(nn.Module):
         given, wanted = self.given, self.model.backbone.clip_spec
         resampled = (given.clip_len, given.size) != (wanted.clip_len, wanted.size)
         how = "resampled from the student's clips" if resampled else "the student's own clips"
+        if given.frame_stride != wanted.frame_stride:
+            how += f" at their frame stride {given.frame_stride} instead of its own {wanted.frame_stride}"
         frames = f"{wanted.clip_len} {wanted.modality} frames of {wanted.size} x {wanted.size}"
         return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
 
@@ -63,7 +65,7 @@ def resample_clips(clips: Tensor, given: ClipSpec, wanted: ClipSpec) -> Tensor:
     if given.size != wanted.size:
         *leading, channels, length, height, width = clips.shape
         frames_first = clips.transpose(-4, -3).reshape(-1, channels, height, width)
-        resized = F.interpolate(frames_first, size=(wanted.size,) * 2, mode="bilinear", antialias=True)
+        resized = F.resize(frames_first, [wanted.size] * 2, antialias=True)
         clips = resized.view(*leading, length, channels, wanted.size, wanted.size).transpose(-4, -3)
     return clips
 
@@ -121,24 +123,21 @@ class DistillTask(PCLTask):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: nn.Module | None = None) -> Self:
-        """Reads CONTRAST and TEACHER; `teacher` is the built `PCLModel`."""
+        """Reads CONTRAST and TEACHER; `teacher` is the built `PCLModel`, checked by `check_teacher`."""
         assert isinstance(teacher, PCLModel), "TASK.NAME distill is handed a built teacher"
-        check_teacher(
-            teacher,
-            name=cfg.TEACHER.WEIGHTS,
-            num_pretext_classes=model.pretext_head.num_classes,
-            tuple_len=model.pretext_head.tuple_len,
-            pretext=cfg.PRETEXT.NAME,
-        )
         base = PCLTask.from_config(cfg, model=model, num_videos=num_videos)
         return cls(
             model,
             contrast=base.contrast,
             contrast_weight=base.contrast_weight,
             teacher=FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec),
-            distillation=LogitDistillation(temperature=cfg.TEACHER.KD_TEMPERATURE),
+            distillation=LOSSES.get("logit_distillation")(temperature=cfg.TEACHER.KD_TEMPERATURE),
             kd_weight=cfg.TEACHER.KD_WEIGHT,
         )
+
+    def describe(self) -> str:
+        """What is learned from whom."""
+        return f"{super().describe()}, distilled from a teacher; {self.teacher.describe()}"
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """As `PCLTask.forward`, with `kd_loss` added, and to log `teacher_agreement`: the share of equal answers."""

@@ -41,6 +41,17 @@ class PCLTask(Task):
         contrast = LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
         return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT)
 
+    @property
+    def num_negatives(self) -> int:
+        """What the contrastive loss asks for."""
+        num_negatives = self.contrast.num_negatives
+        assert isinstance(num_negatives, int)
+        return num_negatives
+
+    def describe(self) -> str:
+        """The two losses."""
+        return f"pretext cross-entropy + {self.contrast_weight:g} * {type(self.contrast).__name__}"
+
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """One step's losses.
 

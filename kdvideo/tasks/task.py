@@ -23,6 +23,15 @@ class Task(nn.Module):
         """Scalars: `loss` to minimise, all others to log."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
+    @property
+    def num_negatives(self) -> int:
+        """How many other videos' numbers a sample has to bring along as `negatives`."""
+        return 0
+
+    def describe(self) -> str:
+        """One line for the log."""
+        return type(self).__name__
+
     def task_state(self) -> dict[str, Tensor]:
         """What a checkpoint needs besides `trainable`; nothing, unless a task says otherwise."""
         return {}

@@ -9,9 +9,11 @@ import simplejson
 
 from kdvideo.files import write_text
 from kdvideo.models.pcl import ModelSpec
+from kdvideo.registry import BACKBONES
 
 __all__ = ["ZooEntry", "check_name"]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -21,6 +23,8 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: anything but letters, digits, `_`, `+`, `-`, and dots between them.
     """
+    if name in BACKBONES or name.endswith((".pt", ".safetensors")):
+        raise ValueError(f"{name!r} is no zoo name: it would be taken for an architecture or a file")
     if not _NAME.fullmatch(name) or len(name) > 150:
         raise ValueError(
             f"{name!r} is no zoo name: use letters, digits, '_', '+', '-' and single dots, "
@@ -88,10 +92,15 @@ class ZooEntry:
         if not isinstance(values, dict) or set(values) != known:
             wrong = sorted(known.symmetric_difference(values)) if isinstance(values, dict) else "everything"
             raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
+        for key in ("name", "file", "sha256"):
+            if not isinstance(values[key], str):
+                raise ValueError(f"{origin} is no zoo entry: {key} is {values[key]!r}, it must be a string")
         check_name(values["name"])
         if Path(values["file"]).name != values["file"]:
             raise ValueError(f"{origin} names a file outside its zoo: {values['file']!r}")
-        return cls(**{**values, "model": ModelSpec.from_dict(values["model"])})
+        if not _SHA256.fullmatch(values["sha256"]):
+            raise ValueError(f"{origin} is no zoo entry: sha256 is {values['sha256']!r}, it must be 64 hex digits")
+        return cls(**{**values, "model": ModelSpec.from_dict(values["model"], origin=origin)})
 
     def write(self, zoo_dir: Path) -> Path:
         """Writes the entry's JSON file, whole or not at all."""

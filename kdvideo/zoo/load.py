@@ -89,9 +89,9 @@ def create_pcl_model(
     name: str,
     pretrained: bool = False,
     *,
-    num_pretext_classes: int = 5,
-    tuple_len: int = 3,
-    projection_dim: int = 128,
+    num_pretext_classes: int | None = None,
+    tuple_len: int | None = None,
+    projection_dim: int | None = None,
     **kwargs: Any,
 ) -> PCLModel:
     """A backbone with PCL's heads: `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
@@ -99,22 +99,19 @@ def create_pcl_model(
     Args:
         name: a backbone or a zoo entry; an entry has its own heads.
         pretrained: loads the entry's verified weights.
-        num_pretext_classes: P.
-        tuple_len: N.
-        projection_dim: E.
+        num_pretext_classes: P, 5 unless given.
+        tuple_len: N, 3 unless given.
+        projection_dim: E, 128 unless given.
         kwargs: for the backbone's builder: `width`, `clip_spec`.
 
     Raises:
         ValueError: as `create_model`.
     """
-    entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
+    sizes = {"num_pretext_classes": num_pretext_classes, "tuple_len": tuple_len, "projection_dim": projection_dim}
+    head_kwargs = {key: value for key, value in sizes.items() if value is not None}
+    entry = _entry_or_none(name, pretrained=pretrained, kwargs={**kwargs, **head_kwargs})
     if entry is None:
-        return build_pcl_model(
-            build_backbone(name, **kwargs),
-            num_pretext_classes=num_pretext_classes,
-            tuple_len=tuple_len,
-            projection_dim=projection_dim,
-        )
+        return build_pcl_model(build_backbone(name, **kwargs), **head_kwargs)
     model = entry.model.build()
     if pretrained:
         load_pretrained(model, name)
@@ -186,7 +183,9 @@ def _read_file(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
             description = (file.metadata() or {}).get(METADATA_KEY)
     except SafetensorError as error:
         raise ValueError(f"weights {weights.source}: {weights.path} is no safetensors file ({error})") from None
-    return tensors, ModelSpec.from_dict(simplejson.loads(description)) if description else None
+    if description is None:
+        return tensors, None
+    return tensors, ModelSpec.from_dict(simplejson.loads(description), origin=f"weights {weights.source}")
 
 
 def _read_checkpoint(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
@@ -197,9 +196,10 @@ def _read_checkpoint(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | N
         raise ValueError(
             f"weights {weights.source}: {weights.path} cannot be read as a checkpoint ({reason})"
         ) from None
-    if not isinstance(checkpoint, dict) or "student" not in checkpoint:
+    student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
+    if not isinstance(student, dict) or "model" not in checkpoint:
         raise ValueError(f"weights {weights.source}: {weights.path} is no checkpoint of kdvideo's")
-    return checkpoint["student"], ModelSpec.from_dict(checkpoint["model"])
+    return student, ModelSpec.from_dict(checkpoint["model"], origin=f"weights {weights.source}")
 
 
 def _fill(model: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> LoadReport:
@@ -214,7 +214,7 @@ def _fill(model: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> Lo
         if own[key].shape != given[key].shape:
             raise ValueError(
                 f"weights {source}: {key} has shape {tuple(given[key].shape)}, the model's {tuple(own[key].shape)}: "
-                "another architecture or width"
+                f"another {'architecture or width' if is_backbone or key.startswith(_BACKBONE) else 'head'}"
             )
     model.load_state_dict({key: given[key] for key in used}, strict=False)
     return LoadReport(

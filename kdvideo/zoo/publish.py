@@ -1,14 +1,16 @@
 """Writing a trained model into a zoo, so that at any moment the entry is there whole or not at all."""
 
 import datetime
+import errno
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import simplejson
 import torch
-from filelock import FileLock
 from fvcore.nn import FlopCountAnalysis
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from kdvideo.files import file_sha256, write_atomic
@@ -17,21 +19,33 @@ from kdvideo.models.pcl import ModelSpec, PCLModel
 from kdvideo.version import __version__
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.load import METADATA_KEY
-from kdvideo.zoo.render import render_zoo
+from kdvideo.zoo.render import render_zoo, zoo_lock
 from kdvideo.zoo.sources import read_entry
 
 __all__ = ["check_publishable", "count_macs", "publish"]
 
 
-def check_publishable(name: str, *, zoo_dir: Path, replace: bool) -> None:
+def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -> None:
     """Asked before training, so that hours of it do not end in a refusal.
 
+    Args:
+        name: of the entry.
+        zoo_dir: the zoo; made if it is not there.
+        replace: whether an entry of that name may be replaced.
+        config: of the run; an entry that the same run has published before may be published again.
+
     Raises:
-        ValueError: not a zoo name, or taken and `replace` is False.
+        ValueError: not a zoo name, taken, or the zoo cannot be written.
     """
     check_name(name)
-    if (zoo_dir / "entries" / f"{name}.json").exists() and not replace:
+    path = zoo_dir / "entries" / f"{name}.json"
+    if path.exists() and not replace and read_entry(path).config != config:
         raise ValueError(f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True")
+    try:
+        zoo_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=zoo_dir).close()
+    except OSError as error:
+        raise ValueError(f"ZOO.DIR {zoo_dir} cannot be written: {error.strerror or error}") from None
 
 
 def publish(
@@ -60,9 +74,9 @@ def publish(
     Raises:
         ValueError: the name is taken or no name.
     """
-    zoo_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(zoo_dir / ".lock"):
-        check_publishable(name, zoo_dir=zoo_dir, replace=replace)
+    check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
+    with zoo_lock(zoo_dir):
+        check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
         # safetensors refuses channels_last tensors
         state = {
             key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
@@ -110,7 +124,10 @@ def _file_of(zoo_dir: Path, name: str) -> str | None:
 def _write_weights(state: dict[str, torch.Tensor], name: str, directory: Path, description: str) -> tuple[str, str]:
     """Writes `{name}-{sha256[:8]}.safetensors`; returns the file's name and hash."""
     staged = directory / f"{name}.staged"
-    write_atomic(staged, lambda path: save_file(state, path, metadata={METADATA_KEY: description}))
+    try:
+        write_atomic(staged, lambda path: save_file(state, path, metadata={METADATA_KEY: description}))
+    except SafetensorError as error:
+        raise OSError(errno.EIO, f"weights cannot be written: {error}", str(staged)) from None
     sha256 = file_sha256(staged)
     final = staged.with_name(f"{name}-{sha256[:8]}.safetensors")
     staged.replace(final)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from filelock import BaseFileLock, FileLock
+
 from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import list_entries
 
-__all__ = ["catalogue_path", "render_catalogue", "render_zoo"]
+__all__ = ["catalogue_path", "render_catalogue", "render_zoo", "zoo_lock"]
 
 _HEADER = """# Model zoo
 
@@ -15,9 +17,9 @@ Rendered from `entries/*.json`; do not edit by hand.
 
 Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with `TEACHER.WEIGHTS kdvideo://NAME`.
 
-- **pretext**: accuracy in % of the pretext task on fixed tuples of the test videos, beside the share of the majority class.
-- **R@1, R@5**: share in % of test videos with a training video of their class among the 1 or 5 nearest, by the mean feature
-  of a few uniform clips. Entries say how many, in `protocol`.
+- **pretext**: accuracy in % of the pretext task on fixed tuples of the test videos, beside the majority class's share.
+- **R@1, R@5**: share in % of test videos with a training video of their class among the 1 or 5 nearest, by the mean
+  feature of a few uniform clips. Entries say how many, in `protocol`.
 - Parameters and multiply-accumulates are the backbone's, for one clip of the given size.
 
 | name | clip | params | MACs | pretext (majority) | R@1 | R@5 | teacher | file |
@@ -27,15 +29,28 @@ Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with
 
 def catalogue_path(zoo_dir: Path) -> Path:
     """Where a zoo's table lies: in the zoo, for a checkout's `model_zoo/` beside it at the top."""
-    is_checkout = zoo_dir.resolve() == zoo_root() and (zoo_dir.parent / "setup.py").exists()
+    zoo_dir = zoo_dir.resolve()
+    is_checkout = zoo_dir == zoo_root() and (zoo_dir.parent / "setup.py").exists()
     return (zoo_dir.parent if is_checkout else zoo_dir) / "MODEL_ZOO.md"
 
 
 def render_zoo(zoo_dir: Path) -> Path:
-    """Writes the table of a zoo. Callers that have just changed the zoo hold its lock."""
+    """Writes the table of a zoo, under its lock.
+
+    Raises:
+        ValueError: the folder is no zoo.
+    """
+    if not (zoo_dir / "entries").is_dir():
+        raise ValueError(f"{zoo_dir} is no zoo: it has no folder entries/")
     path = catalogue_path(zoo_dir)
-    write_text(path, render_catalogue(list_entries(zoo_dir)))
+    with zoo_lock(zoo_dir):
+        write_text(path, render_catalogue(list_entries(zoo_dir)))
     return path
+
+
+def zoo_lock(zoo_dir: Path) -> BaseFileLock:
+    """The lock that everybody who changes a zoo holds; the same process may take it twice."""
+    return FileLock(zoo_dir / ".lock", is_singleton=True)
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:

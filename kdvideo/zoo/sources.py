@@ -1,21 +1,31 @@
 """Where weights come from: zoo names, paths, URLs; each file checked against its hash before it is read."""
 
+import hashlib
+import logging
 import re
+import shutil
+import urllib.request
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from iopath.common.file_io import HTTPURLHandler, PathHandler, PathManager
+from iopath.common.file_io import PathHandler, PathManager
 
-from kdvideo.files import file_sha256
+from kdvideo.files import file_sha256, write_atomic
 from kdvideo.paths import kdvideo_home, user_zoo, zoo_root
 from kdvideo.registry import unknown_name
 from kdvideo.zoo.entry import ZooEntry, check_name
 
 __all__ = ["PATH_MANAGER", "PREFIX", "Weights", "find_entry", "list_entries", "read_entry", "resolve_weights"]
 
+logger = logging.getLogger("kdvideo")
+
 PREFIX = "kdvideo://"
+_SUFFIXES = (".safetensors", ".pt")
+_TIMEOUT_SECONDS = 30
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.safetensors$")
 
 
@@ -43,13 +53,26 @@ def zoo_dirs(extra: Path | None = None) -> list[Path]:
 
 
 def read_entry(path: Path) -> ZooEntry:
-    """Reads one `entries/*.json`."""
-    return ZooEntry.from_json(path.read_text(encoding="utf-8"), origin=str(path))
+    """Reads one `entries/*.json`.
+
+    Raises:
+        ValueError: it is no entry, or one of another name.
+    """
+    entry = ZooEntry.from_json(path.read_text(encoding="utf-8"), origin=str(path))
+    if entry.name != path.stem:
+        raise ValueError(f"{path} is the entry of {entry.name!r}: its file must be named {entry.name}.json")
+    return entry
 
 
 def list_entries(zoo_dir: Path) -> list[ZooEntry]:
-    """All entries of one zoo, by name."""
-    return [read_entry(path) for path in sorted((zoo_dir / "entries").glob("*.json"))]
+    """All readable entries of one zoo, by name; others are named in a warning, they must not hide the rest."""
+    entries = []
+    for path in sorted((zoo_dir / "entries").glob("*.json")):
+        try:
+            entries.append(read_entry(path))
+        except ValueError as error:
+            logger.warning("left out: %s", error)
+    return entries
 
 
 def find_entry(name: str, *, zoo_dir: Path | None = None) -> tuple[ZooEntry, Path]:
@@ -82,22 +105,41 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
     Raises:
         ValueError: nothing is there, or the file is not what its entry or its name says.
     """
-    is_name = source.startswith(PREFIX) or not (Path(source).suffix in (".safetensors", ".pt") or "/" in source)
-    if is_name:
+    scheme = urlparse(source).scheme
+    if scheme not in ("", "kdvideo", "http", "https"):
+        raise ValueError(f"weights {source}: choose a zoo name, a path, or an address with http:// or https://")
+    is_file = "/" in source or Path(source).suffix in _SUFFIXES
+    if scheme == "kdvideo" or not (scheme or is_file):
         entry, directory = find_entry(source, zoo_dir=zoo_dir)
         path = directory / "weights" / entry.file
         return Weights(path, _checked_sha256(path, entry.sha256, source), entry, source)
-    is_url = urlparse(source).scheme in ("http", "https")
-    path = _download(source) if is_url else Path(source).expanduser()
+    path = _download(source) if scheme else Path(source).expanduser()
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"weights {source}: a file must end in {' or '.join(_SUFFIXES)}")
     named = _HASH_IN_NAME.search(path.name)
-    return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
+    try:
+        return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
+    except ValueError:
+        if scheme:
+            path.unlink(missing_ok=True)  # a damaged download must not be found again
+        raise
 
 
 def _download(url: str) -> Path:
-    try:
-        return Path(PATH_MANAGER.get_local_path(url, cache_dir=str(kdvideo_home() / "downloads")))
-    except OSError as error:
-        raise ValueError(f"weights {url} cannot be downloaded: {error}") from None
+    """The file behind an address, kept under KDVIDEO_HOME by the whole address's hash."""
+    name = Path(urlparse(url).path).name
+    path = kdvideo_home() / "downloads" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
+    if not path.exists():
+        try:
+            write_atomic(path, partial(_fetch, url))
+        except (OSError, HTTPException, ValueError) as error:
+            raise ValueError(f"weights {url} cannot be downloaded: {error}") from None
+    return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, path.open("wb") as stream:
+        shutil.copyfileobj(response, stream)
 
 
 def _checked_sha256(path: Path, expected: str, source: str) -> str:
@@ -112,19 +154,20 @@ def _checked_sha256(path: Path, expected: str, source: str) -> str:
     return actual
 
 
-class _ZooPathHandler(PathHandler):
-    """Lets iopath open `kdvideo://NAME` as the entry's checked weights file."""
+class _WeightsPathHandler(PathHandler):
+    """Lets iopath open `kdvideo://NAME` and addresses as files on this machine that have passed their check."""
 
     def _get_supported_prefixes(self) -> list[str]:
-        return [PREFIX]
+        return [PREFIX, "http://", "https://"]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         return str(resolve_weights(path).path)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
+        if "r" not in mode or "+" in mode:
+            raise ValueError(f"{path} can be read only, not opened with mode {mode!r}")
         return open(self._get_local_path(path), mode, buffering)
 
 
 PATH_MANAGER = PathManager()
-PATH_MANAGER.register_handler(HTTPURLHandler())
-PATH_MANAGER.register_handler(_ZooPathHandler())
+PATH_MANAGER.register_handler(_WeightsPathHandler())

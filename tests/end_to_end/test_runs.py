@@ -76,13 +76,16 @@ def test_resuming_writes_the_same_lines(tiny_overrides: list[str], tmp_path: Pat
         assert torch.equal(a, b), key
 
 
-def test_eval_only_repeats_the_final_metrics(tiny_overrides: list[str], capsys: pytest.CaptureFixture):
+def test_eval_only_repeats_the_final_metrics(tiny_overrides: list[str]):
     """`--eval-only` on a finished run's folder measures the same numbers."""
-    result = run(tiny_overrides)
-    assert main(["train", "--eval-only", *tiny_overrides]) == 0
-    logged = capsys.readouterr().err
-    for name in ("pretext_accuracy", "retrieval_at_1", "retrieval_3clip_at_5"):
-        assert f"{name} {result.metrics[name]:.3f}" in logged.splitlines()[-1]
+    result = run(tiny_overrides, "CLIP.MODALITY", "rgb", "ZOO.PUBLISH_AS", "rgb.x")
+    config = (result.output_dir / "config.yaml").read_text()
+    # the entry says that it is RGB and 4 wide; the command line's defaults do not matter
+    for where in ([], ["MODEL.WEIGHTS", "rgb.x", "MODEL.WIDTH", "8"]):
+        assert main(["train", "--eval-only", *tiny_overrides, *where]) == 0
+        evaluation = simplejson.loads((result.output_dir / "evaluation.json").read_text())
+        assert {**evaluation, "epoch": 2} == result.metrics
+    assert (result.output_dir / "config.yaml").read_text() == config
 
 
 def test_output_folder_documents_the_run(tiny_overrides: list[str], tmp_path: Path):
@@ -95,6 +98,44 @@ def test_output_folder_documents_the_run(tiny_overrides: list[str], tmp_path: Pa
     assert environment["torch"] == torch.__version__
     assert "12 training videos; 0 left out" in (folder / "log.txt").read_text()
     assert list((folder / "tensorboard").iterdir())
+
+
+def test_resuming_another_run_is_refused(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """Key, new and old value; the run's own config file stays. More epochs at a constant rate are the same run."""
+    run(tiny_overrides, "SOLVER.EPOCHS", "1")
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    for key, value, shown in (("SEED", "3", "3"), ("MODEL.WIDTH", "8", "8"), ("SOLVER.BASE_LR", "0.5", "0.5")):
+        message = error_of(capsys, "--resume", *tiny_overrides, "SOLVER.EPOCHS", "1", key, value)
+        assert re.fullmatch(rf"--resume: {key} is {shown}, the run was started with [\d.]+: keep it", message)
+    assert (tmp_path / "run" / "config.yaml").read_text() == config
+    assert run(tiny_overrides, "SOLVER.EPOCHS", "2", resume=True).metrics["epoch"] == 2
+
+
+def test_a_finished_run_may_be_resumed_and_published_again(tiny_overrides: list[str], tmp_path: Path):
+    """A requeued job ends as it ended before."""
+    published = [*tiny_overrides, "ZOO.PUBLISH_AS", "again.x"]
+    first = run(published)
+    lines = metrics_lines(tmp_path / "run")
+    second = run(published, resume=True)
+    assert second.entry.sha256 == first.entry.sha256
+    assert metrics_lines(tmp_path / "run") == lines
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(tiny_overrides: list[str], tmp_path: Path):
+    """Its metrics line is dropped; neither a plain start nor --resume is a dead end."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / METRICS_NAME).write_text('{"epoch": 1}\n')
+    run(tiny_overrides)
+    assert [line["epoch"] for line in metrics_lines(tmp_path / "run")] == [1, 2, 2]
+
+
+def test_a_workers_error_is_one_line(
+    tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys, monkeypatch
+):
+    """A video that ends before its counted frames, found in a worker process."""
+    monkeypatch.setattr("kdvideo.data.datasets.count_frames", lambda path: 500)
+    message = error_of(capsys, *tiny_overrides, "DATA.NUM_WORKERS", "1")
+    assert re.match(r"video .*\.avi ends before frame \d+; it gives \d+ of \d+ asked for", message)
 
 
 def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -130,6 +171,12 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
             "lower CLIP.LENGTH, CLIP.FRAME_STRIDE or PRETEXT.TUPLE_LEN",
         ),
         (
+            ["ZOO.PUBLISH_AS", "x.y", "ZOO.DIR", str(file / "zoo")],
+            f"ZOO.DIR {file / 'zoo'} cannot be written: Not a directory",
+        ),
+        (["ZOO.PUBLISH_AS", "../x"], "'../x' is no zoo name: use letters, digits"),
+        (["--resume"], f"--resume: {tmp_path / 'run7' / 'checkpoint.pt'} does not exist; start the run without"),
+        (
             ["SOLVER.BATCH_SIZE", "13"],
             "SOLVER.BATCH_SIZE is 13, but 12 training videos can be used: lower it",
         ),
@@ -143,7 +190,9 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
         ),
     ]
     for i, (overrides, expected) in enumerate(cases):
-        message = error_of(capsys, *tiny_overrides, "OUTPUT_DIR", str(tmp_path / f"run{i}"), *overrides)
+        flags = [option for option in overrides if option.startswith("--")]
+        pairs = [option for option in overrides if option not in flags]
+        message = error_of(capsys, *flags, *tiny_overrides, "OUTPUT_DIR", str(tmp_path / f"run{i}"), *pairs)
         assert message.startswith(expected), message
 
 
@@ -169,7 +218,7 @@ def test_taken_names_and_folders_and_other_teachers(tiny_overrides: list[str], t
         f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True"
     )
     assert error_of(capsys, *tiny_overrides) == (
-        f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (metrics.jsonl): "
+        f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (checkpoint.pt): "
         "continue it with --resume or choose another folder"
     )
     teacher = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "taken.x", "OUTPUT_DIR", str(tmp_path / "third")]

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from kdvideo.data.augment import AugmentConfig
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import count_all_frames, ucf101
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.pretext import VCP
-from kdvideo.data.samples import FixedTuples, TupleConfig, VideoList, create_loader
+from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader
 from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
 from kdvideo.evaluation.features import CachedClips
 from kdvideo.models.pcl import ModelSpec
@@ -41,7 +41,7 @@ def test_retrieval_equals_a_slow_loop():
 
 
 def test_majority_share():
-    """Three of five labels are 2."""
+    """Four of six labels are 2."""
     assert majority_share(torch.tensor([[2, 2], [0, 2], [1, 2]])) == pytest.approx(4 / 6)
 
 
@@ -79,12 +79,11 @@ def test_evaluator_equals_a_slow_loop(tiny_dataset: Path, tmp_path: Path):
     assert metrics["pretext_accuracy"] == pytest.approx(_slow_pretext_accuracy(model, test))
     final = evaluate_retrieval(model, train, test, tuples=TUPLES, config=config, device=CPU)
     assert set(final) == {f"retrieval_3clip_at_{k}" for k in (1, 5, 10, 20, 50)}
-    assert final["retrieval_3clip_at_50"] == 1  # the whole gallery
+    assert metrics["retrieval_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=2))
+    assert final["retrieval_3clip_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=3))
 
 
 def _slow_pretext_accuracy(model: torch.nn.Module, test: VideoList) -> float:
-    from kdvideo.data.clip_spec import prepare_clips
-
     model.eval()
     hits = []
     dataset = FixedTuples(test, TUPLES, num_slots=5)
@@ -93,4 +92,20 @@ def _slow_pretext_accuracy(model: torch.nn.Module, test: VideoList) -> float:
             for clips, label in zip(dataset[i]["clips"], dataset[i]["pretext_label"], strict=True):
                 logits = model(prepare_clips(clips[None], CLIP))["pretext_logits"]
                 hits.append(float(logits.argmax() == label))
+    return sum(hits) / len(hits)
+
+
+def _slow_retrieval_at_1(model: torch.nn.Module, train: VideoList, test: VideoList, *, num_clips: int) -> float:
+    def describe(videos: VideoList) -> list[tuple[torch.Tensor, int]]:
+        described = []
+        for sample in (UniformClips(videos, CLIP, num_clips=num_clips, short_side=36)[i] for i in range(len(videos))):
+            features = [model.backbone(prepare_clips(clip[None], CLIP))[0] for clip in sample["clips"]]
+            mean = sum(features) / num_clips
+            described.append((mean / mean.norm(), sample["class_id"]))
+        return described
+
+    model.eval()
+    with torch.no_grad():
+        gallery = describe(train)
+        hits = [max(gallery, key=lambda video: float(video[0] @ f))[1] == wanted for f, wanted in describe(test)]
     return sum(hits) / len(hits)

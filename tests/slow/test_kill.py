@@ -2,6 +2,7 @@
 
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -25,21 +26,29 @@ def metrics_lines(folder: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
+def count_lines(folder: Path) -> int:
+    path = folder / METRICS_NAME
+    return path.read_text().count("\n") if path.exists() else 0
+
+
 def test_killed_runs_write_the_same_lines(tiny_overrides: list[str], tmp_path: Path):
-    """SIGKILL at three seeded moments behind the first checkpoint, then --resume: the uninterrupted run's metrics."""
-    common = [*tiny_overrides, "SOLVER.EPOCHS", "12"]
+    """SIGKILL at four seeded moments within and between epochs, then --resume: the uninterrupted run's metrics."""
+    common = [*tiny_overrides, "SOLVER.EPOCHS", "40"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert start([*common, "OUTPUT_DIR", str(whole)]).wait() == 0
+    epoch_seconds = statistics.median(
+        simplejson.loads(line)["seconds"] for line in (whole / METRICS_NAME).read_text().splitlines()[:-1]
+    )
     moments = random.Random(0)
-    flags: list[str] = []
-    for _ in range(3):
+    for _ in range(4):
+        flags = ["--resume"] if (parts / "checkpoint.pt").exists() else []
+        written = count_lines(parts)
         process = start([*common, "OUTPUT_DIR", str(parts)], *flags)
-        while not (parts / "checkpoint.pt").exists():
-            time.sleep(0.05)
+        while count_lines(parts) <= written:  # a resumed run may first drop a line
             assert process.poll() is None
-        time.sleep(moments.uniform(0.0, 8.0))  # the resumed process needs about six seconds to start
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.0, 2.0) * epoch_seconds)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        flags = ["--resume"]
+        assert process.wait() == -signal.SIGKILL
     assert start([*common, "OUTPUT_DIR", str(parts)], "--resume").wait() == 0
     assert metrics_lines(parts) == metrics_lines(whole)

@@ -1,6 +1,7 @@
 """The built wheel in an environment of its own, outside the checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def test_the_wheel_works_alone(tmp_path: Path):
     """No warning at import, every entry is listed and builds, a shipped config trains, the shipped weights load."""
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(REPOSITORY)]
+    source = tmp_path / "source"  # not the checkout itself: a build leaves its traces there
+    shutil.copytree(REPOSITORY, source, ignore=shutil.ignore_patterns(".venv", ".git", "output", "build", "*.egg-info"))
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("kdvideo-*.whl")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)

@@ -1,8 +1,12 @@
 """Entries, names, loading with its report, publishing, and files that are not what they should be."""
 
+import http.server
+import os
 import re
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import torch
 import kdvideo
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import ModelSpec, PCLModel
+from kdvideo.paths import kdvideo_home as kdvideo_home_dir
 from kdvideo.paths import user_zoo
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.load import load_pcl_model
@@ -38,9 +43,9 @@ FACTS = {
 }
 
 
-def publish_tiny(name: str = NAME, **kwargs) -> tuple[PCLModel, ZooEntry]:
+def publish_tiny(name: str = NAME, config: str = "SEED: 0\n", **kwargs) -> tuple[PCLModel, ZooEntry]:
     model = SPEC.build().eval()
-    return model, publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts=FACTS, **kwargs)
+    return model, publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": config}, **kwargs)
 
 
 def weights_file(entry: ZooEntry) -> Path:
@@ -154,8 +159,8 @@ def test_names_that_are_taken():
     """Refused unless told to replace; replacing removes the old file."""
     _, first = publish_tiny()
     with pytest.raises(ValueError, match=f"{NAME} is taken in .*: choose another name or set ZOO.REPLACE True"):
-        publish_tiny()
-    _, second = publish_tiny(replace=True)
+        publish_tiny(config="SEED: 1\n")
+    _, second = publish_tiny(config="SEED: 1\n", replace=True)
     assert first.file != second.file
     assert [path.name for path in (user_zoo() / "weights").iterdir()] == [second.file]
     assert [entry.sha256 for entry in list_entries(user_zoo())] == [second.sha256]
@@ -236,14 +241,97 @@ def test_files_that_are_no_weights(tmp_path: Path):
 
 
 class _Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
     def __reduce__(self):
-        return (Path("/tmp/kdvideo_was_here").touch, ())
+        return (Path.touch, (self.path,))
 
 
-def test_a_malicious_pickle_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_malicious_pickle_is_not_executed(tmp_path: Path):
     """`weights_only` refuses what would run code."""
-    torch.save({"student": {}, "model": _Malicious()}, tmp_path / "bad.pt")
-    Path("/tmp/kdvideo_was_here").unlink(missing_ok=True)
+    trace = tmp_path / "was_here"
+    torch.save({"student": {}, "model": _Malicious(trace)}, tmp_path / "bad.pt")
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         load_pcl_model(str(tmp_path / "bad.pt"))
-    assert not Path("/tmp/kdvideo_was_here").exists()
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"sha256": "', '"sha256": "x', "sha256 is 'x.*', it must be 64 hex digits"),
+        ('"name": "r3d', '"name": "c3d', "is the entry of 'c3d_10_w4.pcl-vcp_tiny-s1': its file must be named"),
+        ('"backbone": ', '"backbones": ', "does not describe a network of this version"),
+    ],
+)
+def test_one_bad_entry_does_not_hide_the_others(old: str, new: str, message: str):
+    """It is refused by name and left out of lists."""
+    publish_tiny()
+    publish_tiny("good.one")
+    path = user_zoo() / "entries" / f"{NAME}.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        resolve_weights(NAME)
+    names = kdvideo.list_models("*.*")
+    assert "good.one" in names
+    assert NAME not in names
+
+
+def test_two_processes_publish_at_once(kdvideo_home: Path):
+    """Neither entry is lost and the table has both."""
+    script = "import sys, kdvideo\nfrom tests_zoo import publish_tiny\npublish_tiny(sys.argv[1])\n"
+    environment = {**os.environ, "PYTHONPATH": str(kdvideo_home)}
+    (kdvideo_home / "tests_zoo.py").write_text(Path(__file__).read_text())
+    processes = [subprocess.Popen([sys.executable, "-c", script, f"same.time{i}"], env=environment) for i in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert [entry.name for entry in list_entries(user_zoo())] == ["same.time0", "same.time1"]
+    table = (user_zoo() / "MODEL_ZOO.md").read_text()
+    assert "same.time0" in table
+    assert "same.time1" in table
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """A web server on this machine; yields its address and its folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", folder
+        running.shutdown()
+
+
+def test_a_teacher_behind_an_address(server: tuple[str, Path]):
+    """Fetched once, checked by the hash in its name; a damaged one is refused and fetched again the next time."""
+    address, folder = server
+    model, entry = publish_tiny()
+    content = weights_file(entry).read_bytes()
+    (folder / entry.file).write_bytes(content[:-1] + b"x")
+    source = f"{address}/{entry.file}?download=1"
+    with pytest.raises(ValueError, match="nothing was loaded"):
+        load_pcl_model(source)
+    (folder / entry.file).write_bytes(content)
+    teacher, weights = load_pcl_model(source)
+    assert weights.sha256 == entry.sha256
+    assert torch.equal(teacher.pretext_head.fc.weight, model.pretext_head.fc.weight)
+    (folder / entry.file).unlink()
+    assert load_pcl_model(source)[1].path == weights.path
+
+
+def test_addresses_that_fail(server: tuple[str, Path]):
+    """One line each, and nothing is kept."""
+    address, _ = server
+    for source, message in (
+        (f"{address}/missing.safetensors", "cannot be downloaded: HTTP Error 404"),
+        ("http://127.0.0.1:1/x.safetensors", "cannot be downloaded: .*refused"),
+        ("http://h:abc/x.safetensors", "cannot be downloaded"),
+        ("ftp://h/x.safetensors", "choose a zoo name, a path, or an address"),
+        ("weights.bin/", "a file must end in .safetensors or .pt"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            resolve_weights(source)
+        assert "\n" not in str(error.value)
+    downloads = kdvideo_home_dir() / "downloads"
+    assert not downloads.exists() or list(downloads.iterdir()) == []
