@@ -90,7 +90,7 @@ def epoch_table(curves: dict[str, list[list[float]]]) -> str:
     return markdown_table(["epoch", "alone", "distilled", "difference"], rows)
 
 
-def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
+def draw(curves: dict[str, list[list[float]]], path: Path, *, majority_share: float) -> None:
     """Mean over seeds, with the range of the seeds shaded."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for kind, label in (("alone", "c3d alone"), ("distilled", "c3d distilled from r3d_10")):
@@ -98,7 +98,7 @@ def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
         epochs = range(1, len(columns) + 1)
         axes.plot(epochs, [statistics.mean(column) for column in columns], label=label)
         axes.fill_between(epochs, [min(column) for column in columns], [max(column) for column in columns], alpha=0.2)
-    axes.axhline(0.203, color="grey", linestyle=":", label="majority class")
+    axes.axhline(majority_share, color="grey", linestyle=":", label="majority class")
     axes.set(xlabel="epoch", ylabel="pretext accuracy, test videos")
     axes.legend()
     figure.savefig(path, dpi=130)
@@ -110,7 +110,8 @@ def main() -> None:
     kinds = ("alone", "distilled")
     curves = {kind: [accuracies(runs / f"{kind}.seed{seed}") for seed in SEEDS] for kind in kinds}
     print(teacher_table(runs), summary_table(curves, runs), epoch_table(curves), sep="\n\n")
-    draw(curves, target / "c3d_students.png")
+    _, final = read_lines(runs / "alone.seed0")
+    draw(curves, target / "c3d_students.png", majority_share=final["majority_share"])
 
 
 if __name__ == "__main__":

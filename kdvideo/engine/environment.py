@@ -6,11 +6,14 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import simplejson
 import torch
+from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import dump_config
@@ -18,7 +21,7 @@ from kdvideo.engine.checkpoint import CHECKPOINT_NAME
 from kdvideo.files import write_text
 from kdvideo.version import __version__
 
-__all__ = ["describe_run", "prepare_output", "refuse_other_run", "set_up_logging"]
+__all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run", "set_up_logging"]
 
 _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
 logger = logging.getLogger("kdvideo")
@@ -47,6 +50,20 @@ def refuse_other_run(output_dir: Path) -> None:
             f"OUTPUT_DIR {output_dir} already holds a run ({CHECKPOINT_NAME}): continue it with --resume or choose "
             "another folder"
         )
+
+
+@contextmanager
+def exclusive_use(output_dir: Path) -> Iterator[None]:
+    """Keeps a second process out of the run's folder; the system lifts the lock when the process dies.
+
+    Raises:
+        ValueError: another process is at work there.
+    """
+    try:
+        with FileLock(output_dir / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"OUTPUT_DIR {output_dir} is in use by another process: wait for it or stop it") from None
 
 
 def describe_run(cfg: CfgNode, output_dir: Path) -> None:

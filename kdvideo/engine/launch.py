@@ -26,7 +26,7 @@ from kdvideo.engine.build import (
     zoo_dir_of,
 )
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_checkpoint
-from kdvideo.engine.environment import describe_run, prepare_output, refuse_other_run, set_up_logging
+from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Progress, append_metrics
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -81,19 +81,20 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
     output_dir = prepare_output(cfg)
-    if resume:
-        checkpoint = load_checkpoint(output_dir)
-        check_same_run(cfg, checkpoint)
-    else:
-        refuse_other_run(output_dir)
-        checkpoint = None
-    describe_run(cfg, output_dir)
-    run = _Run(cfg, output_dir)
-    trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
-    trainer.train()
-    metrics = run.measure_final(epoch=trainer.epoch)
-    append_metrics(run.output_dir, metrics)
-    entry = run.publish(metrics, teacher_weights, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
+    with exclusive_use(output_dir):
+        if resume:
+            checkpoint = load_checkpoint(output_dir)
+            check_same_run(cfg, checkpoint)
+        else:
+            refuse_other_run(output_dir)
+            checkpoint = None
+        describe_run(cfg, output_dir)
+        run = _Run(cfg, output_dir)
+        trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
+        trainer.train()
+        metrics = run.measure_final(epoch=trainer.epoch)
+        append_metrics(run.output_dir, metrics)
+        entry = run.publish(metrics, teacher_weights, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import simplejson
 import torch
+from filelock import FileLock
 
 import kdvideo
 from kdvideo.cli import main
@@ -127,6 +128,14 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_again(tiny_overrides
     (tmp_path / "run" / METRICS_NAME).write_text('{"epoch": 1}\n')
     run(tiny_overrides)
     assert [line["epoch"] for line in metrics_lines(tmp_path / "run")] == [1, 2, 2]
+
+
+def test_a_folder_in_use_is_refused(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """Two processes must not write one run."""
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):
+        message = error_of(capsys, *tiny_overrides)
+    assert message == f"OUTPUT_DIR {tmp_path / 'run'} is in use by another process: wait for it or stop it"
 
 
 def test_a_workers_error_is_one_line(
