@@ -17,7 +17,7 @@ $(STAMP): setup.py pyproject.toml kdvideo/version.py
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@
 
-demo: setup  ## write a small video dataset, train a teacher, distil a student (SEED=0), about 5 minutes
+demo: setup  ## write a small video dataset, train a teacher, distil a student (SEED=0), about 4 minutes
 	$(BIN)/kdvideo demo --seed $(SEED) --output output/demo
 
 test: setup  ## the fast tests

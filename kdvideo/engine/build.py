@@ -60,7 +60,7 @@ def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:
     Raises:
         ValueError: the clips are too short or too small for the backbone.
     """
-    model = build_model_spec(cfg).build().to(device).to(memory_format=torch.channels_last_3d)
+    model = build_model_spec(cfg).build().to(device)
     clip = cfg.CLIP
     one_clip = torch.zeros(1, 3, clip.LENGTH, clip.SIZE, clip.SIZE, device=device)
     try:

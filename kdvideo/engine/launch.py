@@ -108,6 +108,7 @@ def evaluate(cfg: CfgNode) -> dict[str, Any]:
         ValueError: as `train`.
     """
     cfg = cfg.clone()
+    cfg.defrost()
     cfg.TASK.NAME, cfg.TEACHER.WEIGHTS = "pcl", ""  # evaluation needs no teacher
     output_dir = prepare_output(cfg)
     set_up_logging(output_dir)
@@ -137,6 +138,7 @@ class _Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
         self.model = build_model(cfg, self.device) if model is None else model.to(self.device)
+        self.model.to(memory_format=torch.channels_last_3d)
         if model is None and cfg.MODEL.WEIGHTS:
             logger.info("%s", load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg)))
         self.tuples: TupleConfig = build_tuple_config(cfg)
