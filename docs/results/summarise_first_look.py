@@ -10,6 +10,7 @@ import simplejson
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 SEEDS = (0, 1, 2)
 LAST = 3  # epochs whose mean is a run's level
@@ -100,6 +101,7 @@ def draw(curves: dict[str, list[list[float]]], path: Path, *, majority_share: fl
         axes.fill_between(epochs, [min(column) for column in columns], [max(column) for column in columns], alpha=0.2)
     axes.axhline(majority_share, color="grey", linestyle=":", label="majority class")
     axes.set(xlabel="epoch", ylabel="pretext accuracy, test videos")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     figure.savefig(path, dpi=130)
 

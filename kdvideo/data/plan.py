@@ -85,7 +85,7 @@ class SamplePlan:
 
 
 def plan_sample(
-    layout: TupleLayout, pretext: Pretext, augment: AugmentConfig, *, key: tuple[int, int, int], num_frames: int
+    layout: TupleLayout, pretext: Pretext, *, augment: AugmentConfig, key: tuple[int, int, int], num_frames: int
 ) -> SamplePlan:
     """Plans the training sample of one video in one epoch.
 

@@ -104,10 +104,10 @@ class TrainTuples(Dataset):
         config = self.config
         full_key = (self.seed, epoch, index)
         num_frames = self.videos.num_frames[index]
-        plan = plan_sample(config.layout, config.pretext, config.augment, key=full_key, num_frames=num_frames)
+        plan = plan_sample(config.layout, config.pretext, augment=config.augment, key=full_key, num_frames=num_frames)
         negatives = plan_negatives(key=full_key, num_videos=len(self), num_negatives=self.num_negatives)
         return {
-            "clips": _execute(self.videos.records[index], plan, config),
+            "clips": _execute(plan, self.videos.records[index], config=config),
             "pretext_label": plan.pretext.label,
             "index": index,
             "epoch": epoch,
@@ -142,7 +142,11 @@ class FixedTuples(Dataset):
         frames = [clip for plan in plans for clip in plan.clips]
         record = self.videos.records[index]
         clips = _read_clips(
-            record, frames, [center_crop_plan()] * len(frames), self.config.short_side, self.config.layout.clip.size
+            record,
+            frames,
+            augments=[center_crop_plan()] * len(frames),
+            short_side=self.config.short_side,
+            size=self.config.layout.clip.size,
         )
         tuples = clips.unflatten(0, (self.num_slots, -1))
         tuples = torch.stack(
@@ -169,7 +173,7 @@ class UniformClips(Dataset):
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
         crops = [center_crop_plan()] * len(frames)
         return {
-            "clips": _read_clips(record, frames, crops, self.short_side, self.clip.size),
+            "clips": _read_clips(record, frames, augments=crops, short_side=self.short_side, size=self.clip.size),
             "class_id": record.class_id,
         }
 
@@ -209,13 +213,15 @@ def create_loader(
     )
 
 
-def _execute(record: VideoRecord, plan: SamplePlan, config: TupleConfig) -> Tensor:
-    clips = _read_clips(record, plan.clips, plan.augments, config.short_side, config.layout.clip.size)
+def _execute(plan: SamplePlan, record: VideoRecord, *, config: TupleConfig) -> Tensor:
+    clips = _read_clips(
+        record, plan.clips, augments=plan.augments, short_side=config.short_side, size=config.layout.clip.size
+    )
     return config.pretext.apply(clips, plan.pretext)
 
 
 def _read_clips(
-    record: VideoRecord, clips: Sequence[ClipFrames], augments: Sequence[AugmentPlan], short_side: int, size: int
+    record: VideoRecord, clips: Sequence[ClipFrames], *, augments: Sequence[AugmentPlan], short_side: int, size: int
 ) -> Tensor:
     """Decodes each needed frame once, resizes it and cuts the clips: uint8 `[N, C, T, size, size]`."""
     needed = sorted({frame for clip in clips for frame in clip})

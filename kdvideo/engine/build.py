@@ -119,7 +119,7 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     return VideoList(records, count_all_frames(records, num_threads=os.cpu_count() or 1))
 
 
-def build_train_loader(cfg: CfgNode, videos: VideoList, tuples: TupleConfig, *, num_negatives: int) -> DataLoader:
+def build_train_loader(cfg: CfgNode, videos: VideoList, *, tuples: TupleConfig, num_negatives: int) -> DataLoader:
     """The loader of training batches.
 
     Raises:

@@ -167,7 +167,7 @@ class _Run:
         )
         task.to(self.device)
         logger.info("%s", task.describe())
-        loader = build_train_loader(cfg, self.usable_videos, self.tuples, num_negatives=task.num_negatives)
+        loader = build_train_loader(cfg, self.usable_videos, tuples=self.tuples, num_negatives=task.num_negatives)
         trainer = Trainer(
             task,
             loader,
@@ -197,8 +197,8 @@ class _Run:
             self.model.half().float()
         retrieval = evaluate_retrieval(
             self.model,
-            self.train_videos,
-            self.test_videos,
+            train=self.train_videos,
+            test=self.test_videos,
             tuples=self.tuples,
             config=self.eval_config,
             device=self.device,

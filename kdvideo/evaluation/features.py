@@ -54,9 +54,9 @@ class CachedClips:
 @torch.inference_mode()
 def compute_outputs(
     model: nn.Module,
-    output: Callable[[Tensor], Tensor],
     batches: Iterable[Tensor],
     *,
+    output: Callable[[Tensor], Tensor],
     spec: ClipSpec,
     device: torch.device,
 ) -> Tensor:
@@ -64,8 +64,8 @@ def compute_outputs(
 
     Args:
         model: put into eval mode and back into the mode that it was in.
-        output: takes prepared `[B * S, ...]`, gives `[B * S, D]`; usually the model or a part of it.
         batches: uint8 `[B, S, ...]`.
+        output: takes prepared `[B * S, ...]`, gives `[B * S, D]`; usually the model or a part of it.
         spec: the model's input convention.
         device: where the model is.
 

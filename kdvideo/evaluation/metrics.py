@@ -20,14 +20,14 @@ def video_features(clip_features: Tensor) -> Tensor:
 
 
 def retrieval_at_k(
-    queries: Tensor, query_classes: Tensor, gallery: Tensor, gallery_classes: Tensor, *, ks: Sequence[int]
+    queries: Tensor, gallery: Tensor, *, query_classes: Tensor, gallery_classes: Tensor, ks: Sequence[int]
 ) -> dict[int, float]:
     """Share of queries that have a video of their class among the k nearest of the gallery, by cosine.
 
     Args:
         queries: unit vectors `[Q, D]`.
-        query_classes: `[Q]`.
         gallery: unit vectors `[G, D]`.
+        query_classes: `[Q]`.
         gallery_classes: `[G]`.
         ks: values of k; those above G mean the whole gallery.
 

@@ -70,11 +70,12 @@ class EpochEvaluator:
         """`pretext_accuracy` beside its `majority_share`, `retrieval_at_1`, `retrieval_at_5`, all in [0, 1]."""
         spec = model.backbone.clip_spec
         logits = compute_outputs(
-            model, lambda clips: model(clips)["pretext_logits"], self._tuples, spec=spec, device=device
+            model, self._tuples, output=lambda clips: model(clips)["pretext_logits"], spec=spec, device=device
         )
         labels = self._tuples.labels
         test, train = (_features(model, cache, device) for cache in self._clips)
-        retrieval = retrieval_at_k(test, self._clips[0].labels, train, self._clips[1].labels, ks=EPOCH_KS)
+        test_classes, train_classes = (cache.labels for cache in self._clips)
+        retrieval = retrieval_at_k(test, train, query_classes=test_classes, gallery_classes=train_classes, ks=EPOCH_KS)
         return {
             "pretext_accuracy": (logits.argmax(dim=-1) == labels).float().mean().item(),
             "majority_share": majority_share(labels),
@@ -84,9 +85,9 @@ class EpochEvaluator:
 
 def evaluate_retrieval(
     model: PCLModel,
+    *,
     train: VideoList,
     test: VideoList,
-    *,
     tuples: TupleConfig,
     config: EvalConfig,
     device: torch.device,
@@ -103,7 +104,7 @@ def evaluate_retrieval(
         seen: list[Tensor] = []
         features.append(_features(model, _clips_of(loader, seen), device))
         classes.append(torch.cat(seen))
-    shares = retrieval_at_k(features[0], classes[0], features[1], classes[1], ks=FINAL_KS)
+    shares = retrieval_at_k(*features, query_classes=classes[0], gallery_classes=classes[1], ks=FINAL_KS)
     return {f"retrieval_{num_clips}clip_at_{k}": share for k, share in shares.items()}
 
 
@@ -125,4 +126,4 @@ def _clips_of(loader: DataLoader, seen_classes: list[Tensor]) -> Iterable[Tensor
 
 def _features(model: PCLModel, batches: Iterable[Tensor], device: torch.device) -> Tensor:
     spec = model.backbone.clip_spec
-    return video_features(compute_outputs(model, model.backbone, batches, spec=spec, device=device))
+    return video_features(compute_outputs(model, batches, output=model.backbone, spec=spec, device=device))

@@ -19,6 +19,7 @@ from kdvideo.paths import zoo_root
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["run_demo"]
 
@@ -106,6 +107,7 @@ def _draw_curves(output: Path) -> None:
         axes.plot([line["epoch"] for line in epochs], [line["pretext_accuracy"] for line in epochs], label=label)
     axes.axhline(epochs[0]["majority_share"], color="grey", linestyle=":", label="majority class")
     axes.set(xlabel="epoch", ylabel="pretext accuracy, test videos", ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     figure.savefig(output / "curves.png", dpi=150)
     plt.close(figure)

@@ -38,7 +38,7 @@ class FrozenTeacher(nn.Module):
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         """The model's outputs for uint8 clips `[B, N, C, T, H, W]`."""
         wanted = self.model.backbone.clip_spec
-        return self.model(prepare_clips(resample_clips(clips, self.given, wanted), wanted))
+        return self.model(prepare_clips(resample_clips(clips, given=self.given, wanted=wanted), wanted))
 
     def describe(self) -> str:
         """One line for the log: what the teacher sees of the student's clips."""
@@ -51,7 +51,7 @@ class FrozenTeacher(nn.Module):
         return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
 
 
-def resample_clips(clips: Tensor, given: ClipSpec, wanted: ClipSpec) -> Tensor:
+def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tensor:
     """Clips as another network wants them: frames subsampled evenly over the same span, pictures resized.
 
     Args:

@@ -34,7 +34,9 @@ def layout_of(clip_len=4, stride=1, interval=2, tuple_len=3):
 
 
 def sample(layout, num_frames, seed=0, epoch=0, index=0, augment=None):
-    return plan_sample(layout, VCP(), augment or AugmentConfig(), key=(seed, epoch, index), num_frames=num_frames)
+    return plan_sample(
+        layout, VCP(), augment=augment or AugmentConfig(), key=(seed, epoch, index), num_frames=num_frames
+    )
 
 
 def fixed(layout, num_frames, slot=0, num_slots=10, index=0):
@@ -123,7 +125,7 @@ def test_sampled_tuples_are_sound_for_any_key(clip_len, stride, interval, tuple_
     """The same for other tuple lengths and arbitrary seeds, epochs and videos."""
     layout = layout_of(clip_len, stride, interval, tuple_len)
     num_frames = layout.min_frames + slack
-    plan = plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=num_frames)
+    plan = plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=num_frames)
     assert_tuple_is_sound(plan, layout, num_frames)
 
 
@@ -162,7 +164,9 @@ def test_plan_sample_is_a_function_of_its_key():
         torch.manual_seed(len(rounds))
         random.seed(len(rounds))
         before = np.random.get_state()[1].copy(), np.random.get_state()[2], torch.get_rng_state(), random.getstate()  # noqa: NPY002
-        rounds.append({key: plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=90) for key in order})
+        rounds.append(
+            {key: plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=90) for key in order}
+        )
         assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
         assert before[1] == np.random.get_state()[2]  # noqa: NPY002
         assert torch.equal(before[2], torch.get_rng_state())
@@ -177,7 +181,7 @@ def test_each_part_of_the_key_moves_the_tuple():
     layout = layout_of()
     for part in range(3):
         keys = [tuple(value if i == part else 0 for i in range(3)) for value in range(40)]
-        plans = [plan_sample(layout, VCP(), AugmentConfig(), key=key, num_frames=200) for key in keys]
+        plans = [plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=200) for key in keys]
         # 40 starts of 185 that are all among 10 are next to impossible; so is a label left out (5 (4/5)^40 = 7e-4,
         # with fixed draws).
         assert len({plan.clips[0][0] for plan in plans}) > 10

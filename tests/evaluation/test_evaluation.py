@@ -31,7 +31,9 @@ def test_retrieval_equals_a_slow_loop():
     queries, gallery = (torch.randn(n, 6, generator=generator) for n in (17, 23))
     queries, gallery = (x / x.norm(dim=1, keepdim=True) for x in (queries, gallery))
     query_classes, gallery_classes = (torch.randint(0, 5, (n,), generator=generator) for n in (17, 23))
-    shares = retrieval_at_k(queries, query_classes, gallery, gallery_classes, ks=(1, 3, 50))
+    shares = retrieval_at_k(
+        queries, gallery, query_classes=query_classes, gallery_classes=gallery_classes, ks=(1, 3, 50)
+    )
     for k, share in shares.items():
         hits = 0
         for query, wanted in zip(queries, query_classes, strict=True):
@@ -77,7 +79,7 @@ def test_evaluator_equals_a_slow_loop(tiny_dataset: Path, tmp_path: Path):
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert metrics["majority_share"] == pytest.approx(0.2)
     assert metrics["pretext_accuracy"] == pytest.approx(_slow_pretext_accuracy(model, test))
-    final = evaluate_retrieval(model, train, test, tuples=TUPLES, config=config, device=CPU)
+    final = evaluate_retrieval(model, train=train, test=test, tuples=TUPLES, config=config, device=CPU)
     assert set(final) == {f"retrieval_3clip_at_{k}" for k in (1, 5, 10, 20, 50)}
     assert metrics["retrieval_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=2))
     assert final["retrieval_3clip_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=3))

@@ -108,10 +108,10 @@ def test_teacher_with_its_own_input():
     clips = make_batch()["clips"]
     assert teacher(clips)["pretext_logits"].shape == (4, 5)
     assert "4 rgb frames of 16 x 16, resampled from the student's clips" in teacher.describe()
-    resampled = resample_clips(clips, CLIP, wanted)
+    resampled = resample_clips(clips, given=CLIP, wanted=wanted)
     assert resampled.shape == (4, 3, 3, 2, 16, 16)
     assert resampled.dtype == torch.uint8
-    same_size = resample_clips(clips, CLIP, ClipSpec(clip_len=2, size=32))
+    same_size = resample_clips(clips, given=CLIP, wanted=ClipSpec(clip_len=2, size=32))
     assert torch.equal(same_size, clips[:, :, :, [0, 3]])  # first and last frame: the whole span
 
 
