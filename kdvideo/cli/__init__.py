@@ -1,0 +1,45 @@
+"""The command `kdvideo`: one file a command, each with `add_arguments(commands)`, which sets what the command runs.
+
+The commands import what they need when they run: `kdvideo --help` answers without loading torch.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from kdvideo.cli import demo, train, zoo
+
+__all__ = ["main", "train_main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one of kdvideo's commands; a user's mistake ends in one line on standard error and exit code 2."""
+    parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (train, demo, zoo):
+        command.add_arguments(commands)
+    return _run(parser.parse_args(arguments))
+
+
+def train_main(arguments: Sequence[str] | None = None) -> int:
+    """`tools/train_net.py`: the same as `kdvideo train`."""
+    return main(["train", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Threads that wait by spinning take the processor from the loader's workers and from other jobs; what sleeping is
+    # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        options.run(options)
+    except (ValueError, FloatingPointError, OSError) as error:
+        # A loader's worker sends its whole traceback as the message; its last line is the error.
+        message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        print(f"kdvideo: error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        hint = "; continue with --resume" if options.command == "train" else ""
+        print(f"kdvideo: interrupted{hint}", file=sys.stderr)
+        return 130
+    return 0
