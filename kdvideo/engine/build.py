@@ -13,7 +13,8 @@ from kdvideo.data.datasets import Subset, count_all_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
 from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import ModelSpec, PCLModel
+from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import ModelSpec
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
 
@@ -48,9 +49,12 @@ def build_model_spec(cfg: CfgNode) -> ModelSpec:
         backbone=cfg.MODEL.BACKBONE,
         backbone_kwargs={"width": cfg.MODEL.WIDTH},
         clip_spec=build_clip_spec(cfg),
-        num_pretext_classes=PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
-        tuple_len=cfg.PRETEXT.TUPLE_LEN,
-        projection_dim=cfg.MODEL.PROJECTION_DIM,
+        head="pcl_head",
+        head_kwargs={
+            "num_pretext_classes": PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
+            "tuple_len": cfg.PRETEXT.TUPLE_LEN,
+            "projection_dim": cfg.MODEL.PROJECTION_DIM,
+        },
     )
 
 
@@ -60,7 +64,9 @@ def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:
     Raises:
         ValueError: the clips are too short or too small for the backbone.
     """
-    model = build_model_spec(cfg).build().to(device)
+    model = build_model_spec(cfg).build()
+    assert isinstance(model, PCLModel)
+    model.to(device)
     clip = cfg.CLIP
     one_clip = torch.zeros(1, 3, clip.LENGTH, clip.SIZE, clip.SIZE, device=device)
     try:

@@ -1,16 +1,14 @@
 """A backbone with PCL's heads, and a backbone with a classifier."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor, nn
 
-from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.heads import PCLHead
 from kdvideo.registry import BACKBONES, HEADS
 
-__all__ = ["ClassificationModel", "ModelSpec", "PCLModel", "build_backbone", "build_pcl_model"]
+__all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model"]
 
 
 class PCLModel(PCLHead):
@@ -71,49 +69,3 @@ def build_pcl_model(
         backbone.num_features, num_classes=num_pretext_classes, tuple_len=tuple_len, projection_dim=projection_dim
     )
     return PCLModel(backbone, head=head)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a `PCLModel` is built from, storable as JSON: the part of a zoo entry that makes its network again.
-
-    Attributes:
-        backbone: a name of BACKBONES.
-        backbone_kwargs: what its builder takes besides `clip_spec`.
-        clip_spec: the input convention.
-        num_pretext_classes: answers of the pretext head.
-        tuple_len: clips that it looks at.
-        projection_dim: length of z.
-    """
-
-    backbone: str
-    backbone_kwargs: dict[str, Any]
-    clip_spec: ClipSpec
-    num_pretext_classes: int
-    tuple_len: int
-    projection_dim: int
-
-    def build(self) -> PCLModel:
-        """The network with random weights."""
-        return build_pcl_model(
-            build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs),
-            num_pretext_classes=self.num_pretext_classes,
-            tuple_len=self.tuple_len,
-            projection_dim=self.projection_dim,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
-        return {**asdict(self), "clip_spec": self.clip_spec.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Any, *, origin: str) -> Self:
-        """The inverse of `to_dict`.
-
-        Raises:
-            ValueError: not what `to_dict` gives; `origin` says where it was found.
-        """
-        try:
-            return cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{origin} does not describe a network of this version: {error}") from None

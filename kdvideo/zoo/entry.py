@@ -8,7 +8,7 @@ from typing import Self
 import simplejson
 
 from kdvideo.files import write_text
-from kdvideo.models.pcl import ModelSpec
+from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
 __all__ = ["ZooEntry", "check_name"]

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.pcl import ClassificationModel, ModelSpec, PCLModel, build_backbone, build_pcl_model
+from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
+from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
@@ -78,7 +79,7 @@ def create_model(
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
     """
     entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
-    backbone = build_backbone(name, **kwargs) if entry is None else entry.model.build().backbone
+    backbone = build_backbone(name, **kwargs) if entry is None else entry.model.build_backbone()
     model = backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
     if pretrained:
         load_pretrained(model, name)
@@ -113,6 +114,8 @@ def create_pcl_model(
     if entry is None:
         return build_pcl_model(build_backbone(name, **kwargs), **head_kwargs)
     model = entry.model.build()
+    if not isinstance(model, PCLModel):
+        raise ValueError(f"{name!r} has no pretext head: use create_model, which gives its backbone")
     if pretrained:
         load_pretrained(model, name)
     return model
@@ -149,6 +152,8 @@ def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLMode
             f"weights {source} do not say which network they are for: use a zoo name or a file of kdvideo's"
         )
     model = spec.build()
+    if not isinstance(model, PCLModel):
+        raise ValueError(f"weights {source} have no pretext head: they cannot answer a pretext task")
     report = _fill(model, tensors, source=source)
     if report.new:
         raise ValueError(f"weights {source} have no {', '.join(report.new)}: they cannot answer a pretext task")

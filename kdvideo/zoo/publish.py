@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from kdvideo.files import file_sha256, write_atomic
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.pcl import ModelSpec, PCLModel
+from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.load import METADATA_KEY
@@ -49,7 +49,7 @@ def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -
 
 
 def publish(
-    model: PCLModel,
+    model: Model,
     name: str,
     *,
     zoo_dir: Path,
@@ -90,8 +90,8 @@ def publish(
             model=spec,
             file=file,
             sha256=sha256,
-            params=sum(parameter.numel() for parameter in model.backbone.parameters()),
-            macs=count_macs(model.backbone),
+            params=sum(parameter.numel() for parameter in backbone_of(model).parameters()),
+            macs=count_macs(backbone_of(model)),
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             kdvideo_version=__version__,
             **facts,

@@ -13,7 +13,7 @@ from kdvideo.data.pretext import VCP
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader
 from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
 from kdvideo.evaluation.features import CachedClips
-from kdvideo.models.pcl import ModelSpec
+from kdvideo.models.pcl import build_backbone, build_pcl_model
 
 CLIP = ClipSpec(clip_len=4, size=32)
 TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
@@ -69,7 +69,7 @@ def test_fixed_tuples_hold_each_label_equally_often(tiny_dataset: Path):
 def test_evaluator_equals_a_slow_loop(tiny_dataset: Path, tmp_path: Path):
     """Pretext accuracy and retrieval@1, one sample at a time and in fp32, are what the evaluator says."""
     train, test = videos_of(tiny_dataset, "train"), videos_of(tiny_dataset, "test")
-    model = ModelSpec("r3d_10", {"width": 4}, CLIP, num_pretext_classes=5, tuple_len=3, projection_dim=16).build()
+    model = build_pcl_model(build_backbone("r3d_10", width=4, clip_spec=CLIP), projection_dim=16)
     model.train()
     config = EvalConfig(tuples_per_video=5, final_clips_per_video=3, batch_size=7, num_workers=0)
     evaluator = EpochEvaluator(train, test, tuples=TUPLES, config=config, directory=tmp_path)

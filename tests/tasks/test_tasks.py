@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BankNCE, BatchNCE, LogitDistillation
-from kdvideo.models.pcl import ModelSpec
+from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.tasks import DistillTask, FrozenTeacher, PCLTask
 from kdvideo.tasks.distill import check_teacher, resample_clips
 
@@ -14,9 +14,7 @@ CLIP = ClipSpec(clip_len=4, size=32)
 
 
 def build(backbone: str = "r3d_10", clip_spec: ClipSpec = CLIP, **kwargs):
-    defaults = {"num_pretext_classes": 5, "tuple_len": 3, "projection_dim": 16}
-    spec = ModelSpec(backbone=backbone, backbone_kwargs={"width": 4}, clip_spec=clip_spec, **{**defaults, **kwargs})
-    return spec.build()
+    return build_pcl_model(build_backbone(backbone, width=4, clip_spec=clip_spec), **{"projection_dim": 16, **kwargs})
 
 
 def make_batch(size: int = 4) -> dict:

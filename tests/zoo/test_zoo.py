@@ -14,7 +14,8 @@ import torch
 
 import kdvideo
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.pcl import ModelSpec, PCLModel
+from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import ModelSpec
 from kdvideo.paths import kdvideo_home as kdvideo_home_dir
 from kdvideo.paths import user_zoo
 from kdvideo.zoo.entry import ZooEntry, check_name
@@ -28,9 +29,8 @@ SPEC = ModelSpec(
     backbone="r3d_10",
     backbone_kwargs={"width": 4},
     clip_spec=ClipSpec(clip_len=4, size=32),
-    num_pretext_classes=5,
-    tuple_len=3,
-    projection_dim=16,
+    head="pcl_head",
+    head_kwargs={"num_pretext_classes": 5, "tuple_len": 3, "projection_dim": 16},
 )
 FACTS = {
     "metrics": {"pretext_accuracy": 0.5, "majority_share": 0.2, "retrieval_at_1": 0.25},

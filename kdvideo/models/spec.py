@@ -1,0 +1,71 @@
+"""What a network is built from, storable as JSON."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
+from kdvideo.registry import unknown_name
+
+__all__ = ["Model", "ModelSpec", "backbone_of"]
+
+Model = Backbone | PCLModel | ClassificationModel
+
+_HEADS = ("pcl_head", "classification_head", "none")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The part of a zoo entry that makes its network again.
+
+    Attributes:
+        backbone: a name of BACKBONES.
+        backbone_kwargs: what its builder takes besides `clip_spec`.
+        clip_spec: the input convention.
+        head: "pcl_head" gives a `PCLModel`, "classification_head" a `ClassificationModel`, "none" the backbone alone.
+        head_kwargs: what the head's builder takes besides the backbone's features.
+    """
+
+    backbone: str
+    backbone_kwargs: dict[str, Any]
+    clip_spec: ClipSpec
+    head: str = "none"
+    head_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def build_backbone(self) -> Backbone:
+        """The backbone with random weights, without its head."""
+        return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
+
+    def build(self) -> Model:
+        """The network with random weights."""
+        backbone = self.build_backbone()
+        if self.head == "pcl_head":
+            return build_pcl_model(backbone, **self.head_kwargs)
+        if self.head == "classification_head":
+            return ClassificationModel(backbone, **self.head_kwargs)
+        return backbone
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {**asdict(self), "clip_spec": self.clip_spec.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Any, *, origin: str) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: not what `to_dict` gives; `origin` says where it was found.
+        """
+        try:
+            spec = cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{origin} does not describe a network of this version: {error}") from None
+        if spec.head not in _HEADS:
+            raise ValueError(f"{origin}: {unknown_name('head', spec.head, _HEADS)}")
+        return spec
+
+
+def backbone_of(model: Model) -> Backbone:
+    """The model's backbone, which may be the model itself."""
+    return model if isinstance(model, Backbone) else model.backbone
