@@ -13,7 +13,7 @@ from kdvideo.registry import BACKBONES
 
 __all__ = ["ZooEntry", "check_name"]
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{8,64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -40,12 +40,12 @@ class ZooEntry:
     Attributes:
         name: `{arch}[_w{width}].{method}[-{pretext}][-from-{teacher}]_{dataset}-s{split}[.{loss}][.seed{n}]`.
         model: what to build.
-        file: the weights' file name in `weights/`.
-        sha256: of that file.
+        file: the weights' file name, in `weights/` or where its publisher has it.
+        sha256: of that file; its first digits (8 at least) or None where the publisher gives no more.
         params: parameters of the backbone.
         macs: multiply-accumulates of the backbone for one clip.
-        metrics: measured values; those of accuracy lie in [0, 1].
-        protocol: how they were measured, in words.
+        metrics: measured or reported values; those of accuracy lie in [0, 1].
+        protocol: how they were measured, in words, and by whom where that was not kdvideo.
         teacher: `name` and `sha256` of the teacher, or None.
         dataset: e.g. "ucf101-mini split 1".
         config: the resolved training config as yaml.
@@ -54,12 +54,15 @@ class ZooEntry:
         date: of publication, YYYY-MM-DD.
         kdvideo_version: that wrote the entry.
         urls: where the file can be fetched.
+        size: of the file in bytes, or None where the publisher does not say.
+        layout: how its tensors are named: "kdvideo", or a foreign layout as the docs name it.
+        manual: how to get the file by hand where no program can; the steps in words.
     """
 
     name: str
     model: ModelSpec
     file: str
-    sha256: str
+    sha256: str | None
     params: int
     macs: int
     metrics: dict[str, float]
@@ -72,6 +75,14 @@ class ZooEntry:
     date: str
     kdvideo_version: str
     urls: list[str] = field(default_factory=list)
+    size: int | None = None
+    layout: str = "kdvideo"
+    manual: str = ""
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the publisher's whole hash is known; otherwise that of the first download is kept and compared."""
+        return self.sha256 is not None and len(self.sha256) == 64
 
     def to_json(self) -> str:
         """Readable JSON, keys in the order of the attributes."""
@@ -88,18 +99,20 @@ class ZooEntry:
             values = simplejson.loads(text)
         except simplejson.JSONDecodeError as error:
             raise ValueError(f"{origin} is no zoo entry: {error}") from None
+        optional = {"urls", "size", "layout", "manual"}  # entries of earlier versions lack some
         known = {item.name for item in fields(cls)}
-        if not isinstance(values, dict) or set(values) != known:
-            wrong = sorted(known.symmetric_difference(values)) if isinstance(values, dict) else "everything"
+        if not isinstance(values, dict) or not known - optional <= set(values) <= known:
+            keys = set(values) if isinstance(values, dict) else set()
+            wrong = sorted((known - optional - keys) | (keys - known))
             raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
         for key in ("name", "file", "sha256"):
-            if not isinstance(values[key], str):
+            if not isinstance(values[key], str) and (key, values[key]) != ("sha256", None):
                 raise ValueError(f"{origin} is no zoo entry: {key} is {values[key]!r}, it must be a string")
         check_name(values["name"])
         if Path(values["file"]).name != values["file"]:
             raise ValueError(f"{origin} names a file outside its zoo: {values['file']!r}")
-        if not _SHA256.fullmatch(values["sha256"]):
-            raise ValueError(f"{origin} is no zoo entry: sha256 is {values['sha256']!r}, it must be 64 hex digits")
+        if values["sha256"] is not None and not _SHA256.fullmatch(values["sha256"]):
+            raise ValueError(f"{origin} is no zoo entry: sha256 is {values['sha256']!r}, it must be 8 to 64 hex digits")
         return cls(**{**values, "model": ModelSpec.from_dict(values["model"], origin=origin)})
 
     def write(self, zoo_dir: Path) -> Path:

@@ -112,7 +112,7 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
     if scheme == "kdvideo" or not (scheme or is_file):
         entry, directory = find_entry(source, zoo_dir=zoo_dir)
         path = directory / "weights" / entry.file
-        return Weights(path, _checked_sha256(path, entry.sha256, source), entry, source)
+        return Weights(path, _checked_sha256(path, entry.sha256 or "", source), entry, source)
     path = _download(source) if scheme else Path(source).expanduser()
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"weights {source}: a file must end in {' or '.join(_SUFFIXES)}")

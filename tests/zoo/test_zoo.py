@@ -260,7 +260,7 @@ def test_a_malicious_pickle_is_not_executed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"sha256": "', '"sha256": "x', "sha256 is 'x.*', it must be 64 hex digits"),
+        ('"sha256": "', '"sha256": "x', "sha256 is 'x.*', it must be 8 to 64 hex digits"),
         ('"name": "r3d', '"name": "c3d', "is the entry of 'c3d_10_w4.pcl-vcp_tiny-s1': its file must be named"),
         ('"backbone": ', '"backbones": ', "does not describe a network of this version"),
     ],
