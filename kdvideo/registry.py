@@ -80,9 +80,10 @@ LOSSES = NamedRegistry(
 )
 PRETEXTS = NamedRegistry(
     "pretext",
-    """Pretext tasks: classes as `kdvideo.data.pretext.Pretext` describes.
+    """Pretext tasks: subclasses of `kdvideo.data.pretext.Pretext`.
 
-    `plan` turns draws into a label and what to do, without video; `apply` does it to `clips[N, C, T, H, W]`.
+    `num_classes` labels, told apart by the head named `head`; `plan` turns draws into a label and what to do, without
+    video; `apply` does it to `clips[N, C, T, H, W]`.
     """,
 )
 TASKS = NamedRegistry(

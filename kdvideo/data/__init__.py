@@ -1,7 +1,22 @@
-"""From video files to uint8 clips: decoding, sample plans, pretext operations, augmentation, datasets, loaders."""
+"""From video files to uint8 clips: decoding, plans, pretexts, augmentation, datasets, loaders; fills PRETEXTS."""
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import VideoRecord, ucf101
-from kdvideo.data.pretext import VCP, Pretext, PretextPlan
+from kdvideo.data.draws import Draws
+from kdvideo.data.pretext import Pretext, PretextPlan
+from kdvideo.data.rotnet import RotNet
+from kdvideo.data.vcop import VCOP
+from kdvideo.data.vcp import VCP
 
-__all__ = ["VCP", "ClipSpec", "Pretext", "PretextPlan", "VideoRecord", "prepare_clips", "ucf101"]
+__all__ = [
+    "VCOP",
+    "VCP",
+    "ClipSpec",
+    "Draws",
+    "Pretext",
+    "PretextPlan",
+    "RotNet",
+    "VideoRecord",
+    "prepare_clips",
+    "ucf101",
+]

@@ -45,15 +45,17 @@ def build_clip_spec(cfg: CfgNode) -> ClipSpec:
 
 def build_model_spec(cfg: CfgNode) -> ModelSpec:
     """Reads MODEL, CLIP and PRETEXT."""
+    pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
     return ModelSpec(
         backbone=cfg.MODEL.BACKBONE,
         backbone_kwargs={"width": cfg.MODEL.WIDTH},
         clip_spec=build_clip_spec(cfg),
         head="pcl_head",
         head_kwargs={
-            "num_pretext_classes": PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
+            "num_pretext_classes": pretext.num_classes,
             "tuple_len": cfg.PRETEXT.TUPLE_LEN,
             "projection_dim": cfg.MODEL.PROJECTION_DIM,
+            "pretext_head": pretext.head,
         },
     )
 

@@ -3,11 +3,13 @@
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.c3d import create_c3d
 from kdvideo.models.heads import (
+    OrderHead,
     PCLHead,
     PretextHead,
     ProjectionHead,
     create_classification_head,
     create_distillation_head,
+    create_order_head,
     create_pcl_head,
     create_pretext_head,
     create_projection_head,
@@ -19,6 +21,7 @@ from kdvideo.models.r3d import create_r3d
 __all__ = [
     "Backbone",
     "ClassificationModel",
+    "OrderHead",
     "PCLHead",
     "PCLModel",
     "PretextHead",
@@ -28,6 +31,7 @@ __all__ = [
     "create_c3d",
     "create_classification_head",
     "create_distillation_head",
+    "create_order_head",
     "create_pcl_head",
     "create_pretext_head",
     "create_projection_head",

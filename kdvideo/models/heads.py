@@ -1,5 +1,8 @@
 """Heads that sit on a backbone's features: pretext, projection, both (PCL), distillation adapter, classification."""
 
+from itertools import combinations
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,16 +10,19 @@ from torch.nn import functional as F
 from kdvideo.registry import HEADS
 
 __all__ = [
+    "OrderHead",
     "PCLHead",
     "PretextHead",
     "ProjectionHead",
     "classification_head",
     "create_classification_head",
     "create_distillation_head",
+    "create_order_head",
     "create_pcl_head",
     "create_pretext_head",
     "create_projection_head",
     "distillation_head",
+    "order_head",
     "pcl_head",
     "pretext_head",
     "projection_head",
@@ -35,6 +41,32 @@ class PretextHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features `[B, N, D]` of the tuple's N clips -> logits `[B, num_classes]`."""
         return self.fc(features.flatten(1))
+
+
+class OrderHead(nn.Module):
+    """Compares the clips of a tuple pair by pair (Xu et al., CVPR 2019).
+
+    ::
+
+        f1 f2   f1 f3   f2 f3        every pair of features, concatenated
+          |       |       |
+         Linear, ReLU: the same for all pairs
+           \\      |      /
+          Linear over the three         -> one logit an order
+    """
+
+    def __init__(self, in_features: int, *, num_classes: int, tuple_len: int) -> None:
+        super().__init__()
+        self.tuple_len = tuple_len
+        self.num_classes = num_classes
+        self.pairs = tuple(combinations(range(tuple_len), 2))
+        self.pair_fc = nn.Linear(2 * in_features, in_features)
+        self.fc = nn.Linear(len(self.pairs) * in_features, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features `[B, N, D]` of the tuple's N clips -> logits `[B, num_classes]`."""
+        pairs = torch.stack([features[:, pair].flatten(1) for pair in self.pairs], dim=1)  # [B, pairs, 2D]
+        return self.fc(torch.relu(self.pair_fc(pairs)).flatten(1))
 
 
 class ProjectionHead(nn.Module):
@@ -57,7 +89,7 @@ class ProjectionHead(nn.Module):
 class PCLHead(nn.Module):
     """Pretext and projection head together, over one tuple's features."""
 
-    def __init__(self, *, pretext_head: PretextHead, projection_head: ProjectionHead) -> None:
+    def __init__(self, *, pretext_head: PretextHead | OrderHead, projection_head: ProjectionHead) -> None:
         super().__init__()
         self.pretext_head = pretext_head
         self.projection_head = projection_head
@@ -81,12 +113,22 @@ def create_projection_head(in_features: int, *, out_features: int = 128) -> Proj
     return ProjectionHead(in_features, out_features=out_features)
 
 
+def create_order_head(in_features: int, *, num_classes: int = 6, tuple_len: int = 3) -> OrderHead:
+    """An `OrderHead` for `tuple_len` clips and `num_classes` orders (VCOP has 6)."""
+    return OrderHead(in_features, num_classes=num_classes, tuple_len=tuple_len)
+
+
 def create_pcl_head(
-    in_features: int, *, num_classes: int = 5, tuple_len: int = 3, projection_dim: int = 128
+    in_features: int,
+    *,
+    num_classes: int = 5,
+    tuple_len: int = 3,
+    projection_dim: int = 128,
+    pretext_head: str = "pretext_head",
 ) -> PCLHead:
-    """A `PCLHead`: `create_pretext_head` and `create_projection_head` on the same features."""
+    """A `PCLHead`: the head of HEADS named `pretext_head`, and `create_projection_head`, on the same features."""
     return PCLHead(
-        pretext_head=create_pretext_head(in_features, num_classes=num_classes, tuple_len=tuple_len),
+        pretext_head=HEADS.get(pretext_head)(in_features, num_classes=num_classes, tuple_len=tuple_len),
         projection_head=create_projection_head(in_features, out_features=projection_dim),
     )
 
@@ -114,9 +156,15 @@ def projection_head(in_features: int, *, out_features: int = 128) -> ProjectionH
 
 
 @HEADS.register()
-def pcl_head(in_features: int, *, num_classes: int = 5, tuple_len: int = 3, projection_dim: int = 128) -> PCLHead:
+def order_head(in_features: int, *, num_classes: int = 6, tuple_len: int = 3) -> OrderHead:
+    """See `create_order_head`."""
+    return create_order_head(in_features, num_classes=num_classes, tuple_len=tuple_len)
+
+
+@HEADS.register()
+def pcl_head(in_features: int, **kwargs: Any) -> PCLHead:
     """See `create_pcl_head`."""
-    return create_pcl_head(in_features, num_classes=num_classes, tuple_len=tuple_len, projection_dim=projection_dim)
+    return create_pcl_head(in_features, **kwargs)
 
 
 @HEADS.register()

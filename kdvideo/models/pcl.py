@@ -62,10 +62,19 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
 
 
 def build_pcl_model(
-    backbone: Backbone, *, num_pretext_classes: int = 5, tuple_len: int = 3, projection_dim: int = 128
+    backbone: Backbone,
+    *,
+    num_pretext_classes: int = 5,
+    tuple_len: int = 3,
+    projection_dim: int = 128,
+    pretext_head: str = "pretext_head",
 ) -> PCLModel:
     """PCL's heads on a backbone."""
     head = HEADS.get("pcl_head")(
-        backbone.num_features, num_classes=num_pretext_classes, tuple_len=tuple_len, projection_dim=projection_dim
+        backbone.num_features,
+        num_classes=num_pretext_classes,
+        tuple_len=tuple_len,
+        projection_dim=projection_dim,
+        pretext_head=pretext_head,
     )
     return PCLModel(backbone, head=head)

@@ -93,6 +93,7 @@ def create_pcl_model(
     num_pretext_classes: int | None = None,
     tuple_len: int | None = None,
     projection_dim: int | None = None,
+    pretext_head: str | None = None,
     **kwargs: Any,
 ) -> PCLModel:
     """A backbone with PCL's heads: `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
@@ -103,13 +104,19 @@ def create_pcl_model(
         num_pretext_classes: P, 5 unless given.
         tuple_len: N, 3 unless given.
         projection_dim: E, 128 unless given.
+        pretext_head: a name of HEADS, "pretext_head" unless given; `vcop` has the "order_head".
         kwargs: for the backbone's builder: `width`, `clip_spec`.
 
     Raises:
         ValueError: as `create_model`.
     """
-    sizes = {"num_pretext_classes": num_pretext_classes, "tuple_len": tuple_len, "projection_dim": projection_dim}
-    head_kwargs = {key: value for key, value in sizes.items() if value is not None}
+    given: dict[str, Any] = {
+        "num_pretext_classes": num_pretext_classes,
+        "tuple_len": tuple_len,
+        "projection_dim": projection_dim,
+        "pretext_head": pretext_head,
+    }
+    head_kwargs = {key: value for key, value in given.items() if value is not None}
     entry = _entry_or_none(name, pretrained=pretrained, kwargs={**kwargs, **head_kwargs})
     if entry is None:
         return build_pcl_model(build_backbone(name, **kwargs), **head_kwargs)

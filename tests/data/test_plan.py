@@ -19,7 +19,7 @@ from kdvideo.data.plan import (
     plan_sample,
     plan_uniform_clips,
 )
-from kdvideo.data.pretext import VCP
+from kdvideo.data.vcp import VCP
 
 HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 

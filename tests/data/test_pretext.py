@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import VCP, PretextPlan
+from kdvideo.data.pretext import PretextPlan
+from kdvideo.data.vcp import VCP
 
 # The upper 1e-6 quantiles of chi-square by degrees of freedom: the draws are fixed by their seeds, and a fair source
 # fails for one choice of seed in a million, while a label that never comes adds the 400 times and more it is expected.

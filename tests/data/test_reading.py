@@ -14,7 +14,6 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import count_all_frames, ucf101
 from kdvideo.data.decode import count_frames, read_frames
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.pretext import VCP
 from kdvideo.data.samples import (
     EpochSampler,
     TrainTuples,
@@ -25,6 +24,7 @@ from kdvideo.data.samples import (
     keep_long_enough,
 )
 from kdvideo.data.synthetic import MOTIONS, SyntheticConfig, write_synthetic_ucf101
+from kdvideo.data.vcp import VCP
 
 CLIP = ClipSpec(clip_len=4, size=32)
 TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)

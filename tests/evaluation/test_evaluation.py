@@ -9,8 +9,8 @@ from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import count_all_frames, ucf101
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.pretext import VCP
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader
+from kdvideo.data.vcp import VCP
 from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
 from kdvideo.evaluation.features import CachedClips
 from kdvideo.models.pcl import build_backbone, build_pcl_model
