@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import simplejson
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
+from kdvideo.zoo.unpickle import read_checkpoint
 
 __all__ = [
     "METADATA_KEY",
@@ -202,12 +202,9 @@ def _read_file(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
 
 def _read_checkpoint(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
     try:
-        checkpoint = torch.load(weights.path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises what the pickle module, zipfile or the tensors raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"weights {weights.source}: {weights.path} cannot be read as a checkpoint ({reason})"
-        ) from None
+        checkpoint = read_checkpoint(weights.path)
+    except ValueError as error:
+        raise ValueError(f"weights {weights.source}: {error}") from None
     student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
     if not isinstance(student, dict) or "model" not in checkpoint:
         raise ValueError(f"weights {weights.source}: {weights.path} is no checkpoint of kdvideo's")

@@ -249,10 +249,10 @@ class _Malicious:
 
 
 def test_a_malicious_pickle_is_not_executed(tmp_path: Path):
-    """`weights_only` refuses what would run code."""
+    """What would run code is not loaded; here the weights need it, so they are refused."""
     trace = tmp_path / "was_here"
     torch.save({"student": {}, "model": _Malicious(trace)}, tmp_path / "bad.pt")
-    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+    with pytest.raises(ValueError, match="does not describe a network"):
         load_pcl_model(str(tmp_path / "bad.pt"))
     assert not trace.exists()
 
