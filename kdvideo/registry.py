@@ -99,6 +99,7 @@ DATASETS = NamedRegistry(
     "dataset",
     """Datasets: callables `(root: Path, list_dir: Path | None, *, split: int, subset: Subset) -> list[VideoRecord]`.
 
-    `list_dir` None means the dataset's usual place for its lists.
+    `list_dir` None means the dataset's usual place for its lists. A file that a list names need not be there: loading
+    the videos leaves it out and says so.
     """,
 )

@@ -16,7 +16,7 @@ from kdvideo.registry import BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS
         (LOSSES, {"bank_nce", "batch_nce", "logit_distillation"}),
         (PRETEXTS, {"vcp"}),
         (TASKS, {"pcl", "distill"}),
-        (DATASETS, {"ucf101"}),
+        (DATASETS, {"ucf101", "hmdb51", "kinetics", "class_folders", "video_lists", "unlabelled"}),
     ],
 )
 def test_what_is_registered(names: NamedRegistry, expected: set[str]):

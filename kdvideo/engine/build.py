@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.datasets import Subset, count_all_frames
+from kdvideo.data.counting import count_all_frames
+from kdvideo.data.datasets import Subset
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
 from kdvideo.evaluation.protocols import EvalConfig

@@ -1,5 +1,6 @@
 """When what is measured: the cheap evaluation at an epoch's end, and the 10-clip retrieval once at the end."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from kdvideo.models.pcl import PCLModel
 
 __all__ = ["EpochEvaluator", "EvalConfig", "evaluate_retrieval"]
 
+logger = logging.getLogger("kdvideo")
 EPOCH_KS = (1, 5)
 FINAL_KS = (1, 5, 10, 20, 50)
 
@@ -63,24 +65,29 @@ class EpochEvaluator:
                 directory=directory,
                 label="class_id",
             )
-            for videos in (test, train)
+            for videos in ((test, train) if _have_classes(test, train) else ())
         ]
 
     def __call__(self, model: PCLModel, device: torch.device) -> dict[str, float]:
-        """`pretext_accuracy` beside its `majority_share`, `retrieval_at_1`, `retrieval_at_5`, all in [0, 1]."""
+        """`pretext_accuracy` beside its `majority_share`, `retrieval_at_1`, `retrieval_at_5`, all in [0, 1].
+
+        Retrieval is left out where the videos have no classes.
+        """
         spec = model.backbone.clip_spec
         logits = compute_outputs(
             model, self._tuples, output=lambda clips: model(clips)["pretext_logits"], spec=spec, device=device
         )
         labels = self._tuples.labels
+        accuracy = {
+            "pretext_accuracy": (logits.argmax(dim=-1) == labels).float().mean().item(),
+            "majority_share": majority_share(labels),
+        }
+        if not self._clips:
+            return accuracy
         test, train = (_features(model, cache, device) for cache in self._clips)
         test_classes, train_classes = (cache.labels for cache in self._clips)
         retrieval = retrieval_at_k(test, train, query_classes=test_classes, gallery_classes=train_classes, ks=EPOCH_KS)
-        return {
-            "pretext_accuracy": (logits.argmax(dim=-1) == labels).float().mean().item(),
-            "majority_share": majority_share(labels),
-            **{f"retrieval_at_{k}": share for k, share in retrieval.items()},
-        }
+        return {**accuracy, **{f"retrieval_at_{k}": share for k, share in retrieval.items()}}
 
 
 def evaluate_retrieval(
@@ -95,8 +102,12 @@ def evaluate_retrieval(
     """Retrieval from `final_clips_per_video` uniform clips, every video counted.
 
     Returns:
-        `retrieval_10clip_at_1`, `_5`, `_10`, `_20`, `_50` in [0, 1], the number of clips in the key as configured.
+        `retrieval_10clip_at_1`, `_5`, `_10`, `_20`, `_50` in [0, 1], the number of clips in the key as configured;
+        nothing where the videos have no classes.
     """
+    if not _have_classes(test, train):
+        logger.info("no retrieval: the videos have no classes")
+        return {}
     num_clips = config.final_clips_per_video
     features, classes = [], []
     for videos in (test, train):
@@ -106,6 +117,10 @@ def evaluate_retrieval(
         classes.append(torch.cat(seen))
     shares = retrieval_at_k(*features, query_classes=classes[0], gallery_classes=classes[1], ks=FINAL_KS)
     return {f"retrieval_{num_clips}clip_at_{k}": share for k, share in shares.items()}
+
+
+def _have_classes(*lists: VideoList) -> bool:
+    return all(record.class_id is not None for videos in lists for record in videos.records)
 
 
 def _uniform_loader(videos: VideoList, tuples: TupleConfig, *, num_clips: int, config: EvalConfig) -> DataLoader:

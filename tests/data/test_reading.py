@@ -11,7 +11,8 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.augment import AugmentConfig, AugmentPlan, apply_augment
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.datasets import count_all_frames, ucf101
+from kdvideo.data.counting import count_all_frames
+from kdvideo.data.datasets import ucf101
 from kdvideo.data.decode import count_frames, read_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import (
@@ -115,11 +116,7 @@ def test_reading_past_the_end_is_one_line(tiny_dataset: Path):
     ("damage", "message"),
     [
         (lambda root: shutil.rmtree(root), "is not a folder"),
-        (lambda root: [shutil.rmtree(p) for p in root.iterdir()], "is empty: it must hold class folders"),
-        (
-            lambda root: (root / "BallRoll" / "v_BallRoll_g01_c01.avi").unlink(),
-            "line 7 names BallRoll/v_BallRoll_g01",
-        ),
+        (lambda root: [shutil.rmtree(p) for p in root.iterdir()], "is empty: it must hold videos"),
         (lambda root: (root / "ucfTrainTestlist" / "trainlist01.txt").unlink(), "trainlist01.txt does not exist"),
         (lambda root: (root / "ucfTrainTestlist" / "trainlist01.txt").write_text("\n"), "names no video"),
         (lambda root: (root / "ucfTrainTestlist" / "classInd.txt").write_text("1 Other\n"), "not in classInd.txt"),

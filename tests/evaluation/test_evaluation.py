@@ -7,7 +7,8 @@ import torch
 
 from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
-from kdvideo.data.datasets import count_all_frames, ucf101
+from kdvideo.data.counting import count_all_frames
+from kdvideo.data.datasets import ucf101
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader
 from kdvideo.data.vcp import VCP
