@@ -31,6 +31,16 @@ class NamedRegistry(Registry):
     def __init__(self, name: str, contract: str) -> None:
         super().__init__(name)
         self.__doc__ = contract
+        self._refused: dict[str, str] = {}
+
+    def refuse(self, *names: str, reason: str) -> None:
+        """Has whoever asks for one of `names` told why it is not there, instead of which names are close to it."""
+        self._refused.update(dict.fromkeys(names, reason))
+
+    def check_not_refused(self, name: str) -> None:
+        """Raises the ValueError that says why `name` is not there, if it was refused."""
+        if name in self._refused:
+            raise ValueError(f"there is no {self._name} {name!r}: {self._refused[name]}")
 
     def get(self, name: str) -> Any:
         """The object registered as `name`.
@@ -38,6 +48,7 @@ class NamedRegistry(Registry):
         Raises:
             ValueError: nothing is registered under that name.
         """
+        self.check_not_refused(name)
         if name not in self:
             raise unknown_name(self._name, name, self.names())
         return super().get(name)
@@ -58,8 +69,9 @@ class NamedRegistry(Registry):
 
 BACKBONES = NamedRegistry(
     "backbone",
-    """Video backbones: callables `(*, width: int, clip_spec: ClipSpec | None) -> Backbone`.
+    """Video backbones: callables `(*, clip_spec: ClipSpec | None, ...) -> Backbone`.
 
+    What else they take by keyword are settings of their own: `width`, where all channels scale with the stem's.
     A backbone maps `clip[B, C, T, H, W]` (normalised float) to `feature[B, D]`; it has `forward_features(clip) ->
     map[B, D, t, h, w]`, `num_features == D` and `clip_spec`.
     """,

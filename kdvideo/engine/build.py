@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader
 
+from kdvideo.config.defaults import get_defaults
 from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.counting import count_all_frames
@@ -14,7 +16,7 @@ from kdvideo.data.datasets import Subset
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
 from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import PCLModel
+from kdvideo.models.pcl import PCLModel, takes_option
 from kdvideo.models.spec import ModelSpec
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
@@ -45,11 +47,15 @@ def build_clip_spec(cfg: CfgNode) -> ClipSpec:
 
 
 def build_model_spec(cfg: CfgNode) -> ModelSpec:
-    """Reads MODEL, CLIP and PRETEXT."""
+    """Reads MODEL, CLIP and PRETEXT.
+
+    Raises:
+        ValueError: MODEL.WIDTH is set for a backbone whose width is fixed.
+    """
     pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
     return ModelSpec(
         backbone=cfg.MODEL.BACKBONE,
-        backbone_kwargs={"width": cfg.MODEL.WIDTH},
+        backbone_kwargs=_backbone_kwargs(cfg),
         clip_spec=build_clip_spec(cfg),
         head="pcl_head",
         head_kwargs={
@@ -59,6 +65,18 @@ def build_model_spec(cfg: CfgNode) -> ModelSpec:
             "pretext_head": pretext.head,
         },
     )
+
+
+def _backbone_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    if takes_option(cfg.MODEL.BACKBONE, "width"):
+        return {"width": cfg.MODEL.WIDTH}
+    default = get_defaults().MODEL.WIDTH
+    if default != cfg.MODEL.WIDTH:
+        raise ValueError(
+            f"MODEL.WIDTH is {cfg.MODEL.WIDTH}, but the width of MODEL.BACKBONE {cfg.MODEL.BACKBONE} is fixed: "
+            f"leave MODEL.WIDTH at {default}"
+        )
+    return {}
 
 
 def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:

@@ -1,6 +1,8 @@
 """Backbones and heads. Importing this module fills BACKBONES and HEADS."""
 
-from kdvideo.models.backbone import Backbone
+from kdvideo.models.adapters_pytorchvideo import EfficientX3DBackbone, X3DBackbone
+from kdvideo.models.adapters_torchvision import MC3Backbone, MViTBackbone, S3DBackbone, Swin3DBackbone
+from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.c3d import create_c3d
 from kdvideo.models.heads import (
     OrderHead,
@@ -21,11 +23,18 @@ from kdvideo.models.r3d import create_r3d
 __all__ = [
     "Backbone",
     "ClassificationModel",
+    "EfficientX3DBackbone",
+    "MC3Backbone",
+    "MViTBackbone",
+    "NetBackbone",
     "OrderHead",
     "PCLHead",
     "PCLModel",
     "PretextHead",
     "ProjectionHead",
+    "S3DBackbone",
+    "Swin3DBackbone",
+    "X3DBackbone",
     "build_backbone",
     "build_pcl_model",
     "create_c3d",

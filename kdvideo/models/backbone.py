@@ -9,14 +9,36 @@ from torch import Tensor, nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pytorchvideo_parts import Net, ResBlock, ResStage
 
-__all__ = ["Backbone", "ResidualConvs", "create_basic_stage", "stage_widths"]
+__all__ = ["Backbone", "NetBackbone", "ResidualConvs", "create_basic_stage", "stage_widths"]
 
 # (dim_in, dim_out, stride) -> first and second convolution, and the shortcut's or None
 ResidualConvs = Callable[[int, int, int], tuple[nn.Module, nn.Module, nn.Module | None]]
 
 
-class Backbone(Net):
-    """A PyTorchVideo `Net` that gives one feature vector a clip.
+class Backbone(nn.Module):
+    """What every backbone is: a network that gives one feature vector a clip.
+
+    Attributes:
+        num_features: D, the length of a feature.
+        clip_spec: the input convention.
+    """
+
+    def __init__(self, *, num_features: int, clip_spec: ClipSpec) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.clip_spec = clip_spec
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """The last feature map: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward_features")
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """The map averaged over time and space: `[B, C, T, H, W]` -> `[B, D]`."""
+        return self.forward_features(clip).mean(dim=(2, 3, 4))
+
+
+class NetBackbone(Backbone):
+    """A backbone of blocks one after another, named and initialised as those of a PyTorchVideo `Net`.
 
     Args:
         blocks: stem and stages; their output is `[B, num_features, t, h, w]`.
@@ -25,17 +47,14 @@ class Backbone(Net):
     """
 
     def __init__(self, *, blocks: Sequence[nn.Module], num_features: int, clip_spec: ClipSpec) -> None:
-        super().__init__(blocks=nn.ModuleList(blocks))
-        self.num_features = num_features
-        self.clip_spec = clip_spec
+        super().__init__(num_features=num_features, clip_spec=clip_spec)
+        self.blocks = Net(blocks=nn.ModuleList(blocks)).blocks
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """The last feature map: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
-        return super().forward(clip)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """The map averaged over time and space: `[B, C, T, H, W]` -> `[B, D]`."""
-        return self.forward_features(clip).mean(dim=(2, 3, 4))
+        """The last block's output: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        for block in self.blocks:
+            clip = block(clip)
+        return clip
 
 
 def stage_widths(width: int) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ fully connected layers.
 from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.backbone import Backbone
+from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
@@ -41,7 +41,7 @@ def create_c3d(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbon
     for multiplier, pool in _LAYERS:
         blocks.append(_create_layer(dim_in, multiplier * width, pool=pool))
         dim_in = multiplier * width
-    return Backbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
 
 
 def _create_layer(dim_in: int, dim_out: int, *, pool: tuple[int, int, int] | None) -> nn.Module:

@@ -1,5 +1,6 @@
 """A backbone with PCL's heads, and a backbone with a classifier."""
 
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.heads import PCLHead
 from kdvideo.registry import BACKBONES, HEADS
 
-__all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model"]
+__all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model", "takes_option"]
 
 
 class PCLModel(PCLHead):
@@ -45,13 +46,23 @@ class ClassificationModel(nn.Module):
         return self.head(self.backbone(clip))
 
 
+def takes_option(name: str, option: str) -> bool:
+    """Whether the builder of the backbone `name` has a keyword `option`, e.g. "width"."""
+    parameters = inspect.signature(BACKBONES.get(name)).parameters
+    return option in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
 def build_backbone(name: str, **kwargs: Any) -> Backbone:
     """The registered backbone `name`, checked against its contract.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or an option that this backbone does not have.
         TypeError: what was registered is no backbone.
     """
+    for option in kwargs:
+        if not takes_option(name, option):
+            allowed = ", ".join(inspect.signature(BACKBONES.get(name)).parameters)
+            raise ValueError(f"backbone {name!r} has no option {option!r}: leave it out, it takes {allowed}")
     backbone = BACKBONES.get(name)(**kwargs)
     for attribute in ("num_features", "clip_spec", "forward_features"):
         if not hasattr(backbone, attribute):

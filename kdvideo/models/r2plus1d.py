@@ -9,7 +9,7 @@ own channels (10) or takes the first one's (18), and whether the shortcut is spl
 from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.backbone import Backbone, ResidualConvs, create_basic_stage, stage_widths
+from kdvideo.models.backbone import Backbone, NetBackbone, ResidualConvs, create_basic_stage, stage_widths
 from kdvideo.models.pytorchvideo_parts import Net, create_conv_2plus1d
 from kdvideo.registry import BACKBONES
 
@@ -50,7 +50,7 @@ def create_r2plus1d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | N
             )
         )
         dim_in = dim_out
-    return Backbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
 
 
 def _inner_channels(dim_in: int, dim_out: int, *, kernel: tuple[int, int, int] = (3, 3, 3)) -> int:

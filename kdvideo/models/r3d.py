@@ -6,7 +6,7 @@ Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognitio
 from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.backbone import Backbone, create_basic_stage, stage_widths
+from kdvideo.models.backbone import Backbone, NetBackbone, create_basic_stage, stage_widths
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
@@ -52,7 +52,7 @@ def create_r3d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None =
             )
         )
         dim_in = dim_out
-    return Backbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
 
 
 def _create_convs(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module, nn.Module | None]:

@@ -73,7 +73,7 @@ def create_model(
         name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
         num_classes: adds a classification head, `[B, C, T, H, W] -> [B, num_classes]`.
         pretrained: loads the entry's verified weights.
-        kwargs: for the backbone's builder: `width`, `clip_spec`. An entry has its own.
+        kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one. An entry has its own.
 
     Raises:
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
@@ -105,7 +105,7 @@ def create_pcl_model(
         tuple_len: N, 3 unless given.
         projection_dim: E, 128 unless given.
         pretext_head: a name of HEADS, "pretext_head" unless given; `vcop` has the "order_head".
-        kwargs: for the backbone's builder: `width`, `clip_spec`.
+        kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one.
 
     Raises:
         ValueError: as `create_model`.
@@ -176,6 +176,7 @@ def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) ->
                 f"choose one of {', '.join(entries) or '(none in the zoo)'}"
             )
         return None
+    BACKBONES.check_not_refused(name)
     try:
         entry, _ = find_entry(name)
     except ValueError:

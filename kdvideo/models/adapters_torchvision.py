@@ -1,0 +1,136 @@
+"""torchvision's video networks as backbones, under their names there: what comes before the classifier, pooled.
+
+The tensors keep torchvision's names, so a checkpoint without its classifier is a backbone's state. The default
+`clip_spec` is that of torchvision's Kinetics-400 weights: its `VideoClassification` transforms, and the clip length and
+frame rate of its documentation at Kinetics' 30 frames a second. `r3d_18` and `r2plus1d_18` are kdvideo's own.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn.functional import avg_pool3d
+from torchvision.models import video
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.backbone import Backbone
+from kdvideo.registry import BACKBONES
+
+__all__ = ["MC3Backbone", "MViTBackbone", "S3DBackbone", "Swin3DBackbone"]
+
+
+class MC3Backbone(Backbone):
+    """`mc3_18`: convolutions over space and time in the first stages, over space in the others; 512 features.
+
+    Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248.
+    """
+
+    def __init__(self, net: video.VideoResNet, *, clip_spec: ClipSpec) -> None:
+        super().__init__(num_features=net.fc.in_features, clip_spec=clip_spec)
+        self.stem, self.layer1, self.layer2 = net.stem, net.layer1, net.layer2
+        self.layer3, self.layer4 = net.layer3, net.layer4
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` -> `[B, 512, t, h, w]`."""
+        for part in (self.stem, self.layer1, self.layer2, self.layer3, self.layer4):
+            clip = part(clip)
+        return clip
+
+
+class S3DBackbone(Backbone):
+    """`s3d`: separable Inception; 1024 features. Xie et al., ECCV 2018, arXiv 1712.04851.
+
+    Its own pooling is a window of two time steps that slides, so the first and the last step weigh half as much as the
+    others. The map comes out behind that window; its mean is the network's own feature.
+    """
+
+    def __init__(self, net: video.S3D, *, clip_spec: ClipSpec) -> None:
+        super().__init__(num_features=net.classifier[1].in_channels, clip_spec=clip_spec)
+        self.features = net.features
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` -> `[B, 1024, t, h, w]`, t one less than the number of time steps, if there are two."""
+        features = self.features(clip)
+        return avg_pool3d(features, kernel_size=(min(2, features.shape[2]), 1, 1), stride=1)
+
+
+class Swin3DBackbone(Backbone):
+    """`swin3d_t`, `_s`, `_b`: Video Swin Transformer; 768, 768, 1024 features. Liu et al., arXiv 2106.13230."""
+
+    def __init__(self, net: video.SwinTransformer3d, *, clip_spec: ClipSpec) -> None:
+        super().__init__(num_features=net.num_features, clip_spec=clip_spec)
+        self.patch_embed, self.pos_drop = net.patch_embed, net.pos_drop
+        self.features, self.norm = net.features, net.norm
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        tokens = self.norm(self.features(self.pos_drop(self.patch_embed(clip))))
+        return tokens.permute(0, 4, 1, 2, 3)
+
+
+class MViTBackbone(Backbone):
+    """`mvit_v1_b`, `mvit_v2_s`: Multiscale Vision Transformer; 768 features. Fan et al., arXiv 2104.11227.
+
+    The feature is the class token, so it is not the mean of `forward_features`: that is all other tokens.
+
+    Raises:
+        ValueError: clips of another size than its position encodings have.
+    """
+
+    def __init__(self, net: video.MViT, *, clip_spec: ClipSpec) -> None:
+        super().__init__(num_features=net.head[1].in_features, clip_spec=clip_spec)
+        self.conv_proj, self.pos_encoding = net.conv_proj, net.pos_encoding
+        self.blocks, self.norm = net.blocks, net.norm
+        clip_len = self.pos_encoding.temporal_size * self.conv_proj.stride[0]
+        size = self.pos_encoding.spatial_size[0] * self.conv_proj.stride[1]
+        if (clip_spec.clip_len, clip_spec.size) != (clip_len, size):
+            raise ValueError(
+                f"MViT takes clips of {clip_len} frames of {size} x {size} only, not of {clip_spec.clip_len} frames of "
+                f"{clip_spec.size} x {clip_spec.size}: its position encodings have that size"
+            )
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` -> `[B, 768, t, h, w]`."""
+        tokens, shape = self._tokens(clip)
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, shape)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` -> `[B, 768]`."""
+        return self._tokens(clip)[0][:, 0]
+
+    def _tokens(self, clip: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+        """`[B, 1 + t*h*w, 768]`, the class token first, and (t, h, w)."""
+        tokens = self.pos_encoding(self.conv_proj(clip).flatten(2).transpose(1, 2))
+        shape = (self.pos_encoding.temporal_size, *self.pos_encoding.spatial_size)
+        for block in self.blocks:
+            tokens, shape = block(tokens, shape)
+        return self.norm(tokens), shape
+
+
+_KINETICS = ClipSpec(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989), modality="rgb")
+_IMAGENET = ClipSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), modality="rgb")
+_FAIR = ClipSpec(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), modality="rgb")
+
+# name there -> its adapter, the normalisation, and the length, stride and size of a clip
+_NETWORKS: dict[str, tuple[Callable[..., Backbone], ClipSpec, tuple[int, int, int]]] = {
+    "mc3_18": (MC3Backbone, _KINETICS, (16, 2, 112)),
+    "s3d": (S3DBackbone, _KINETICS, (128, 2, 224)),
+    "mvit_v1_b": (MViTBackbone, _FAIR, (16, 4, 224)),
+    "mvit_v2_s": (MViTBackbone, _FAIR, (16, 4, 224)),
+    "swin3d_t": (Swin3DBackbone, _IMAGENET, (32, 2, 224)),
+    "swin3d_s": (Swin3DBackbone, _IMAGENET, (32, 2, 224)),
+    "swin3d_b": (Swin3DBackbone, _IMAGENET, (32, 2, 224)),
+}
+
+
+def _register(name: str) -> None:
+    adapt, colors, (clip_len, frame_stride, size) = _NETWORKS[name]
+    native = dataclasses.replace(colors, clip_len=clip_len, frame_stride=frame_stride, size=size)
+
+    @BACKBONES.register_as(name)
+    def build(*, clip_spec: ClipSpec | None = None) -> Backbone:
+        return adapt(getattr(video, name)(), clip_spec=clip_spec or native)
+
+
+for _name in _NETWORKS:
+    _register(_name)
