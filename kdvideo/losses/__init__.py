@@ -2,5 +2,6 @@
 
 from kdvideo.losses.distill import LogitDistillation
 from kdvideo.losses.nce import BankNCE, BatchNCE, MemoryBank
+from kdvideo.losses.queue import Queue, QueueNCE
 
-__all__ = ["BankNCE", "BatchNCE", "LogitDistillation", "MemoryBank"]
+__all__ = ["BankNCE", "BatchNCE", "LogitDistillation", "MemoryBank", "Queue", "QueueNCE"]

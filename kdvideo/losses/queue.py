@@ -1,0 +1,106 @@
+"""Noise-contrastive loss against a queue of the latest projections."""
+
+from typing import Self
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdvideo.registry import LOSSES
+
+__all__ = ["Queue", "QueueNCE"]
+
+
+class Queue(nn.Module):
+    """The latest rows that were pushed, first in, first out (He et al., arXiv 1911.05722, section 3.2).
+
+    ::
+
+        length 5, three batches of 2:    a a . . .    a a b b .    c a b b c
+                                             ^                ^      ^        the next place to write
+
+    Args:
+        length: places.
+        dim: length of a row.
+        dtype: of the rows.
+    """
+
+    places: Tensor
+    num_pushed: Tensor
+
+    def __init__(self, length: int, dim: int, *, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.zeros(length, dim, dtype=dtype))
+        self.register_buffer("num_pushed", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def rows(self) -> Tensor:
+        """The rows that are there, `[min(length, pushed so far), dim]`, in no order of age."""
+        return self.places[: int(self.num_pushed)]
+
+    @torch.no_grad()
+    def push(self, rows: Tensor) -> None:
+        """Writes `rows[B, dim]` over the oldest; of a batch larger than the queue the last rows stay."""
+        length = len(self.places)
+        kept = rows[-length:]
+        where = (self.num_pushed + torch.arange(len(kept), device=rows.device)) % length
+        self.places[where] = kept.to(self.places.dtype)
+        self.num_pushed += len(kept)
+
+
+@LOSSES.register_as("queue_nce")
+class QueueNCE(nn.Module):
+    """InfoNCE whose negatives are the latest projections of other videos (queue: He et al., arXiv 1911.05722).
+
+    The first clip's projection has to find its own last clip among a queue of last clips, and the other way round; the
+    two cross-entropies are added, as in PCL. A video's own older projections are no negatives, and queues that are not
+    full yet have fewer. Memory does not grow with the number of videos, as a bank's does.
+
+    Args:
+        length: places of each queue.
+        dim: length of a projection.
+        temperature: divides the similarities.
+    """
+
+    num_negatives = 0  # none to be drawn: the queue has them
+
+    def __init__(self, *, length: int = 1024, dim: int = 128, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.first_queue, self.last_queue = Queue(length, dim), Queue(length, dim)
+        self.videos = Queue(length, 1, dtype=torch.int64)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
+        """Reads MODEL.PROJECTION_DIM and CONTRAST; NUM_NEGATIVES is the queue's length."""
+        return cls(
+            length=cfg.CONTRAST.NUM_NEGATIVES, dim=cfg.MODEL.PROJECTION_DIM, temperature=cfg.CONTRAST.TEMPERATURE
+        )
+
+    def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
+        """The sum of both directions' cross-entropies, averaged over the batch.
+
+        Args:
+            z: projections of first and last clip, unit length, `[B, 2, E]`; the gradient goes through both.
+            index: the videos' numbers, int64 `[B]`.
+            negatives: not needed here.
+
+        Returns:
+            A scalar; `2 log(K + 1)` where all similarities to K negatives are equal, 0 while the queues are empty.
+        """
+        # b = batch, q = place in the queue, e = embedding
+        positive = torch.einsum("be,be->b", z[:, 0], z[:, 1])
+        target = torch.zeros_like(index)
+        loss = z.new_zeros(())
+        queues = self.first_queue, self.last_queue
+        own_video = self.videos.rows[:, 0] == index[:, None]
+        for own, other in ((0, 1), (1, 0)):
+            similarity = torch.einsum("be,qe->bq", z[:, own], queues[other].rows)
+            logits = torch.cat((positive[:, None], similarity.masked_fill(own_video, -torch.inf)), dim=1)
+            loss = loss + F.cross_entropy(logits / self.temperature, target)
+        if self.training:
+            for i, queue in enumerate(queues):
+                queue.push(z[:, i].detach())
+            self.videos.push(index[:, None])
+        return loss
