@@ -87,7 +87,8 @@ LOSSES = NamedRegistry(
     A contrastive loss is a class with `from_config(cfg, num_videos=...)` and `num_negatives` (K), called as
     `loss(z, index, negatives)` with `z[B, 2, D]` of unit length, `index[B]` the videos' numbers and `negatives[B, K]`;
     buffers are its memory.
-    A distillation loss is called as `loss(student_logits, teacher_logits)`, both `[B, P]`.
+    A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
+    teacher_output)` with the output that its class names: `pretext_logits[B, P]` or `feature[B, N, D]`.
     """,
 )
 PRETEXTS = NamedRegistry(
@@ -103,8 +104,8 @@ TASKS = NamedRegistry(
     """Tasks: classes with `from_config(cfg, model, num_videos, teacher)`.
 
     A task is a `kdvideo.tasks.Task`: `forward(batch) -> dict` has a scalar `loss` to minimise, all else is logged;
-    `trainable` is the one module that is optimised, `task_state()` what a checkpoint needs besides it,
-    `student_state()` what goes to the zoo, `num_negatives` how many a batch has to bring along.
+    `trainable` is the one module that is optimised, `student` the part of it that goes to the zoo, `task_state()` what
+    a checkpoint needs besides the student, `num_negatives` how many a batch has to bring along.
     """,
 )
 DATASETS = NamedRegistry(

@@ -40,8 +40,11 @@ _C.CONTRAST.BANK_MOMENTUM = 0.5
 
 _C.TEACHER = CfgNode()
 _C.TEACHER.WEIGHTS = ""  # zoo name (with or without kdvideo://), path or URL
-_C.TEACHER.KD_TEMPERATURE = 4.0
-_C.TEACHER.KD_WEIGHT = 1.0
+_C.TEACHER.LOSSES = ["logit_distillation"]  # distillation losses of LOSSES, added with the weights beside them
+_C.TEACHER.LOSS_WEIGHTS = [1.0]
+_C.TEACHER.KD_TEMPERATURE = 4.0  # of logit_distillation
+_C.TEACHER.SIMILARITY_TEMPERATURE = 0.07  # of similarity_distillation
+_C.TEACHER.NUM_ANCHORS = 1024  # earlier clips that similarity_distillation compares with, besides those of the batch
 
 _C.DATA = CfgNode()
 _C.DATA.NAME = "ucf101"

@@ -36,7 +36,7 @@ _AT_LEAST: dict[str, float] = {
     "PRETEXT.INTERVAL": 0,
     "CONTRAST.WEIGHT": 0,
     "CONTRAST.NUM_NEGATIVES": 1,
-    "TEACHER.KD_WEIGHT": 0,
+    "TEACHER.NUM_ANCHORS": 0,
     "DATA.NUM_WORKERS": 0,
     "AUGMENT.COLOR_STRENGTH": 0,
     "SOLVER.EPOCHS": 1,
@@ -51,7 +51,7 @@ _AT_LEAST: dict[str, float] = {
     "EVAL.BATCH_SIZE": 1,
 }
 _BELOW: dict[str, float] = {"SEED": 2**31, "SOLVER.MOMENTUM": 1}
-_POSITIVE = ("CONTRAST.TEMPERATURE", "TEACHER.KD_TEMPERATURE", "SOLVER.BASE_LR")
+_POSITIVE = ("CONTRAST.TEMPERATURE", "TEACHER.KD_TEMPERATURE", "TEACHER.SIMILARITY_TEMPERATURE", "SOLVER.BASE_LR")
 _UNIT_INTERVAL = (
     "CONTRAST.BANK_MOMENTUM",
     "AUGMENT.FLIP_PROB",
@@ -72,8 +72,15 @@ def validate_config(cfg: CfgNode) -> None:
             registry.get(_value(cfg, key))
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
-    contrastive = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "from_config")]
+    distillation = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")]
+    contrastive = [name for name in LOSSES.names() if name not in distillation]
     _require(cfg, "CONTRAST.NAME", contrastive.__contains__, f"a contrastive loss: {', '.join(contrastive)}")
+    _require(
+        cfg,
+        "TEACHER.LOSSES",
+        lambda names: names and set(names) <= set(distillation) and len(set(names)) == len(names),
+        f"a list of distillation losses, each once: {', '.join(distillation)}",
+    )
     for key, choices in _CHOICES.items():
         _require(cfg, key, choices.__contains__, f"one of {', '.join(map(str, choices))}")
     for key, least in _AT_LEAST.items():
@@ -96,6 +103,11 @@ def _validate_together(cfg: CfgNode) -> None:
     PRETEXTS.get(cfg.PRETEXT.NAME).check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
     if not cfg.DATA.ROOT:
         raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
+    if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:
+        raise ValueError(
+            f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
+            f"each of TEACHER.LOSSES {cfg.TEACHER.LOSSES}"
+        )
     needs_teacher = TASKS.get(cfg.TASK.NAME).needs_teacher
     if needs_teacher and not cfg.TEACHER.WEIGHTS:
         raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")

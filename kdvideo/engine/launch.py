@@ -34,10 +34,11 @@ from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.evaluation.protocols import EpochEvaluator, evaluate_retrieval
 from kdvideo.files import write_text
 from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.load import load_pcl_model, load_pretrained
+from kdvideo.zoo.load import load_model, load_pcl_model, load_pretrained
 from kdvideo.zoo.publish import check_publishable, publish
 from kdvideo.zoo.sources import Weights
 
@@ -158,7 +159,7 @@ class _Run:
         )
 
     def build_trainer(
-        self, teacher: PCLModel | None, *, checkpoint: dict[str, Any] | None, extra_hooks: Sequence[Hook]
+        self, teacher: Model | None, *, checkpoint: dict[str, Any] | None, extra_hooks: Sequence[Hook]
     ) -> Trainer:
         """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
         cfg = self.cfg
@@ -232,12 +233,13 @@ class _Run:
         return entry
 
 
-def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[PCLModel | None, Weights | None]:
+def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[Model | None, Weights | None]:
     if not cfg.TEACHER.WEIGHTS:
         return None, None
-    model, weights = load_pcl_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir)
+    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir)
     check_teacher(
         model,
+        cfg.TEACHER.LOSSES,
         name=cfg.TEACHER.WEIGHTS,
         num_pretext_classes=PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
         tuple_len=cfg.PRETEXT.TUPLE_LEN,

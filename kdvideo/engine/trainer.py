@@ -86,14 +86,14 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "student": self.task.student_state(),
+            "student": self.task.student.state_dict(),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state`."""
-        self.task.trainable.load_state_dict(state["student"])
+        self.task.student.load_state_dict(state["student"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]

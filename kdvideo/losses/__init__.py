@@ -1,7 +1,22 @@
 """Losses, each with its paper and a slow reference in the tests."""
 
-from kdvideo.losses.distill import LogitDistillation
+from kdvideo.losses.distill import (
+    DistillationLoss,
+    EmbeddingDistillation,
+    LogitDistillation,
+    SimilarityDistillation,
+)
 from kdvideo.losses.nce import BankNCE, BatchNCE, MemoryBank
 from kdvideo.losses.queue import Queue, QueueNCE
 
-__all__ = ["BankNCE", "BatchNCE", "LogitDistillation", "MemoryBank", "Queue", "QueueNCE"]
+__all__ = [
+    "BankNCE",
+    "BatchNCE",
+    "DistillationLoss",
+    "EmbeddingDistillation",
+    "LogitDistillation",
+    "MemoryBank",
+    "Queue",
+    "QueueNCE",
+    "SimilarityDistillation",
+]

@@ -1,16 +1,37 @@
-"""Knowledge distillation between logits."""
+"""Knowledge distillation: what compares a student's outputs with its teacher's."""
+
+from typing import ClassVar, Self
 
 import torch
+from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.losses.queue import Queue
 from kdvideo.registry import LOSSES
 
-__all__ = ["LogitDistillation"]
+__all__ = ["DistillationLoss", "EmbeddingDistillation", "LogitDistillation", "SimilarityDistillation"]
+
+
+class DistillationLoss(nn.Module):
+    """The base of all distillation losses, called as `loss(student_output, teacher_output)`.
+
+    Attributes:
+        output: which of the networks' outputs it compares: "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
+        adapts: whether the student's feature first goes through a trained linear layer to the teacher's length.
+    """
+
+    output: ClassVar[str]
+    adapts: ClassVar[bool] = False
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
+        """Reads TEACHER; the lengths are those of both networks' features."""
+        return cls()
 
 
 @LOSSES.register_as("logit_distillation")
-class LogitDistillation(nn.Module):
+class LogitDistillation(DistillationLoss):
     """KL divergence from the teacher's softened probabilities to the student's (Hinton et al., arXiv 1503.02531).
 
     `tau^2 * KL(softmax(teacher / tau) || softmax(student / tau))`, averaged over the batch: what Camarena et al.
@@ -20,9 +41,16 @@ class LogitDistillation(nn.Module):
         temperature: tau, above 0.
     """
 
+    output: ClassVar[str] = "pretext_logits"
+
     def __init__(self, *, temperature: float = 4.0) -> None:
         super().__init__()
         self.temperature = temperature
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
+        """Reads TEACHER.KD_TEMPERATURE."""
+        return cls(temperature=cfg.TEACHER.KD_TEMPERATURE)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Both `[B, P]`, the teacher's without gradient; a scalar, 0 where the two agree up to a constant a row.
@@ -37,3 +65,74 @@ class LogitDistillation(nn.Module):
         student = torch.log_softmax(student_logits / self.temperature, dim=1)
         teacher = torch.log_softmax(teacher_logits.detach() / self.temperature, dim=1)
         return self.temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+@LOSSES.register_as("embedding_distillation")
+class EmbeddingDistillation(DistillationLoss):
+    """`1 - cosine` between the adapted student's feature and the teacher's, averaged over clips.
+
+    Imitating features asks nothing of the teacher but a backbone (hints: Romero et al., arXiv 1412.6550); the cosine
+    leaves their length, which differs between architectures, out of it. In [0, 2].
+    """
+
+    output: ClassVar[str] = "feature"
+    adapts: ClassVar[bool] = True
+
+    def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
+        """Both `[B, N, D]`, the student's already adapted, the teacher's without gradient; a scalar."""
+        return 1 - F.cosine_similarity(student_feature, teacher_feature.detach(), dim=-1).mean()
+
+
+@LOSSES.register_as("similarity_distillation")
+class SimilarityDistillation(DistillationLoss):
+    """KL divergence between how the teacher and how the student see each clip among other clips.
+
+    Each network compares a clip with the same anchors, each in its own space, so that no adapter is needed (CompRess,
+    Koohpayegani et al., arXiv 2010.14713, equations 1 and 2; SEED, Fang et al., arXiv 2101.04731, has one space for
+    both). Anchors are the other clips of the batch and a queue of earlier clips:
+    `KL(softmax(teacher_similarity / t) || softmax(student_similarity / t))`, averaged over clips, similarity = cosine.
+
+    Args:
+        student_dim: length of the student's features.
+        teacher_dim: length of the teacher's features.
+        num_anchors: places of the queue; 0 leaves the batch alone.
+        temperature: t, above 0.
+    """
+
+    output: ClassVar[str] = "feature"
+
+    def __init__(
+        self, *, student_dim: int, teacher_dim: int, num_anchors: int = 1024, temperature: float = 0.07
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.student_queue, self.teacher_queue = Queue(num_anchors, student_dim), Queue(num_anchors, teacher_dim)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
+        """Reads TEACHER.NUM_ANCHORS and TEACHER.SIMILARITY_TEMPERATURE."""
+        return cls(
+            student_dim=student_dim,
+            teacher_dim=teacher_dim,
+            num_anchors=cfg.TEACHER.NUM_ANCHORS,
+            temperature=cfg.TEACHER.SIMILARITY_TEMPERATURE,
+        )
+
+    def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
+        """`[B, N, D]` and `[B, N, D']`, the teacher's without gradient; a scalar, 0 where all similarities agree."""
+        student = F.normalize(student_feature.flatten(0, 1), dim=1)
+        teacher = F.normalize(teacher_feature.detach().flatten(0, 1), dim=1)
+        student_view = self._log_probabilities(student, self.student_queue)
+        teacher_view = self._log_probabilities(teacher, self.teacher_queue)
+        if self.training and len(self.student_queue.places):
+            self.student_queue.push(student.detach())
+            self.teacher_queue.push(teacher)
+        return F.kl_div(student_view, teacher_view, reduction="batchmean", log_target=True)
+
+    def _log_probabilities(self, clips: Tensor, queue: Queue) -> Tensor:
+        """Of each clip's similarities to all anchors but itself: `[M, D]` -> `[M, M - 1 + queued]`."""
+        others = ~torch.eye(len(clips), dtype=torch.bool, device=clips.device)
+        # m = clip, a = anchor, d = feature
+        in_batch = torch.einsum("md,ad->ma", clips, clips)[others].view(len(clips), -1)
+        queued = torch.einsum("md,ad->ma", clips, queue.rows.to(clips.dtype))
+        return torch.log_softmax(torch.cat((in_batch, queued), dim=1) / self.temperature, dim=1)

@@ -1,6 +1,6 @@
-"""PCL with a teacher: the student also imitates the teacher's softened pretext probabilities."""
+"""PCL with a teacher, whose answers or features the student imitates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -9,26 +9,33 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
-from kdvideo.losses.distill import LogitDistillation
+from kdvideo.losses.distill import DistillationLoss
 from kdvideo.models.pcl import PCLModel
-from kdvideo.registry import LOSSES, TASKS
+from kdvideo.models.spec import Model, backbone_of
+from kdvideo.registry import HEADS, LOSSES, TASKS
 from kdvideo.tasks.pcl import PCLTask
 
-__all__ = ["DistillTask", "FrozenTeacher", "check_teacher", "resample_clips"]
+__all__ = ["AdaptedStudent", "DistillTask", "FrozenTeacher", "check_teacher", "resample_clips"]
 
 
 class FrozenTeacher(nn.Module):
     """A teacher that stays as it is: no gradient, always in eval mode, fed in its own input convention.
 
     Args:
-        model: the trained network.
+        model: the trained network; of a classifier, the backbone is used.
         clip_spec: of the clips that it will be given.
     """
 
-    def __init__(self, model: PCLModel, *, clip_spec: ClipSpec) -> None:
+    def __init__(self, model: Model, *, clip_spec: ClipSpec) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model = model if isinstance(model, PCLModel) else backbone_of(model)
+        self.model.eval().requires_grad_(False)
         self.given = clip_spec
+
+    @property
+    def wanted(self) -> ClipSpec:
+        """The teacher's own input convention."""
+        return backbone_of(self.model).clip_spec
 
     def train(self, mode: bool = True) -> Self:
         """Does nothing: `task.train()` must not put the teacher's BatchNorm into train mode."""
@@ -36,13 +43,15 @@ class FrozenTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """The model's outputs for uint8 clips `[B, N, C, T, H, W]`."""
-        wanted = self.model.backbone.clip_spec
-        return self.model(prepare_clips(resample_clips(clips, given=self.given, wanted=wanted), wanted))
+        """`feature[B, N, D]`, of a `PCLModel` all its outputs, for uint8 clips `[B, N, C, T, H, W]`."""
+        prepared = prepare_clips(resample_clips(clips, given=self.given, wanted=self.wanted), self.wanted)
+        if isinstance(self.model, PCLModel):
+            return self.model(prepared)
+        return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, clips.shape[:2])}
 
     def describe(self) -> str:
         """One line for the log: what the teacher sees of the student's clips."""
-        given, wanted = self.given, self.model.backbone.clip_spec
+        given, wanted = self.given, self.wanted
         resampled = (given.clip_len, given.size) != (wanted.clip_len, wanted.size)
         how = "resampled from the student's clips" if resampled else "the student's own clips"
         if given.frame_stride != wanted.frame_stride:
@@ -70,12 +79,22 @@ def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tenso
     return clips
 
 
-def check_teacher(teacher: PCLModel, *, name: str, num_pretext_classes: int, tuple_len: int, pretext: str) -> None:
-    """Whether the teacher answers the question that the student is asked.
+def check_teacher(
+    teacher: Model, losses: Sequence[str], *, name: str, num_pretext_classes: int, tuple_len: int, pretext: str
+) -> None:
+    """Whether the teacher can be asked what the losses of these names compare.
 
     Raises:
-        ValueError: another number of pretext classes or of clips in a tuple.
+        ValueError: no pretext head, or one for another number of classes or of clips in a tuple.
     """
+    if all(LOSSES.get(loss).output == "feature" for loss in losses):
+        return
+    if not isinstance(teacher, PCLModel):
+        features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
+        raise ValueError(
+            f"TEACHER.WEIGHTS {name} has no pretext head, which TEACHER.LOSSES {list(losses)} compare: "
+            f"choose of {', '.join(features)}"
+        )
     head = teacher.pretext_head
     if head.num_classes != num_pretext_classes:
         raise ValueError(
@@ -89,19 +108,33 @@ def check_teacher(teacher: PCLModel, *, name: str, num_pretext_classes: int, tup
         )
 
 
+class AdaptedStudent(nn.Module):
+    """A student, and the linear layer that makes its features as long as the teacher's while it learns."""
+
+    def __init__(self, model: PCLModel, *, teacher_dim: int) -> None:
+        super().__init__()
+        self.model = model
+        self.adapter = HEADS.get("distillation_head")(model.backbone.num_features, out_features=teacher_dim)
+
+    def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        """As `PCLModel.forward`, with `adapted_feature[B, N, D']` added."""
+        outputs = self.model(clips)
+        return {**outputs, "adapted_feature": self.adapter(outputs["feature"])}
+
+
 @TASKS.register_as("distill")
 class DistillTask(PCLTask):
-    """Both of PCL's losses and logit distillation on the same tuples (Camarena et al., 2022, section 3 and figure 2).
+    """Both of PCL's losses, and distillation on the same tuples (Camarena et al., 2022, section 3 and figure 2).
 
-    `loss = CE(pretext) + contrast_weight * contrastive + kd_weight * tau^2 * KL(teacher || student)`.
+    `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`; the paper's own has one of
+    them, `logit_distillation`.
 
     Args:
         model: the student.
         contrast: a contrastive loss of `LOSSES`.
         contrast_weight: 0.5 in PCL.
-        teacher: gives `pretext_logits`.
-        distillation: between student's and teacher's pretext logits.
-        kd_weight: of the distillation loss.
+        teacher: gives the outputs that the losses compare.
+        losses: by name, each with its weight; the name is what its value is logged as.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -113,41 +146,77 @@ class DistillTask(PCLTask):
         contrast: nn.Module,
         contrast_weight: float = 0.5,
         teacher: FrozenTeacher,
-        distillation: LogitDistillation,
-        kd_weight: float = 1.0,
+        losses: Mapping[str, tuple[float, DistillationLoss]],
     ) -> None:
         super().__init__(model, contrast=contrast, contrast_weight=contrast_weight)
         self.teacher = teacher
-        self.distillation = distillation
-        self.kd_weight = kd_weight
+        self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
+        self.weights = {name: weight for name, (weight, _) in losses.items()}
+        if any(loss.adapts for _, loss in losses.values()):
+            self.trainable = AdaptedStudent(model, teacher_dim=backbone_of(teacher.model).num_features)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: nn.Module | None = None) -> Self:
-        """Reads CONTRAST and TEACHER; `teacher` is the built `PCLModel`, checked by `check_teacher`."""
-        assert isinstance(teacher, PCLModel), "TASK.NAME distill is handed a built teacher"
+        """Reads CONTRAST and TEACHER; `teacher` is the built network, checked by `check_teacher`."""
+        assert isinstance(teacher, Model), "TASK.NAME distill is handed a built teacher"
         base = PCLTask.from_config(cfg, model=model, num_videos=num_videos)
-        return cls(
-            model,
-            contrast=base.contrast,
-            contrast_weight=base.contrast_weight,
-            teacher=FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec),
-            distillation=LOSSES.get("logit_distillation")(temperature=cfg.TEACHER.KD_TEMPERATURE),
-            kd_weight=cfg.TEACHER.KD_WEIGHT,
-        )
+        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec)
+        dims = {
+            "student_dim": model.backbone.num_features,
+            "teacher_dim": backbone_of(frozen.model).num_features,
+        }
+        losses = {
+            name: (weight, LOSSES.get(name).from_config(cfg, **dims))
+            for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
+        }
+        return cls(model, contrast=base.contrast, contrast_weight=base.contrast_weight, teacher=frozen, losses=losses)
+
+    @property
+    def student(self) -> PCLModel:
+        """The network without the adapter."""
+        model = self.trainable.model if isinstance(self.trainable, AdaptedStudent) else self.trainable
+        assert isinstance(model, PCLModel)
+        return model
 
     def describe(self) -> str:
         """What is learned from whom."""
-        return f"{super().describe()}, distilled from a teacher; {self.teacher.describe()}"
+        losses = " + ".join(f"{weight:g} * {name}" for name, weight in self.weights.items())
+        return f"{super().describe()} + {losses}; {self.teacher.describe()}"
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """As `PCLTask.forward`, with `kd_loss` added, and to log `teacher_agreement`: the share of equal answers."""
-        scalars, logits = self.forward_with_logits(batch)
-        teacher_logits = self.teacher(batch["clips"])["pretext_logits"]
-        kd_loss = self.distillation(logits, teacher_logits)
-        agreement = (logits.detach().argmax(dim=1) == teacher_logits.argmax(dim=1)).float().mean()
-        return {
+        """As `PCLTask.forward`, with each distillation loss and their weighted sum `kd_loss` added.
+
+        To log, where both have pretext logits: `teacher_agreement`, the share of equal answers.
+        """
+        scalars, student = self.forward_with_outputs(batch)
+        teacher = self.teacher(batch["clips"])
+        parts = {}
+        for name, loss in self.losses.items():
+            assert isinstance(loss, DistillationLoss)
+            own = "adapted_feature" if loss.adapts else loss.output
+            parts[name] = loss(student[own], teacher[loss.output])
+        kd_loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        scalars = {
             **scalars,
-            "loss": scalars["loss"] + self.kd_weight * kd_loss,
+            "loss": scalars["loss"] + kd_loss,
             "kd_loss": kd_loss.detach(),
-            "teacher_agreement": agreement,
+            **{name: part.detach() for name, part in parts.items()},
         }
+        if "pretext_logits" in teacher and teacher["pretext_logits"].shape == student["pretext_logits"].shape:
+            answers, wanted = (outputs["pretext_logits"].detach().argmax(dim=1) for outputs in (student, teacher))
+            scalars["teacher_agreement"] = (answers == wanted).float().mean()
+        return scalars
+
+    def task_state(self) -> dict[str, Tensor]:
+        """The contrastive loss's memory, the distillation losses' queues, and the adapter."""
+        return self._besides_student().state_dict()
+
+    def load_task_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `task_state`."""
+        self._besides_student().load_state_dict(state)
+
+    def _besides_student(self) -> nn.ModuleDict:
+        parts = {"contrast": self.contrast, "losses": self.losses}
+        if isinstance(self.trainable, AdaptedStudent):
+            parts["adapter"] = self.trainable.adapter
+        return nn.ModuleDict(parts)

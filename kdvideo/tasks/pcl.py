@@ -27,11 +27,9 @@ class PCLTask(Task):
         contrast_weight: 0.5 in the paper.
     """
 
-    trainable: PCLModel
-
     def __init__(self, model: PCLModel, *, contrast: nn.Module, contrast_weight: float = 0.5) -> None:
         super().__init__()
-        self.trainable = model
+        self.trainable: nn.Module = model
         self.contrast = contrast
         self.contrast_weight = contrast_weight
 
@@ -61,12 +59,12 @@ class PCLTask(Task):
         Returns:
             Scalars: `loss` to minimise, and to log `pretext_loss`, `contrast_loss`, `train_pretext_accuracy`.
         """
-        scalars, _ = self.forward_with_logits(batch)
+        scalars, _ = self.forward_with_outputs(batch)
         return scalars
 
-    def forward_with_logits(self, batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], Tensor]:
-        """As `forward`, with the pretext logits `[B, P]` beside it."""
-        outputs = self.trainable(prepare_clips(batch["clips"], self.trainable.backbone.clip_spec))
+    def forward_with_outputs(self, batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """As `forward`, with the outputs of `trainable` beside it."""
+        outputs = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
         logits, label = outputs["pretext_logits"], batch["pretext_label"]
         pretext_loss = F.cross_entropy(logits, label)
         contrast_loss = self.contrast(outputs["z"], batch["index"], batch["negatives"])
@@ -76,10 +74,16 @@ class PCLTask(Task):
             "contrast_loss": contrast_loss.detach(),
             "train_pretext_accuracy": (logits.detach().argmax(dim=1) == label).float().mean(),
         }
-        return scalars, logits
+        return scalars, outputs
+
+    @property
+    def student(self) -> PCLModel:
+        """The network."""
+        assert isinstance(self.trainable, PCLModel)
+        return self.trainable
 
     def task_state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs besides `trainable`: the memory banks."""
+        """The memory banks or queues."""
         return self.contrast.state_dict()
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ class Task(nn.Module):
 
     Attributes:
         needs_teacher: whether `from_config` is handed a built teacher.
-        trainable: the one module that is optimised.
+        trainable: the one module that is optimised: the student, and what it needs in training only.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -32,13 +32,14 @@ class Task(nn.Module):
         """One line for the log."""
         return type(self).__name__
 
+    @property
+    def student(self) -> nn.Module:
+        """The network that goes to the zoo; all of `trainable`, unless a task says otherwise."""
+        return self.trainable
+
     def task_state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs besides `trainable`; nothing, unless a task says otherwise."""
+        """What a checkpoint needs besides the student; nothing, unless a task says otherwise."""
         return {}
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `task_state`."""
-
-    def student_state(self) -> dict[str, Tensor]:
-        """What goes to the zoo."""
-        return self.trainable.state_dict()

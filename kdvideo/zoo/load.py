@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.models.spec import ModelSpec
+from kdvideo.models.spec import Model, ModelSpec
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
@@ -24,6 +24,7 @@ __all__ = [
     "create_model",
     "create_pcl_model",
     "list_models",
+    "load_model",
     "load_pcl_model",
     "load_pretrained",
 ]
@@ -144,11 +145,11 @@ def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = Non
     return _fill(model, tensors, source=source)
 
 
-def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLModel, Weights]:
-    """Rebuilds a published model from its file or entry alone, e.g. as a teacher.
+def load_model(source: str, *, zoo_dir: Path | None = None) -> tuple[Model, Weights]:
+    """Rebuilds a published model, heads included, from its file or entry alone, e.g. as a teacher.
 
     Raises:
-        ValueError: the file does not say what to build, or has no pretext head.
+        ValueError: the file does not say what to build, or lacks a part of it.
     """
     weights = resolve_weights(source, zoo_dir=zoo_dir)
     tensors, spec = _read_file(weights)
@@ -159,11 +160,21 @@ def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLMode
             f"weights {source} do not say which network they are for: use a zoo name or a file of kdvideo's"
         )
     model = spec.build()
-    if not isinstance(model, PCLModel):
-        raise ValueError(f"weights {source} have no pretext head: they cannot answer a pretext task")
     report = _fill(model, tensors, source=source)
     if report.new:
-        raise ValueError(f"weights {source} have no {', '.join(report.new)}: they cannot answer a pretext task")
+        raise ValueError(f"weights {source} lack {', '.join(report.new)} of their own {spec.head}")
+    return model, weights
+
+
+def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLModel, Weights]:
+    """As `load_model`, for models that answer a pretext task.
+
+    Raises:
+        ValueError: as `load_model`, or the model has no pretext head.
+    """
+    model, weights = load_model(source, zoo_dir=zoo_dir)
+    if not isinstance(model, PCLModel):
+        raise ValueError(f"weights {source} have no pretext head: they cannot answer a pretext task")
     return model, weights
 
 
