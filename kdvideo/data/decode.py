@@ -1,70 +1,53 @@
-"""Reading frames of a video with PyAV: frame i is the i-th one that a sequential decode delivers."""
+"""Reading frames of a video: frame i is the i-th one that a sequential decode delivers, in display order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import av
-import numpy as np
-import torch
-from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-__all__ = ["count_frames", "read_frames"]
+from kdvideo.data import pyav_reader, torchcodec_reader
+
+__all__ = ["TIME_LIMIT", "Reader", "count_frames", "read_frames"]
+
+Reader = Literal["pyav", "torchcodec"]
+TIME_LIMIT = 120.0  # seconds of decoding after which a file is given up
 
 
-def count_frames(path: Path) -> int:
+def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
     """How many frames a sequential decode delivers; headers and packet counts are often wrong by a few.
 
     Raises:
-        ValueError: the file cannot be opened, has no video stream or gives no frame; says which.
+        ValueError: the file cannot be opened, has no video stream, gives no frame or takes longer than `time_limit`
+            seconds; says which.
     """
-    count = sum(1 for _ in _decode(path))
+    count = sum(1 for _ in pyav_reader.decode(path, time_limit=time_limit))
     if count == 0:
         raise ValueError(f"video {path} gives no frame")
     return count
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> Tensor:
+def read_frames(
+    path: Path, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
+) -> Tensor:
     """The asked-for frames, in the asked-for order; an index may repeat.
 
-    Decodes from the start up to the largest index: after a seek, files with B-frames give other frames than asked for.
+    Args:
+        path: the video.
+        indices: counted from 0, at least one.
+        reader: "pyav" decodes from the start up to the largest index and is always right. "torchcodec" seeks: to be
+            used where `kdvideo.data.probe` has found it right for this file; without torchcodec it means PyAV.
+        time_limit: seconds; looked at between frames by PyAV only.
 
     Returns:
         uint8 `[len(indices), C, H, W]`, RGB, turned upright where the file says so.
 
     Raises:
-        ValueError: the file cannot be opened or ends before the largest index.
+        ValueError: the file cannot be opened, ends before the largest index, changes its size in between or takes too
+            long.
     """
-    wanted, last = set(indices), max(indices)
-    images: dict[int, Tensor] = {}
-    reformatter = VideoReformatter()  # one for the file: frame.to_ndarray would set up a conversion for each frame
-    for i, frame in enumerate(_decode(path)):
-        if i in wanted:
-            images[i] = torch.from_numpy(_upright_rgb(frame, reformatter))
-        if i == last:
-            break
-    else:
-        raise ValueError(f"video {path} ends before frame {last}; it gives {len(images)} of {len(wanted)} asked for")
-    return torch.stack([images[i] for i in indices]).permute(0, 3, 1, 2)
-
-
-def _upright_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    image = reformatter.reformat(frame, format="rgb24").to_ndarray()
-    # The file gives the counter-clockwise turn that shows it upright, in degrees.
-    return np.ascontiguousarray(np.rot90(image, k=frame.rotation // 90)) if frame.rotation else image
-
-
-def _decode(path: Path) -> Iterator[av.VideoFrame]:
-    try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"video {path} cannot be opened: {error}") from None
-    with container:
-        if not container.streams.video:
-            raise ValueError(f"video {path} has no video stream")
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"  # the loader's workers are the parallelism
-        try:
-            yield from container.decode(stream)
-        except av.FFmpegError:
-            return  # damaged from here on: what came before counts
+    if min(indices) < 0:
+        raise ValueError(f"frame {min(indices)} of video {path} was asked for: frames are counted from 0")
+    if reader == "torchcodec" and torchcodec_reader.torchcodec_loads():
+        return torchcodec_reader.read_indices(path, indices)
+    return pyav_reader.decode_indices(path, indices, time_limit=time_limit)

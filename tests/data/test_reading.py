@@ -1,4 +1,4 @@
-"""Decoding, datasets, samples and loaders, on generated and on real videos."""
+"""Generated videos, datasets, samples and loaders."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,6 @@ from kdvideo.data.augment import AugmentConfig, AugmentPlan, apply_augment
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.counting import count_all_frames
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.decode import count_frames, read_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import (
     EpochSampler,
@@ -66,50 +65,6 @@ def test_same_seed_same_videos(tmp_path: Path):
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, different)
-
-
-def test_read_frames_equals_sequential_decoding(tiny_dataset: Path):
-    """Any order, with repetitions, of a file with B-frames."""
-    path = videos_of(tiny_dataset).records[0].path
-    frames = decode_all(path)
-    assert count_frames(path) == len(frames)
-    indices = [len(frames) - 1, 0, 7, 7, 3]
-    assert np.array_equal(read_frames(path, indices).permute(0, 2, 3, 1).numpy(), frames[indices])
-
-
-def test_real_clips_equal_sequential_decoding(real_data: Path):
-    """The same on genuine UCF101 files, which are XviD with B-frames."""
-    for path in sorted((real_data / "ucf101-mini").glob("*/*.avi"))[::26]:
-        frames = decode_all(path)
-        assert count_frames(path) == len(frames)
-        indices = [0, len(frames) // 2, len(frames) - 1]
-        assert np.array_equal(read_frames(path, indices).permute(0, 2, 3, 1).numpy(), frames[indices])
-
-
-def test_odd_files_are_read_or_named(real_data: Path):
-    """80 broken and odd files: frames, or one line that names the file; never another exception."""
-    reasons = {}
-    for path in sorted((real_data / "weird").iterdir()):
-        try:
-            read_frames(path, [count_frames(path) - 1])
-        except ValueError as error:
-            reasons[path.name] = str(error)
-    assert all(name in reason and "\n" not in reason for name, reason in reasons.items())
-    assert 10 <= len(reasons) <= 20  # the folder's README counts about fifteen without a picture
-
-
-def test_rotated_phone_videos_stand_upright(real_data: Path):
-    """A quarter turn exchanges height and width; the pictures were looked at by hand once."""
-    weird = real_data / "weird"
-    assert read_frames(weird / "decord__video_0.mov", [0]).shape == (1, 3, 320, 568)
-    assert read_frames(weird / "decord__video_90.mov", [0]).shape == (1, 3, 568, 320)
-
-
-def test_reading_past_the_end_is_one_line(tiny_dataset: Path):
-    """A wrong frame count is said, not hidden by other frames."""
-    path = videos_of(tiny_dataset).records[0].path
-    with pytest.raises(ValueError, match="ends before frame 1000; it gives 1 of 2 asked for"):
-        read_frames(path, [0, 1000])
 
 
 @pytest.mark.parametrize(

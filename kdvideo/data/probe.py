@@ -1,0 +1,75 @@
+"""What one file is: looked at once, so that training neither stumbles over it nor has to ask again."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from av.video.reformatter import VideoReformatter
+from torch import Tensor
+
+from kdvideo.data import pyav_reader, torchcodec_reader
+from kdvideo.data.decode import TIME_LIMIT, Reader
+
+__all__ = ["VideoProbe", "probe"]
+
+_NUM_PROOFS = 4  # about as many pictures, spread over the video, have to come out of torchcodec exactly
+
+
+@dataclass(frozen=True)
+class VideoProbe:
+    """One file.
+
+    Attributes:
+        frames: how many a sequential decode delivers.
+        fps: the mean rate that the file states, 0.0 where it states none.
+        width: of the upright picture, in pixels; 0 without a frame.
+        height: of the upright picture, in pixels; 0 without a frame.
+        codec: FFmpeg's name of the decoder, "" where the file cannot be opened.
+        reader: the fastest one that gives the right frames of this file.
+        problem: why there is no frame, in one line; None where there is one.
+    """
+
+    frames: int = 0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    reader: Reader = "pyav"
+    problem: str | None = None
+
+
+def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
+    """Decodes the whole file once, for `time_limit` seconds at most. What is wrong with it is said, not raised."""
+    found = VideoProbe()
+    try:
+        with pyav_reader.open_video(path, time_limit=time_limit) as (container, stream):
+            found = replace(found, codec=stream.codec_context.name, fps=float(stream.average_rate or 0))
+            may_seek = torchcodec_reader.is_right_kind(container, stream)
+            every = stream.frames // _NUM_PROOFS if may_seek else 0
+        return _decode_all(path, found, every=every, time_limit=time_limit)
+    except ValueError as error:
+        return replace(found, problem=str(error).removeprefix(f"video {path} "))
+
+
+def _decode_all(path: Path, found: VideoProbe, *, every: int, time_limit: float) -> VideoProbe:
+    """Counts, and keeps the last picture of each `every` (none for 0) to hold torchcodec's against it."""
+    pictures: dict[int, Tensor] = {}
+    reformatter = VideoReformatter()
+    count, intact, shape = 0, True, (0, 0)
+    for frame in pyav_reader.decode(path, time_limit=time_limit):
+        if count == 0:
+            shape = pyav_reader.to_rgb(frame, reformatter).shape[:2]
+        if every and (count + 1) % every == 0:
+            picture = pyav_reader.to_rgb(frame, reformatter)
+            pictures[count] = torch.from_numpy(picture.copy()).permute(2, 0, 1)
+        intact = intact and not frame.is_corrupt
+        count += 1
+    if count == 0:
+        raise ValueError(f"video {path} gives no frame")
+    seeks = (
+        bool(pictures)
+        and intact
+        and torchcodec_reader.torchcodec_loads()
+        and torchcodec_reader.gives(path, num_frames=count, pictures=pictures)
+    )
+    return replace(found, frames=count, height=shape[0], width=shape[1], reader="torchcodec" if seeks else "pyav")

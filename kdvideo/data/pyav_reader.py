@@ -1,0 +1,103 @@
+"""Sequential decoding with PyAV: the reader that is always there, and the one that says which frame is which.
+
+Frame i is the i-th one that this decoding delivers, in display order. Every other way to read a frame has to give the
+same picture.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from torch import Tensor
+
+__all__ = ["decode", "decode_indices", "open_video", "to_rgb"]
+
+
+@contextmanager
+def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The opened file and its first video stream, decoding on one thread: the loader's workers are the parallelism.
+
+    Raises:
+        ValueError: it is not a file, cannot be opened or has no video stream.
+    """
+    if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
+        raise ValueError(f"video {path} is not a file" if path.exists() else f"video {path} does not exist")
+    try:
+        # Some real files name their author in another encoding than UTF-8.
+        container = av.open(str(path), metadata_errors="ignore", timeout=time_limit)
+    except av.error.ExitError:
+        raise ValueError(f"video {path} takes longer than {time_limit:g} s to open") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ValueError(f"video {path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    with container:
+        if not container.streams.video:
+            raise ValueError(f"video {path} has no video stream")
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        yield container, stream
+
+
+def decode(path: Path, *, time_limit: float) -> Iterator[av.VideoFrame]:
+    """The frames in display order, up to the first one that cannot be decoded.
+
+    The time is looked at after every packet; FFmpeg itself looks while it waits for data.
+
+    Raises:
+        ValueError: the file cannot be opened, has no video stream or takes longer than `time_limit` seconds.
+    """
+    deadline = time.monotonic() + time_limit
+    with open_video(path, time_limit=time_limit) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                yield from packet.decode()
+                if time.monotonic() > deadline:
+                    break
+        except (av.FFmpegError, OSError):
+            pass  # damaged from here on: what came before counts
+        if time.monotonic() > deadline:
+            raise ValueError(f"video {path} takes longer than {time_limit:g} s to decode")
+
+
+def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> Tensor:
+    """Decodes from the start up to the largest index and converts only what is asked for.
+
+    Returns:
+        uint8 `[len(indices), C, H, W]`.
+
+    Raises:
+        ValueError: as `decode`, and where the video ends too early or its frames change their size.
+    """
+    wanted, last = set(indices), max(indices)
+    images: dict[int, np.ndarray] = {}
+    reformatter = VideoReformatter()
+    for i, frame in enumerate(decode(path, time_limit=time_limit)):
+        if i in wanted:
+            images[i] = to_rgb(frame, reformatter)
+        if i == last:
+            break
+    else:
+        raise ValueError(f"video {path} ends before frame {last}; it gives {len(images)} of {len(wanted)} asked for")
+    if len(sizes := {image.shape[:2] for image in images.values()}) > 1:
+        raise ValueError(f"video {path} changes its size: {', '.join(f'{w} x {h}' for h, w in sorted(sizes))}")
+    return torch.from_numpy(np.stack([images[i] for i in indices])).permute(0, 3, 1, 2)
+
+
+def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    """The picture, upright, uint8 `[H, W, C]`.
+
+    Args:
+        frame: decoded.
+        reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
+            which takes longer than decoding it.
+    """
+    image = reformatter.reformat(frame, format="rgb24").to_ndarray()
+    # The file gives the counter-clockwise turn that shows it upright, in degrees. Broken ones give any number.
+    quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
+    return np.rot90(image, k=quarters) if quarters else image

@@ -1,0 +1,83 @@
+"""Reading by index with torchcodec, for the kinds of file in which it gives the frames that PyAV gives.
+
+torchcodec seeks to the last keyframe before a frame; PyAV's sequential decoding starts at frame 0. Seeking is right
+only where the file says exactly when each frame is shown, and two FFmpeg libraries give the same picture only where the
+codec's standard fixes every bit. `docs/results/data_path.md` has what was measured of this.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from torch import Tensor
+
+__all__ = ["gives", "is_right_kind", "read_indices", "torchcodec_loads"]
+
+logger = logging.getLogger("kdvideo")
+
+# Containers that store when each frame is shown. AVI does not: frames of files with B-frames come back early there.
+_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+# Codecs whose decoded pictures are bit-exact by their standard. MPEG-4 part 2 (XviD) leaves the inverse DCT's rounding
+# open, and FFmpeg 5 and 8 do differ by up to 2 of 255.
+_CODECS = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d"}
+# 8 bits, 4:2:0: of deeper and odd-sized pictures FFmpeg's versions make other RGB values.
+_PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
+
+
+@cache
+def torchcodec_loads() -> bool:
+    """Whether torchcodec and its FFmpeg libraries load; says so once where they do not."""
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except Exception as error:  # it raises ImportError, RuntimeError or OSError, depending on what does not fit
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        logger.info("torchcodec does not load (%s): all videos are read with PyAV", reason)
+        return False
+    return True
+
+
+def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether container, codec, pixel format and size are such that seeking gives the right pictures."""
+    codec = stream.codec_context
+    return (
+        container.format.name in _CONTAINERS
+        and codec.name in _CODECS
+        and codec.pix_fmt in _PIXEL_FORMATS
+        and codec.width % 2 == 0
+        and codec.height % 2 == 0
+    )
+
+
+def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
+    """Whether torchcodec counts `num_frames` and gives exactly these pictures `[C, H, W]`, each after a seek."""
+    try:
+        decoder = _open(path)
+        if decoder.metadata.num_frames != num_frames:
+            return False
+        # From the last one backwards, one a call: so none is reached by decoding on from the one before.
+        return all(torch.equal(decoder.get_frame_at(i).data, pictures[i]) for i in sorted(pictures, reverse=True))
+    except (RuntimeError, IndexError):
+        return False
+
+
+def read_indices(path: Path, indices: Sequence[int]) -> Tensor:
+    """uint8 `[len(indices), C, H, W]`, upright.
+
+    Raises:
+        ValueError: torchcodec cannot read them.
+    """
+    try:
+        return _open(path).get_frames_at(list(indices)).data
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"video {path} cannot be read by torchcodec: {str(error).splitlines()[0]}") from None
+
+
+def _open(path: Path) -> Any:
+    from torchcodec.decoders import VideoDecoder  # its libraries take a second to load: only where it is used
+
+    return VideoDecoder(str(path), num_ffmpeg_threads=1, seek_mode="exact")

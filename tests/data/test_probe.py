@@ -1,0 +1,87 @@
+"""What a look at a file finds, on generated, odd and real ones."""
+
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from kdvideo.data.decode import count_frames, read_frames
+from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.torchcodec_reader import torchcodec_loads
+
+
+def write_h264(path: Path, *, num_frames: int = 40, pixel_format: str = "yuv420p") -> Path:
+    """H.264 with B-frames and a keyframe every eight frames."""
+    width, height = 64, 48
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "8", "bf": "2", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        for i in range(num_frames):
+            picture = torch.full((height, width, 3), 5 * i, dtype=torch.uint8)
+            picture[:, : i % width] += 30
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.numpy(), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_probe_of_a_generated_video(tiny_dataset: Path):
+    """AVI with B-frames: counted, measured, left to PyAV."""
+    path = sorted(tiny_dataset.glob("*/*.avi"))[0]
+    assert probe(path) == VideoProbe(count_frames(path), 25.0, 80, 60, "mpeg4", "pyav", None)
+
+
+@pytest.mark.skipif(not torchcodec_loads(), reason="torchcodec or its FFmpeg libraries are not installed")
+@pytest.mark.parametrize("indices", [[0], [21], [39], [39, 0, 20], range(40), range(1, 40, 7), [0, 1, 2, 30, 31, 32]])
+def test_torchcodec_is_right_where_the_probe_says_so(tmp_path: Path, indices):
+    """H.264 in MP4: any request gives what PyAV's sequential decoding gives."""
+    path = write_h264(tmp_path / "video.mp4")
+    assert probe(path).reader == "torchcodec"
+    assert torch.equal(read_frames(path, indices, reader="torchcodec"), read_frames(path, indices))
+
+
+def test_kinds_in_which_seeking_is_not_right(tmp_path: Path):
+    """AVI has no presentation times; of other chroma formats FFmpeg's versions may make other colours."""
+    assert probe(write_h264(tmp_path / "video.avi")).reader == "pyav"
+    assert probe(write_h264(tmp_path / "video.mp4", pixel_format="yuv444p")).reader == "pyav"
+
+
+def test_problems_are_one_line(tmp_path: Path):
+    """What is wrong is in the answer, without the file's name, which the caller has."""
+    (tmp_path / "text.mp4").write_text("no video\n" * 1000)
+    assert probe(tmp_path / "text.mp4") == VideoProbe(
+        problem="cannot be opened: Invalid data found when processing input"
+    )
+    assert probe(tmp_path / "none.mp4") == VideoProbe(problem="does not exist")
+    slow = probe(write_h264(tmp_path / "slow.mp4"), time_limit=1e-9)
+    assert slow.problem is not None
+    assert slow.frames == 0
+
+
+def test_odd_files_are_read_or_named(real_data: Path):
+    """80 broken and odd files: a reason only where PyAV gives no frame, otherwise its own count."""
+    problems = {}
+    for path in sorted((real_data / "weird").iterdir()):
+        found = probe(path, time_limit=60)
+        frames = _count_with_pyav(path)
+        assert (found.frames, found.problem is None) == (frames, frames > 0), path.name
+        if found.problem:
+            problems[path.name] = found.problem
+    assert all("\n" not in problem and "weird" not in problem for problem in problems.values())
+    assert set(problems.values()) == {
+        "cannot be opened: Invalid data found when processing input",
+        "gives no frame",
+        "has no video stream",
+    }
+    assert len(problems) == 15
+
+
+def _count_with_pyav(path: Path) -> int:
+    count = 0
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            for _ in container.decode(video=0):
+                count += 1
+    except (av.FFmpegError, IndexError):
+        pass
+    return count
