@@ -1,15 +1,22 @@
-"""Writes that are whole or absent, and hashes."""
+"""Writes that are whole or absent, locks between processes, and hashes."""
 
 import hashlib
+import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["file_sha256", "write_atomic", "write_text"]
+from filelock import FileLock, Timeout
+
+__all__ = ["file_sha256", "locked", "publish_file", "remove_temporaries", "write_atomic", "write_text"]
+
+logger = logging.getLogger("kdvideo")
 
 _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
+_TEMPORARY = ".tmp"
 
 
 def file_sha256(path: Path) -> str:
@@ -24,23 +31,62 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     A reader sees the old file or the new one, whole, also after a kill or a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide a shared zoo's files from colleagues
-        temporary.replace(path)
-        _fsync_directory(path.parent)
+        publish_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish_file(temporary: Path, path: Path) -> None:
+    """Makes a finished file durable and renames it to `path`, in the same folder."""
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide a shared zoo's files from colleagues
+    temporary.replace(path)
+    _fsync_directory(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
     """`write_atomic` for a text."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Removes what killed processes left of `write_atomic`; the caller holds the lock of all who write there."""
+    for path in directory.glob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, timeout: float, what: str) -> Iterator[None]:
+    """Holds the lock file `path`, which the system lifts when the process dies; the same thread may take it twice.
+
+    Args:
+        path: the lock's file; its folder is made.
+        timeout: seconds to wait for another process.
+        what: who holds the lock, for the message, e.g. "another process publishes into /zoo".
+
+    Raises:
+        TimeoutError: it is still held after `timeout`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("%s: waiting for it, at most %.0f s", what, timeout)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            raise TimeoutError(f"{what}, for more than {timeout:.0f} s; its lock is {path}: try again later") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fsync_directory(directory: Path) -> None:

@@ -11,7 +11,9 @@ from kdvideo.files import write_text
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
-__all__ = ["ZooEntry", "check_name"]
+__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name"]
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
@@ -23,7 +25,7 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: anything but letters, digits, `_`, `+`, `-`, and dots between them.
     """
-    if name in BACKBONES or name.endswith((".pt", ".safetensors")):
+    if name in BACKBONES or name.endswith(WEIGHTS_SUFFIXES):
         raise ValueError(f"{name!r} is no zoo name: it would be taken for an architecture or a file")
     if not _NAME.fullmatch(name) or len(name) > 150:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Writing a trained model into a zoo, so that at any moment the entry is there whole or not at all."""
 
 import datetime
-import errno
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +10,9 @@ from typing import Any
 import simplejson
 import torch
 from fvcore.nn import FlopCountAnalysis
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from kdvideo.files import file_sha256, write_atomic
+from kdvideo.files import remove_temporaries, write_atomic
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
@@ -75,31 +74,37 @@ def publish(
         ValueError: the name is taken or no name.
     """
     check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
+    # safetensors refuses channels_last tensors
+    state = {
+        key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for key, value in model.state_dict().items()
+    }
+    params, macs = (
+        sum(parameter.numel() for parameter in backbone_of(model).parameters()),
+        count_macs(backbone_of(model)),
+    )
+    weights_dir = zoo_dir / "weights"
     with zoo_lock(zoo_dir):
         check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
-        # safetensors refuses channels_last tensors
-        state = {
-            key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
-            for key, value in model.state_dict().items()
-        }
-        file, sha256 = _write_weights(
-            state, name, zoo_dir / "weights", simplejson.dumps(spec.to_dict(), sort_keys=True)
-        )
+        for directory in (zoo_dir, zoo_dir / "entries", weights_dir):
+            remove_temporaries(directory)
+        path, sha256 = _write_weights(state, weights_dir / name, simplejson.dumps(spec.to_dict(), sort_keys=True))
         entry = ZooEntry(
             name=name,
             model=spec,
-            file=file,
+            file=path.name,
             sha256=sha256,
-            params=sum(parameter.numel() for parameter in backbone_of(model).parameters()),
-            macs=count_macs(backbone_of(model)),
+            params=params,
+            macs=macs,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             kdvideo_version=__version__,
+            size=path.stat().st_size,
             **facts,
         )
-        replaced = _file_of(zoo_dir, name)
         entry.write(zoo_dir)
-        if replaced not in (None, entry.file):
-            (zoo_dir / "weights" / replaced).unlink(missing_ok=True)
+        for other in weights_dir.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):  # replaced, or left by a kill
+            if other != path:
+                other.unlink(missing_ok=True)
         render_zoo(zoo_dir)
     return entry
 
@@ -116,19 +121,10 @@ def count_macs(backbone: Backbone) -> int:
     return macs
 
 
-def _file_of(zoo_dir: Path, name: str) -> str | None:
-    path = zoo_dir / "entries" / f"{name}.json"
-    return read_entry(path).file if path.exists() else None
-
-
-def _write_weights(state: dict[str, torch.Tensor], name: str, directory: Path, description: str) -> tuple[str, str]:
-    """Writes `{name}-{sha256[:8]}.safetensors`; returns the file's name and hash."""
-    staged = directory / f"{name}.staged"
-    try:
-        write_atomic(staged, lambda path: save_file(state, path, metadata={METADATA_KEY: description}))
-    except SafetensorError as error:
-        raise OSError(errno.EIO, f"weights cannot be written: {error}", str(staged)) from None
-    sha256 = file_sha256(staged)
-    final = staged.with_name(f"{name}-{sha256[:8]}.safetensors")
-    staged.replace(final)
-    return final.name, sha256
+def _write_weights(state: dict[str, torch.Tensor], stem: Path, description: str) -> tuple[Path, str]:
+    """Writes `{stem}-{sha256[:8]}.safetensors`; returns its path and hash."""
+    content = save(state, metadata={METADATA_KEY: description})  # in memory: its name needs its hash
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = stem.with_name(f"{stem.name}-{sha256[:8]}.safetensors")
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))
+    return path, sha256

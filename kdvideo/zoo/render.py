@@ -1,15 +1,16 @@
 """MODEL_ZOO.md, made from the entries of a zoo."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock
-
-from kdvideo.files import write_text
+from kdvideo.files import locked, write_text
 from kdvideo.paths import zoo_root
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import list_entries
 
 __all__ = ["catalogue_path", "render_catalogue", "render_zoo", "zoo_lock"]
+
+_LOCK_SECONDS = 600.0
 
 _HEADER = """# Model zoo
 
@@ -48,9 +49,11 @@ def render_zoo(zoo_dir: Path) -> Path:
     return path
 
 
-def zoo_lock(zoo_dir: Path) -> BaseFileLock:
+def zoo_lock(zoo_dir: Path) -> AbstractContextManager[None]:
     """The lock that everybody who changes a zoo holds; the same process may take it twice."""
-    return FileLock(zoo_dir / ".lock", is_singleton=True)
+    return locked(
+        zoo_dir / ".lock", timeout=_LOCK_SECONDS, what=f"another process publishes into or removes from {zoo_dir}"
+    )
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:

@@ -1,31 +1,23 @@
 """Where weights come from: zoo names, paths, URLs; each file checked against its hash before it is read."""
 
-import hashlib
 import logging
 import re
-import shutil
-import urllib.request
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-from iopath.common.file_io import PathHandler, PathManager
-
-from kdvideo.files import file_sha256, write_atomic
-from kdvideo.paths import kdvideo_home, user_zoo, zoo_root
+from kdvideo.files import file_sha256
+from kdvideo.paths import user_zoo, zoo_root
 from kdvideo.registry import unknown_name
-from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
+from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry
+from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler
 
-__all__ = ["PATH_MANAGER", "PREFIX", "Weights", "find_entry", "list_entries", "read_entry", "resolve_weights"]
+__all__ = ["PREFIX", "Weights", "entry_file", "find_entry", "list_entries", "read_entry", "resolve_weights"]
 
 logger = logging.getLogger("kdvideo")
 
 PREFIX = "kdvideo://"
-_SUFFIXES = (".safetensors", ".pt")
-_TIMEOUT_SECONDS = 30
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.safetensors$")
 
 
@@ -105,41 +97,30 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
     Raises:
         ValueError: nothing is there, or the file is not what its entry or its name says.
     """
-    scheme = urlparse(source).scheme
-    if scheme not in ("", "kdvideo", "http", "https"):
-        raise ValueError(f"weights {source}: choose a zoo name, a path, or an address with http:// or https://")
-    is_file = "/" in source or Path(source).suffix in _SUFFIXES
-    if scheme == "kdvideo" or not (scheme or is_file):
+    scheme, separator, _ = source.partition("://")
+    is_file = not separator and ("/" in source or source.endswith(WEIGHTS_SUFFIXES))
+    if scheme == "kdvideo" or not (separator or is_file):
         entry, directory = find_entry(source, zoo_dir=zoo_dir)
-        path = directory / "weights" / entry.file
-        return Weights(path, _checked_sha256(path, entry.sha256 or "", source), entry, source)
-    path = _download(source) if scheme else Path(source).expanduser()
-    if path.suffix not in _SUFFIXES:
-        raise ValueError(f"weights {source}: a file must end in {' or '.join(_SUFFIXES)}")
+        path = entry_file(entry, directory)
+        if not path.exists():
+            path = fetch_entry(entry)
+        return Weights(path, _checked_sha256(path, expected_sha256(entry), source), entry, source)
+    path = fetch_address(source) if separator else Path(source).expanduser()
+    if not path.name.endswith(WEIGHTS_SUFFIXES):
+        raise ValueError(f"weights {source}: a file must end in {' or '.join(WEIGHTS_SUFFIXES)}")
     named = _HASH_IN_NAME.search(path.name)
     try:
         return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
     except ValueError:
-        if scheme:
+        if separator:
             path.unlink(missing_ok=True)  # a damaged download must not be found again
         raise
 
 
-def _download(url: str) -> Path:
-    """The file behind an address, kept under KDVIDEO_HOME by the whole address's hash."""
-    name = Path(urlparse(url).path).name
-    path = kdvideo_home() / "downloads" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
-    if not path.exists():
-        try:
-            write_atomic(path, partial(_fetch, url))
-        except (OSError, HTTPException, ValueError) as error:
-            raise ValueError(f"weights {url} cannot be downloaded: {error}") from None
-    return path
-
-
-def _fetch(url: str, path: Path) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, path.open("wb") as stream:
-        shutil.copyfileobj(response, stream)
+def entry_file(entry: ZooEntry, zoo_dir: Path) -> Path:
+    """Where an entry's weights are or will be: in its zoo, or else where they are fetched to."""
+    published = zoo_dir / "weights" / entry.file
+    return published if published.exists() else download_path(entry)
 
 
 def _checked_sha256(path: Path, expected: str, source: str) -> str:
@@ -154,20 +135,14 @@ def _checked_sha256(path: Path, expected: str, source: str) -> str:
     return actual
 
 
-class _WeightsPathHandler(PathHandler):
-    """Lets iopath open `kdvideo://NAME` and addresses as files on this machine that have passed their check."""
+class _ZooPathHandler(ReadOnlyHandler):
+    """Lets iopath open `kdvideo://NAME` as a file on this machine that has passed its check."""
 
     def _get_supported_prefixes(self) -> list[str]:
-        return [PREFIX, "http://", "https://"]
+        return [PREFIX]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         return str(resolve_weights(path).path)
 
-    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
-        if "r" not in mode or "+" in mode:
-            raise ValueError(f"{path} can be read only, not opened with mode {mode!r}")
-        return open(self._get_local_path(path), mode, buffering)
 
-
-PATH_MANAGER = PathManager()
-PATH_MANAGER.register_handler(_WeightsPathHandler())
+PATH_MANAGER.register_handler(_ZooPathHandler())

@@ -1,0 +1,255 @@
+"""A download over HTTP that resumes, retries and ends in the right file or one error, never in part of a file."""
+
+import logging
+import socket
+import ssl
+import time
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, InvalidURL
+from pathlib import Path
+from typing import Any, cast
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+
+import simplejson
+from tqdm import tqdm
+
+from kdvideo.files import file_sha256, publish_file, write_text
+from kdvideo.version import __version__
+
+__all__ = ["DownloadPolicy", "download"]
+
+logger = logging.getLogger("kdvideo")
+
+_CHUNK_BYTES = 1 << 20
+_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class DownloadPolicy:
+    """When to give up.
+
+    Attributes:
+        attempts: in a row that bring no new byte.
+        timeout: seconds in which a server must accept a connection, or send its next byte.
+        first_wait: seconds between the first two attempts; doubled for each that follows.
+        longest_wait: seconds, also where a server asks for more (`Retry-After`).
+    """
+
+    attempts: int = 5
+    timeout: float = 30.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+
+
+POLICY = DownloadPolicy()
+
+
+class _TransientError(Exception):
+    """May go away; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class _PartialFile:
+    """What has arrived so far, in `.NAME.part`, kept for the next attempt or the next process.
+
+    Its description `.NAME.part.json` says which address it is a part of and in which version (the server's ETag or
+    date), so that bytes of two versions are never joined.
+    """
+
+    def __init__(self, target: Path, url: str) -> None:
+        self.path = target.with_name(f".{target.name}.part")
+        self._description = target.with_name(f".{target.name}.part.json")
+        self._url = url
+        self.version = ""
+        self.is_joined = False  # from more than one response
+        if self._description.exists() and self.path.exists():
+            known = simplejson.loads(self._description.read_text(encoding="utf-8"))
+            if known["url"] == url:
+                self.version = known["version"]
+                self.is_joined = True
+                return
+        self.discard()
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def start(self, version: str) -> None:
+        """Begins an empty file of this version of the address."""
+        self.discard()
+        self.version, self.is_joined = version, False
+        write_text(self._description, simplejson.dumps({"url": self._url, "version": version}))
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._description.unlink(missing_ok=True)
+
+    def finish(self, target: Path) -> None:
+        publish_file(self.path, target)
+        self._description.unlink(missing_ok=True)
+
+
+def download(
+    url: str, target: Path, *, sha256: str = "", size: int | None = None, policy: DownloadPolicy | None = None
+) -> None:
+    """Brings the file behind an address to `target`, whole; nothing else is ever seen under that name.
+
+    The caller holds a lock: two processes must not write one target at once.
+
+    Args:
+        url: http:// or https://.
+        target: where to; its folder is made.
+        sha256: the file's, or its first digits; "" where it is not known.
+        size: of the file in bytes, where it is known.
+        policy: when to give up.
+
+    Raises:
+        ValueError: it cannot be had, or is another file than `sha256` and `size` say. What can be continued is kept.
+        OSError: it cannot be written.
+    """
+    policy = policy or POLICY
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _PartialFile(target, url)
+    furthest, failures = part.size, 0
+    while True:
+        try:
+            _receive(url, part, sha256=sha256, size=size, timeout=policy.timeout)
+            break
+        except _TransientError as error:
+            failures = 1 if part.size > furthest else failures + 1
+            furthest = max(furthest, part.size)
+            if failures >= policy.attempts:
+                raise ValueError(f"{url} cannot be downloaded: {error} (tried {failures} times)") from None
+            wait = min(max(policy.first_wait * 2 ** max(failures - 1, 0), error.wait), policy.longest_wait)
+            logger.warning("%s: %s; next attempt in %.1f s", url, error, wait)
+            time.sleep(wait)
+    part.finish(target)
+
+
+def _receive(url: str, part: _PartialFile, *, sha256: str, size: int | None, timeout: float) -> None:
+    """One attempt: continues or begins `part`; returns when it is whole and is what it should be."""
+    # Without a version only the hash can tell that the two halves belong together.
+    offset = part.size if part.version or sha256 else 0
+    with _open(url, offset, version=part.version, timeout=timeout) as response:
+        offset = _place(response, part, offset)
+        length = 0 if response.status == 416 else response.length  # None: chunks, or the connection's end ends the file
+        total = None if length is None else offset + length
+        is_delimited = total is not None or bool(response.chunked)
+        if size is not None and total not in (None, size):
+            part.discard()
+            raise ValueError(f"{url} has {total} bytes, expected {size}: it is another file, nothing was kept")
+        if not (is_delimited or size or sha256):
+            part.discard()
+            raise ValueError(
+                f"{url} cannot be downloaded: the server does not say how long the file is and its hash is not known, "
+                "so part of it could be taken for the whole"
+            )
+        if length != 0:
+            _copy(response, part, total=total or size, description=Path(urlparse(url).path).name)
+    expected_size = total if size is None else size
+    if expected_size is not None and part.size < expected_size:
+        raise _TransientError(f"the connection ended after {part.size} of {expected_size} bytes")
+    _check(url, part, sha256=sha256, size=expected_size, may_be_incomplete=not is_delimited)
+
+
+def _place(response: HTTPResponse, part: _PartialFile, offset: int) -> int:
+    """Where the response's bytes belong in `part`, which is emptied if that is the beginning."""
+    content_range = response.headers.get("Content-Range", "")
+    if response.status == 206 and content_range.startswith(f"bytes {offset}-"):
+        part.is_joined = True
+        return offset
+    if response.status == 416 and content_range == f"bytes */{offset}":
+        return offset  # all was there: a kill came just before the end
+    if response.status != 200:
+        part.discard()
+        raise _TransientError(f"the server has no continuation at byte {offset}")
+    part.start(_version_of(response))
+    return 0
+
+
+def _check(url: str, part: _PartialFile, *, sha256: str, size: int | None, may_be_incomplete: bool) -> None:
+    actual = file_sha256(part.path)  # of all of it: the bytes of earlier attempts are checked as well
+    if actual.startswith(sha256) and size in (None, part.size):
+        return
+    joined = part.is_joined
+    part.discard()
+    message = f"it has sha256 {actual[:16]}..., expected {sha256[:16]}..."
+    if joined or may_be_incomplete:
+        raise _TransientError(message)
+    raise ValueError(f"{url}: {message}; the file is damaged or not the published one: nothing was kept")
+
+
+def _copy(response: HTTPResponse, part: _PartialFile, *, total: int | None, description: str) -> None:
+    with (
+        part.path.open("ab") as stream,
+        tqdm(
+            total=total, initial=stream.tell(), desc=description, unit="B", unit_scale=True, disable=None, leave=False
+        ) as progress,
+    ):
+        while chunk := _read(response):
+            stream.write(chunk)
+            progress.update(len(chunk))
+
+
+def _read(response: HTTPResponse) -> bytes:
+    try:
+        return response.read1(_CHUNK_BYTES)  # what is there: `read` would lose up to a chunk with a broken connection
+    except TimeoutError:
+        raise _TransientError("the server stopped sending") from None
+    except (OSError, HTTPException) as error:
+        raise _TransientError(f"the connection broke ({error or type(error).__name__})") from None
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not from https to http, where anybody on the way could exchange the file."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.type == "https" and urlparse(newurl).scheme != "https":
+            raise ValueError(f"it redirects from https to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
+
+
+def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPResponse:
+    headers = {"User-Agent": f"kdvideo/{__version__}", "Accept-Encoding": "identity"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+        if version:
+            headers["If-Range"] = version  # another version by now: the server sends it whole
+    try:
+        return _OPENER.open(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except HTTPError as error:
+        if error.code in _TRANSIENT_STATUS:
+            raise _TransientError(str(error), wait=_retry_after(error)) from None
+        if error.code == 416 and offset:
+            return cast(HTTPResponse, error)  # nothing follows: perhaps there is all
+        raise ValueError(f"{url} cannot be downloaded: {' '.join(str(error).split())}") from None
+    except InvalidURL as error:
+        raise ValueError(f"{url} cannot be downloaded: {error}") from None
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, socket.gaierror | ssl.SSLCertVerificationError | str):
+            raise ValueError(f"{url} cannot be downloaded: {reason}") from None
+        raise _TransientError(str(reason) or type(reason).__name__) from None
+    except ValueError as error:  # no address at all, or a refused redirect
+        raise ValueError(f"{url} cannot be downloaded: {error}") from None
+
+
+def _version_of(response: HTTPResponse) -> str:
+    """What `If-Range` may name: a strong ETag or else the date of the last change; "" where there is neither."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _retry_after(error: HTTPError) -> float:
+    value = error.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0

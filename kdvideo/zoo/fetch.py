@@ -1,0 +1,221 @@
+"""Bringing weights to this machine: offline mode, mirrors, files got by hand, and hashes that nobody has published."""
+
+import datetime
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlparse
+
+import simplejson
+
+from kdvideo.files import file_sha256, locked, write_atomic, write_text
+from kdvideo.paths import kdvideo_home, user_zoo
+from kdvideo.zoo.download import download
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler, check_scheme
+
+__all__ = [
+    "RecordedHash",
+    "download_path",
+    "expected_sha256",
+    "fetch_address",
+    "fetch_entry",
+    "is_offline",
+    "recorded_hash",
+    "take_file",
+]
+
+_LOCK_SECONDS = 6 * 3600.0  # somebody else may be downloading the same large file over a slow line
+
+
+@dataclass(frozen=True)
+class RecordedHash:
+    """The hash of a first download that no publisher vouches for; kept when the file is removed.
+
+    Attributes:
+        sha256: of the whole file.
+        size: in bytes.
+        source: where the file came from.
+        date: when, YYYY-MM-DD.
+    """
+
+    sha256: str
+    size: int
+    source: str
+    date: str
+
+    @classmethod
+    def of_file(cls, path: Path, *, sha256: str, source: str) -> Self:
+        today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+        return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
+
+
+def is_offline() -> bool:
+    """Whether `KDVIDEO_OFFLINE` forbids the network."""
+    return os.environ.get("KDVIDEO_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
+
+
+def download_path(entry: ZooEntry) -> Path:
+    """Where an entry's file lies after it has been fetched."""
+    return kdvideo_home() / "downloads" / entry.name / entry.file
+
+
+def expected_sha256(entry: ZooEntry) -> str:
+    """What the file's hash must begin with: the publisher's, or that of the first download, or "" before it."""
+    known = entry.sha256 or ""
+    if entry.is_verified:
+        return known
+    recorded = recorded_hash(entry.name)
+    return recorded.sha256 if recorded and recorded.sha256.startswith(known) else known
+
+
+def recorded_hash(key: str) -> RecordedHash | None:
+    """What was recorded under an entry's name at the first download, or None."""
+    path = _record_path(key)
+    return RecordedHash(**simplejson.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def fetch_entry(entry: ZooEntry) -> Path:
+    """The entry's file on this machine, checked; brought here if it is not yet.
+
+    Raises:
+        ValueError: it cannot be had: what was tried, or what to do by hand.
+        TimeoutError: another process has been fetching it for hours.
+    """
+    return _keep(
+        download_path(entry), entry, lambda target, sha256: _fetch_from_any(entry, target=target, sha256=sha256)
+    )
+
+
+def take_file(entry: ZooEntry, file: Path) -> Path:
+    """Takes a file that was got by hand as the entry's, if its size and hash are right.
+
+    Raises:
+        ValueError: it is not there, or is another file.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist")
+
+    def copy(target: Path, sha256: str) -> str:
+        _copy(str(file), target, sha256=sha256, size=entry.size)
+        return file.name
+
+    return _keep(download_path(entry), entry, copy)
+
+
+def fetch_address(address: str) -> Path:
+    """The file behind an address that belongs to no entry, kept under KDVIDEO_HOME by the whole address's hash.
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    check_scheme(address)
+    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(urlparse(address).path).name}"
+    path = kdvideo_home() / "downloads" / name
+    with _fetch_lock(path):
+        if not path.exists():
+            if is_offline():
+                raise ValueError(f"weights {address} are not on this machine and KDVIDEO_OFFLINE forbids to fetch them")
+            _bring(address, path, sha256="", size=None)
+    return path
+
+
+def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Path:
+    """Lets `bring(path, sha256)` make the file unless it is there and right; records a hash that nobody published."""
+    with _fetch_lock(path):
+        sha256 = expected_sha256(entry)
+        source = ""
+        if not path.exists() or not file_sha256(path).startswith(sha256):
+            source = bring(path, sha256)
+        if len(sha256) < 64:
+            record = RecordedHash.of_file(path, sha256=file_sha256(path), source=source)
+            write_text(_record_path(entry.name), simplejson.dumps(asdict(record), indent=2) + "\n")
+    return path
+
+
+def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
+    """Tries the mirror, then the entry's addresses; returns the one that had the file."""
+    mirror = os.environ.get("KDVIDEO_MIRROR", "")
+    addresses = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
+    addresses += entry.urls
+    if is_offline():
+        addresses = [address for address in addresses if "://" not in address]  # a mirror may be a folder
+    reasons = []
+    for address in addresses:
+        try:
+            _bring(check_scheme(address), target, sha256=sha256, size=entry.size)
+            return address
+        except ValueError as error:
+            reasons.append(str(error))
+    if is_offline():
+        reasons.append(
+            f"they are not on this machine and KDVIDEO_OFFLINE forbids to fetch them; "
+            f"`kdvideo zoo fetch {entry.name} --from FILE` takes a copy"
+        )
+    elif entry.manual:
+        reasons.append(
+            f"no program can fetch them: {entry.manual}; then `kdvideo zoo fetch {entry.name} --from {entry.file}`"
+        )
+    raise ValueError(f"weights of {entry.name}: {'; '.join(reasons) or 'the entry has no address to fetch them from'}")
+
+
+def _bring(address: str, target: Path, *, sha256: str, size: int | None) -> None:
+    if address.startswith(("http://", "https://")):
+        download(address, target, sha256=sha256, size=size)
+        _refuse_web_page(target, address)
+        return
+    try:
+        local = PATH_MANAGER.get_local_path(address)
+    except Exception as error:  # boto3, huggingface_hub and other handlers have errors of their own
+        raise ValueError(f"{address} cannot be fetched: {' '.join(str(error).split())}") from None
+    if not Path(local).is_file():
+        raise ValueError(f"{address} does not exist")
+    _copy(local, target, sha256=sha256, size=size)
+
+
+def _copy(source: str, target: Path, *, sha256: str, size: int | None) -> None:
+    actual_size, actual = Path(source).stat().st_size, file_sha256(Path(source))
+    if size not in (None, actual_size) or not actual.startswith(sha256):
+        raise ValueError(
+            f"{source} has {actual_size} bytes and sha256 {actual[:16]}..., expected {size or 'any number of'} bytes "
+            f"and sha256 {sha256[:16] or 'any'}...: it is another file, nothing was kept"
+        )
+    write_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
+    _refuse_web_page(target, source)
+
+
+def _refuse_web_page(path: Path, source: str) -> None:
+    """Drives and portals answer with a page that asks to log in or to confirm, under the file's name."""
+    with path.open("rb") as stream:
+        if stream.read(64).lstrip().startswith(b"<"):
+            path.unlink()
+            raise ValueError(f"{source} is a web page, not a file of weights: nothing was kept")
+
+
+def _record_path(key: str) -> Path:
+    return user_zoo() / "recorded" / f"{key}.json"
+
+
+def _fetch_lock(path: Path) -> Any:
+    return locked(
+        kdvideo_home() / "locks" / f"{path.name}.lock",
+        timeout=_LOCK_SECONDS,
+        what=f"another process fetches {path.name}",
+    )
+
+
+class _HttpPathHandler(ReadOnlyHandler):
+    """Lets iopath open addresses through kdvideo's own downloader."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return ["http://", "https://"]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        return str(fetch_address(path))
+
+
+PATH_MANAGER.register_handler(_HttpPathHandler())

@@ -1,0 +1,52 @@
+"""Entries: names, round trips, and files that are no entries."""
+
+import pytest
+from tiny_zoo import NAME, publish_tiny
+
+import kdvideo
+from kdvideo.paths import user_zoo
+from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.sources import resolve_weights
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "a..b", "", "x" * 151, "a b"])
+def test_names_that_lead_elsewhere(name: str):
+    """A name becomes a file name, so it holds nothing of a path."""
+    with pytest.raises(ValueError, match="is no zoo name"):
+        check_name(name)
+    with pytest.raises(ValueError, match="is no zoo name"):
+        resolve_weights(f"kdvideo://{name}")
+
+
+def test_entry_round_trip():
+    """What is written is read back; an entry that points outside its zoo or lacks a key is refused."""
+    _, entry = publish_tiny()
+    text = entry.to_json()
+    assert ZooEntry.from_json(text, origin="here") == entry
+    with pytest.raises(ValueError, match="here names a file outside its zoo"):
+        ZooEntry.from_json(text.replace(entry.file, "../" + entry.file), origin="here")
+    with pytest.raises(ValueError, match=r"missing or unknown \['mac_s', 'macs'\]"):
+        ZooEntry.from_json(text.replace('"macs"', '"mac_s"'), origin="here")
+    with pytest.raises(ValueError, match="here is no zoo entry"):
+        ZooEntry.from_json("{", origin="here")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"sha256": "', '"sha256": "x', "sha256 is 'x.*', it must be 8 to 64 hex digits"),
+        ('"name": "r3d', '"name": "c3d', "is the entry of 'c3d_10_w4.pcl-vcp_tiny-s1': its file must be named"),
+        ('"backbone": ', '"backbones": ', "does not describe a network of this version"),
+    ],
+)
+def test_one_bad_entry_does_not_hide_the_others(old: str, new: str, message: str):
+    """It is refused by name and left out of lists."""
+    publish_tiny()
+    publish_tiny("good.one")
+    path = user_zoo() / "entries" / f"{NAME}.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        resolve_weights(NAME)
+    names = kdvideo.list_models("*.*")
+    assert "good.one" in names
+    assert NAME not in names

@@ -1,0 +1,67 @@
+"""Publishing: names that are taken, processes at once, kills."""
+
+import pytest
+from tiny_zoo import FORKS, NAME, hold_lock, publish_tiny
+
+from kdvideo.paths import user_zoo
+from kdvideo.zoo import render
+from kdvideo.zoo.render import render_catalogue
+from kdvideo.zoo.sources import list_entries, resolve_weights
+
+
+def test_names_that_are_taken():
+    """Refused unless told to replace; replacing removes the old file."""
+    _, first = publish_tiny()
+    with pytest.raises(ValueError, match=f"{NAME} is taken in .*: choose another name or set ZOO.REPLACE True"):
+        publish_tiny(config="SEED: 1\n")
+    _, second = publish_tiny(config="SEED: 1\n", replace=True)
+    assert first.file != second.file
+    assert [path.name for path in (user_zoo() / "weights").iterdir()] == [second.file]
+    assert [entry.sha256 for entry in list_entries(user_zoo())] == [second.sha256]
+
+
+def test_sixteen_processes_publish_at_once():
+    """No entry is lost, each file is what its entry says, the table has them all."""
+    names = [f"same.time{number:02}" for number in range(16)]
+    processes = [FORKS.Process(target=publish_tiny, args=(name,)) for name in names]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 16
+    assert [entry.name for entry in list_entries(user_zoo())] == names
+    for name in names:
+        resolve_weights(name)
+    assert (user_zoo() / "MODEL_ZOO.md").read_text() == render_catalogue(list_entries(user_zoo()))
+
+
+def test_what_a_kill_left_goes_at_the_next_publish():
+    """Temporary files, and weights of the same name without an entry; nobody else's."""
+    _, other = publish_tiny("other.one")
+    zoo = user_zoo()
+    left = [
+        *(zoo / "entries" / ".x.json.abc.tmp", zoo / "weights" / ".x.safetensors.abc.tmp", zoo / ".MODEL_ZOO.md.x.tmp"),
+        zoo / "weights" / f"{NAME}-01234567.safetensors",
+    ]
+    for path in left:
+        path.write_text("half")
+    _, entry = publish_tiny()
+    assert not any(path.exists() for path in left)
+    assert sorted(path.name for path in (zoo / "weights").iterdir()) == sorted([other.file, entry.file])
+
+
+def test_a_lock_that_is_held_too_long(monkeypatch: pytest.MonkeyPatch):
+    """Said once when the wait begins, and one error with the lock's path at its end."""
+    monkeypatch.setattr(render, "_LOCK_SECONDS", 0.2)
+    user_zoo().mkdir(parents=True)
+    held = FORKS.Event()
+    process = FORKS.Process(target=hold_lock, args=(user_zoo() / ".lock", held))
+    process.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(TimeoutError, match=r"another process publishes into .* its lock is .*\.lock: try again"):
+            publish_tiny()
+    finally:
+        process.kill()
+        process.join()
+    publish_tiny()  # the system lifts a dead process's lock

@@ -1,0 +1,52 @@
+"""A tiny published model for the tests of the zoo."""
+
+import multiprocessing
+import threading
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.files import locked
+from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import ModelSpec
+from kdvideo.paths import user_zoo
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.publish import publish
+
+# Processes that have imported torch already: a kill or a race is about milliseconds, not about imports.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["kdvideo.zoo.publish"])
+
+NAME = "r3d_10_w4.pcl-vcp_tiny-s1"
+SPEC = ModelSpec(
+    backbone="r3d_10",
+    backbone_kwargs={"width": 4},
+    clip_spec=ClipSpec(clip_len=4, size=32),
+    head="pcl_head",
+    head_kwargs={"num_pretext_classes": 5, "tuple_len": 3, "projection_dim": 16},
+)
+FACTS = {
+    "metrics": {"pretext_accuracy": 0.5, "majority_share": 0.2, "retrieval_at_1": 0.25},
+    "protocol": "none",
+    "teacher": None,
+    "dataset": "tiny split 1",
+    "config": "SEED: 0\n",
+    "source": "a test",
+    "licence": "Apache-2.0",
+}
+
+
+def publish_tiny(name: str = NAME, config: str = "SEED: 0\n", **kwargs) -> tuple[PCLModel, ZooEntry]:
+    model = SPEC.build().eval()
+    return model, publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": config}, **kwargs)
+
+
+def weights_file(entry: ZooEntry) -> Path:
+    return user_zoo() / "weights" / entry.file
+
+
+def hold_lock(path: Path, held: Event) -> None:
+    """Takes a lock and keeps it until the process is killed."""
+    with locked(path, timeout=10, what="a test holds the lock"):
+        held.set()
+        threading.Event().wait()
