@@ -1,4 +1,4 @@
-"""Every Python block of the README runs."""
+"""Every Python block of the README and of the pages in docs/ runs."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,21 @@ import pytest
 
 from kdvideo.registry import BACKBONES
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = {
+    f"{page.relative_to(ROOT)}-{number}": block
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL))
+}
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_readme_block(number: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("where", BLOCKS)
+def test_block(where: str, monkeypatch: pytest.MonkeyPatch):
     """As a reader would paste it; what it registers is taken out again."""
     monkeypatch.setattr(BACKBONES, "_obj_map", dict(BACKBONES._obj_map))
-    exec(compile(BLOCKS[number], f"README block {number}", "exec"), {})
+    exec(compile(BLOCKS[where], where, "exec"), {})
 
 
 def test_readme_has_its_recipes():
     """Loading and registering."""
-    assert len(BLOCKS) == 2
+    assert {"README.md-0", "README.md-1"} <= set(BLOCKS)

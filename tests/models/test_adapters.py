@@ -1,12 +1,19 @@
 """Networks of PyTorchVideo and torchvision as backbones, each against the network it was taken from."""
 
+import re
+import runpy
+from functools import cache
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights, video
 
 import kdvideo
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import takes_option
 from kdvideo.models.pytorchvideo_parts import hub
 from kdvideo.registry import BACKBONES
@@ -27,11 +34,15 @@ PYTORCHVIDEO = {
     "efficient_x3d_s": (3.79, 1.96),
 }
 TORCHVISION = ("mc3_18", "mvit_v1_b", "mvit_v2_s", "s3d", "swin3d_b", "swin3d_s", "swin3d_t")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
 FAST = ("efficient_x3d_xs", "mc3_18", "x3d_xs")
 EACH = [
     pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in sorted((*PYTORCHVIDEO, *TORCHVISION))
 ]
 NATIVE_SIZE_ONLY = ("mvit_v1_b", "mvit_v2_s")
+# MViTv2's last block: positions and the queries' pooling do not touch the class token, which is all that is used.
+ONLY_FOR_OTHER_TOKENS = ("blocks.15.attn.rel_pos_", "blocks.15.attn.pool_q.pool.weight")
 PROJECTED = ("x3d", "efficient_x3d", "mvit")  # their feature is not the mean of the map
 
 
@@ -39,6 +50,22 @@ def test_every_backbone_is_tested():
     """Who registers another network finds out here."""
     own = {name for name in BACKBONES.names() if takes_option(name, "width")}
     assert {*own, *PYTORCHVIDEO, *TORCHVISION} == set(BACKBONES.names())
+
+
+def create_empty(name: str) -> Backbone:
+    """The backbone with shapes but no numbers."""
+    with torch.device("meta"):
+        return kdvideo.create_model(name).eval()
+
+
+@cache
+def torch_macs(name: str) -> float:
+    """Multiply-accumulates of one native clip by torch's counter, without computing anything."""
+    backbone = create_empty(name)
+    spec = backbone.clip_spec
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        backbone(torch.zeros(1, 3, spec.clip_len, spec.size, spec.size, device="meta"))
+    return counter.get_total_flops() / 2
 
 
 def create_original(name: str) -> tuple[nn.Module, str]:
@@ -91,7 +118,7 @@ def test_feature_is_the_networks_own(name: str):
 @pytest.mark.parametrize("name", sorted(PYTORCHVIDEO))
 def test_parameters_are_pytorchvideos(name: str):
     """With a classifier of 400 classes: the published number, to its digits."""
-    backbone = kdvideo.create_model(name)
+    backbone = create_empty(name)
     with_classifier = sum(p.numel() for p in backbone.parameters()) + (backbone.num_features + 1) * 400
     assert round(with_classifier / 1e6, 2) == PYTORCHVIDEO[name][0]
 
@@ -99,7 +126,7 @@ def test_parameters_are_pytorchvideos(name: str):
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_parameters_and_input_are_torchvisions(name: str):
     """With a classifier of 400 classes: exactly the published number; crop and normalisation of its transforms."""
-    backbone = kdvideo.create_model(name)
+    backbone = create_empty(name)
     weights = get_model_weights(name).DEFAULT
     with_classifier = sum(p.numel() for p in backbone.parameters()) + (backbone.num_features + 1) * 400
     assert with_classifier == weights.meta["num_params"]
@@ -109,6 +136,17 @@ def test_parameters_and_input_are_torchvisions(name: str):
     assert transforms.std == list(spec.std)
     assert f"frame_rate={30 / spec.frame_stride:g}" in weights.meta["_docs"]
     assert f"clip_len={spec.clip_len}" in weights.meta["_docs"]
+
+
+@pytest.mark.parametrize("name", sorted((*PYTORCHVIDEO, *TORCHVISION)))
+def test_macs_are_the_published_ones(name: str):
+    """Of a native clip, counted by torch over convolutions and matrix products."""
+    if name in PYTORCHVIDEO:
+        published = PYTORCHVIDEO[name][1]
+    else:  # torchvision counts 16 frames
+        published = get_model_weights(name).DEFAULT.meta["_ops"] * create_empty(name).clip_spec.clip_len / 16
+    # PyTorchVideo's table also counts norms: up to 2.4 % in CSN. Two digits of 0.60 leave 0.8 %.
+    assert torch_macs(name) / 1e9 == pytest.approx(published, rel=0.03)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -123,11 +161,11 @@ def test_16_frames_of_112(name: str):
         return
     backbone = kdvideo.create_model(name, clip_spec=spec).eval()
     assert backbone.clip_spec == spec
-    clip = torch.randn(2, 3, 16, 112, 112)
+    clip = torch.randn(1, 3, 16, 112, 112)
     with torch.no_grad():
         feature, features = backbone(clip), backbone.forward_features(clip)
-    assert feature.shape == (2, backbone.num_features)
-    assert features.shape[:2] == (2, backbone.num_features)
+    assert feature.shape == (1, backbone.num_features)
+    assert features.shape[:2] == (1, backbone.num_features)
     assert features.dim() == 5
     if not name.startswith(PROJECTED):
         torch.testing.assert_close(features.mean(dim=(2, 3, 4)), feature)
@@ -145,8 +183,28 @@ def test_gradient_reaches_every_parameter(name: str):
     clip = torch.randn(1 if native else 2, 3, spec.clip_len, spec.size, spec.size)
     backbone.eval()(clip).square().sum().backward()
     without = [key for key, p in backbone.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    assert [key for key in without if not (name == "mvit_v2_s" and key.startswith(ONLY_FOR_OTHER_TOKENS))] == []
     assert all(torch.isfinite(p.grad).all() for p in backbone.parameters())
+
+
+def test_the_page_lists_every_backbone():
+    """docs/models.md against the registry; MACs by torch's counter, which leaves out norms and pooling (to 5 %)."""
+    cells = [re.split(r" *\| *", line)[1:-1] for line in PAGE.splitlines() if line.startswith("| `")]
+    assert sorted(name.strip("`") for name, *_ in cells) == BACKBONES.names()
+    for cell, _, clip, params, macs, features, _ in cells:
+        name = cell.strip("`")
+        backbone = create_empty(name)
+        spec = backbone.clip_spec
+        assert clip == f"{spec.clip_len} x {spec.frame_stride}, {spec.size} x {spec.size}"
+        assert params == f"{sum(p.numel() for p in backbone.parameters()) / 1e6:.2f}"
+        assert float(macs) == pytest.approx(torch_macs(name) / 1e9, rel=0.05)
+        assert int(features) == backbone.num_features
+
+
+@pytest.mark.parametrize("name", [*FAST, "r3d_10"])
+def test_the_page_is_what_its_script_writes(name: str):
+    """To the last digit."""
+    assert runpy.run_path(str(DOCS / "make_models_table.py"))["row"](name) in PAGE
 
 
 @pytest.mark.parametrize("name", ["slowfast_r50", "slowfast_r101", "slow_r50_detection"])
