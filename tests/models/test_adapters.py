@@ -174,6 +174,7 @@ def test_16_frames_of_112(name: str):
 @pytest.mark.parametrize("name", EACH)
 def test_gradient_reaches_every_parameter(name: str):
     """From the feature down to the stem, at a small size where the network has none of its own."""
+    torch.manual_seed(0)  # with few draws all units of a squeeze-excitation are behind their ReLU's zero
     native = name in NATIVE_SIZE_ONLY
     backbone = kdvideo.create_model(name, clip_spec=None if native else ClipSpec(clip_len=16, size=64))
     for module in backbone.modules():
