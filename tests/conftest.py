@@ -42,6 +42,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def foreign_outputs(real_data: Path) -> Path:
+    """The folder of other projects' key layouts and outputs, beside the videos; its tests skip where it is not."""
+    folder = real_data.parent / "foreign"
+    if not folder.is_dir():
+        pytest.skip(f"no reference outputs: {folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """18 generated videos: 12 to train on, 6 to test on."""
     config = SyntheticConfig(train_groups=2, test_groups=1, clips_per_group=1, min_frames=64, max_frames=66)

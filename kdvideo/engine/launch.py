@@ -38,6 +38,7 @@ from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.formats import parse_clip_spec
 from kdvideo.zoo.load import load_model, load_pcl_model, load_pretrained
 from kdvideo.zoo.publish import check_publishable, publish
 from kdvideo.zoo.sources import Weights
@@ -236,7 +237,8 @@ class _Run:
 def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[Model | None, Weights | None]:
     if not cfg.TEACHER.WEIGHTS:
         return None, None
-    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir)
+    clip_spec = parse_clip_spec(cfg.TEACHER.CLIP_SPEC) if cfg.TEACHER.CLIP_SPEC else None
+    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir, clip_spec=clip_spec)
     check_teacher(
         model,
         cfg.TEACHER.LOSSES,

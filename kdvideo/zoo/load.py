@@ -1,25 +1,24 @@
 """Building models by name and filling them with published weights, strictly and with a report."""
 
 import fnmatch
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import simplejson
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.models.spec import Model, ModelSpec
+from kdvideo.models.spec import Model
 from kdvideo.registry import BACKBONES, unknown_name
+from kdvideo.zoo.contents import Contents, read_contents
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
-from kdvideo.zoo.unpickle import read_checkpoint
 
 __all__ = [
-    "METADATA_KEY",
     "LoadReport",
     "create_model",
     "create_pcl_model",
@@ -29,8 +28,9 @@ __all__ = [
     "load_pretrained",
 ]
 
-METADATA_KEY = "kdvideo"  # in a safetensors header: what to build, so that a bare file is enough
-_BACKBONE = "backbone."
+logger = logging.getLogger("kdvideo")
+
+_BACKBONE, _CLASSIFIER = "backbone.", "head."
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class LoadReport:
         used: loaded into the model.
         dropped: in the file, not in the model: name -> why.
         new: in the model, not in the file, left as they were: heads only.
+        renamed: the model's name -> the file's, where another project wrote it.
         missing: backbone tensors that the file lacks; always empty, since they raise.
     """
 
@@ -49,10 +50,13 @@ class LoadReport:
     used: tuple[str, ...]
     dropped: Mapping[str, str]
     new: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.source}: {len(self.used)} tensors used, {len(self.dropped)} dropped, {len(self.new)} new"
+        counts = f"{len(self.used)} tensors used, {len(self.dropped)} dropped, {len(self.new)} new"
+        reasons = "; ".join(sorted(set(self.dropped.values())))
+        return f"{self.source}: {counts}" + (f" ({reasons})" if reasons else "")
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -140,29 +144,28 @@ def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = Non
     Raises:
         ValueError: a damaged file, a missing backbone tensor, a tensor of another shape. The model is unchanged.
     """
-    weights = resolve_weights(source, zoo_dir=zoo_dir)
-    tensors, _ = _read_file(weights)
-    return _fill(model, tensors, source=source)
+    return _fill(model, read_contents(resolve_weights(source, zoo_dir=zoo_dir)))
 
 
-def load_model(source: str, *, zoo_dir: Path | None = None) -> tuple[Model, Weights]:
+def load_model(source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
     """Rebuilds a published model, heads included, from its file or entry alone, e.g. as a teacher.
 
+    Args:
+        source: a zoo name, a path or a URL; of kdvideo's, or of another project whose layout is known.
+        zoo_dir: a zoo to look into first.
+        clip_spec: the input convention of another project's file, whose keys cannot tell it.
+
     Raises:
-        ValueError: the file does not say what to build, or lacks a part of it.
+        ValueError: the file does not say what to build, lacks a part of it, or needs a `clip_spec`.
     """
     weights = resolve_weights(source, zoo_dir=zoo_dir)
-    tensors, spec = _read_file(weights)
-    if weights.entry is not None:
-        spec = weights.entry.model
-    if spec is None:
-        raise ValueError(
-            f"weights {source} do not say which network they are for: use a zoo name or a file of kdvideo's"
-        )
+    contents = read_contents(weights)
+    spec = contents.spec_with(clip_spec)
     model = spec.build()
-    report = _fill(model, tensors, source=source)
+    report = _fill(model, contents)
     if report.new:
         raise ValueError(f"weights {source} lack {', '.join(report.new)} of their own {spec.head}")
+    logger.info("%s", report)
     return model, weights
 
 
@@ -197,50 +200,39 @@ def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) ->
     return entry
 
 
-def _read_file(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
-    """The tensors, and what network they are for where the file says so."""
-    if weights.path.suffix == ".pt":
-        return _read_checkpoint(weights)
-    try:
-        with safe_open(weights.path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-            description = (file.metadata() or {}).get(METADATA_KEY)
-    except SafetensorError as error:
-        raise ValueError(f"weights {weights.source}: {weights.path} is no safetensors file ({error})") from None
-    if description is None:
-        return tensors, None
-    return tensors, ModelSpec.from_dict(simplejson.loads(description), origin=f"weights {weights.source}")
-
-
-def _read_checkpoint(weights: Weights) -> tuple[dict[str, Tensor], ModelSpec | None]:
-    try:
-        checkpoint = read_checkpoint(weights.path)
-    except ValueError as error:
-        raise ValueError(f"weights {weights.source}: {error}") from None
-    student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
-    if not isinstance(student, dict) or "model" not in checkpoint:
-        raise ValueError(f"weights {weights.source}: {weights.path} is no checkpoint of kdvideo's")
-    return student, ModelSpec.from_dict(checkpoint["model"], origin=f"weights {weights.source}")
-
-
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> LoadReport:
+def _fill(model: nn.Module, contents: Contents) -> LoadReport:
     own = model.state_dict()
     is_backbone = not any(key.startswith(_BACKBONE) for key in own)
-    given = {key.removeprefix(_BACKBONE) if is_backbone else key: value for key, value in tensors.items()}
-    used = [key for key in own if key in given]
+    cut = len(_BACKBONE) if is_backbone else 0
+    given = {key[cut:] if key.startswith(_BACKBONE) else key: value for key, value in contents.tensors.items()}
     missing = [key for key in own if key not in given and (is_backbone or key.startswith(_BACKBONE))]
     if missing:
-        raise ValueError(f"weights {source} lack {len(missing)} tensors of the backbone, the first {missing[0]}")
-    for key in used:
-        if own[key].shape != given[key].shape:
+        raise ValueError(
+            f"weights {contents.source} lack {len(missing)} tensors of the backbone, the first {missing[0]}"
+        )
+    unknown = [key for key in contents.tensors if key.startswith(_BACKBONE) and key[cut:] not in own]
+    if unknown:
+        theirs = contents.renamed.get(unknown[0], unknown[0])
+        raise ValueError(
+            f"weights {contents.source} have {theirs}, which the model's backbone does not have: another architecture"
+        )
+    dropped = {key: "the model has no such part" for key in given if key not in own}
+    for key in [key for key in own if key in given]:
+        given_shape, own_shape = tuple(given[key].shape), tuple(own[key].shape)
+        if given_shape != own_shape and not is_backbone and key.startswith(_CLASSIFIER):
+            dropped[key] = f"a classifier of {given_shape[0]} classes, the model's has {own_shape[0]} and is new"
+        elif given_shape != own_shape:
             raise ValueError(
-                f"weights {source}: {key} has shape {tuple(given[key].shape)}, the model's {tuple(own[key].shape)}: "
+                f"weights {contents.source}: {key} has shape {given_shape}, the model's {own_shape}: "
                 f"another {'architecture or width' if is_backbone or key.startswith(_BACKBONE) else 'head'}"
             )
+    used = [key for key in own if key in given and key not in dropped]
     model.load_state_dict({key: given[key] for key in used}, strict=False)
+    prefix = _BACKBONE if is_backbone else ""
     return LoadReport(
-        source=source,
+        source=contents.source,
         used=tuple(used),
-        dropped={key: "the model has no such part" for key in given if key not in own},
-        new=tuple(key for key in own if key not in given),
+        dropped={**contents.dropped, **{contents.renamed.get(key, key): why for key, why in dropped.items()}},
+        new=tuple(key for key in own if key not in used),
+        renamed={key: contents.renamed[prefix + key] for key in used if prefix + key in contents.renamed},
     )

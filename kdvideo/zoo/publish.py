@@ -16,8 +16,8 @@ from kdvideo.files import remove_temporaries, write_atomic
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
+from kdvideo.zoo.contents import METADATA_KEY
 from kdvideo.zoo.entry import ZooEntry, check_name
-from kdvideo.zoo.load import METADATA_KEY
 from kdvideo.zoo.render import render_zoo, zoo_lock
 from kdvideo.zoo.sources import read_entry
 

@@ -10,6 +10,7 @@ from kdvideo.models.pcl import takes_option
 from kdvideo.models.r2plus1d import create_r2plus1d
 from kdvideo.models.r3d import create_r3d
 from kdvideo.registry import BACKBONES
+from kdvideo.zoo.formats.torchvision import rename_r2plus1d, rename_r3d
 from kdvideo.zoo.publish import count_macs
 
 SMALL = ClipSpec(clip_len=8, size=56)
@@ -35,45 +36,17 @@ def test_published_size(name: str, params: float, macs: float):
     assert model.num_features == 512
 
 
-@pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18"])
-def test_18_layers_equal_torchvision(name: str):
+@pytest.mark.parametrize(("name", "rename"), [("r3d_18", rename_r3d), ("r2plus1d_18", rename_r2plus1d)])
+def test_18_layers_equal_torchvision(name: str, rename):
     """With torchvision's weights under our names, the features are torchvision's."""
     reference = getattr(torchvision.models.video, name)(weights=None).eval()
     reference.fc = torch.nn.Identity()
     ours = kdvideo.create_model(name).eval()
-    renamed = {_torchvision_to_ours(name, key): value for key, value in reference.state_dict().items()}
+    renamed = {rename(key): value for key, value in reference.state_dict().items()}
     ours.load_state_dict(renamed)
     clip = torch.randn(1, 3, 8, 56, 56, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(ours(clip), reference(clip), rtol=1e-5, atol=1e-5)  # fp32 sums in another order
-
-
-_STEMS = {
-    "r3d_18": {"0": "conv", "1": "norm"},
-    "r2plus1d_18": {"0": "blocks.0.conv_xy", "1": "blocks.0.norm", "3": "blocks.0.conv_t", "4": "blocks.1"},
-}
-_BLOCK = {
-    "conv1.0.0": "branch2.conv_a.conv_xy",
-    "conv1.0.1": "branch2.conv_a.norm",
-    "conv1.0.3": "branch2.conv_a.conv_t",
-    "conv2.0.0": "branch2.conv_b.conv_xy",
-    "conv2.0.1": "branch2.conv_b.norm",
-    "conv2.0.3": "branch2.conv_b.conv_t",
-    "conv1.0": "branch2.conv_a",
-    "conv1.1": "branch2.norm_a",
-    "conv2.0": "branch2.conv_b",
-    "conv2.1": "branch2.norm_b",
-    "downsample.0": "branch1_conv",
-    "downsample.1": "branch1_norm",
-}
-
-
-def _torchvision_to_ours(name: str, key: str) -> str:
-    module, leaf = key.rsplit(".", 1)
-    if module.startswith("stem."):
-        return f"blocks.0.{_STEMS[name][module.removeprefix('stem.')]}.{leaf}"
-    layer, block, inner = module.split(".", 2)
-    return f"blocks.{layer.removeprefix('layer')}.res_blocks.{block}.{_BLOCK[inner]}.{leaf}"
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -1,0 +1,73 @@
+"""Input conventions by name: what published weights were trained on, since their keys cannot tell it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.registry import unknown_name
+
+__all__ = ["CLIP_SPECS", "parse_clip_spec"]
+
+_IMAGENET: Any = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_KINETICS: Any = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+
+CLIP_SPECS: dict[str, ClipSpec] = {
+    "pcl-residual": ClipSpec(**_IMAGENET, modality="residual"),  # train_vcp_contrast.py --modality res, the default
+    "pcl-rgb": ClipSpec(**_IMAGENET, modality="rgb"),
+    # ft_classify.py forgets to normalise
+    "pcl-residual-finetuned": ClipSpec(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), modality="residual"),
+    "rspnet": ClipSpec(**_IMAGENET, modality="rgb"),
+    "torchvision": ClipSpec(**_KINETICS, frame_stride=2, modality="rgb"),  # 15 of Kinetics' 30 frames a second
+}
+_REQUIRED = ("mean", "std", "modality")
+
+
+def parse_clip_spec(text: str) -> ClipSpec:
+    """The convention of that name, or one written out.
+
+    Args:
+        text: a name of CLIP_SPECS, or a yaml mapping with `mean`, `std` and `modality`, where `clip_len`,
+            `frame_stride` and `size` may be left at 16, 1 and 112.
+
+    Raises:
+        ValueError: neither.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values = text
+    if not isinstance(values, dict):
+        if text not in CLIP_SPECS:
+            raise unknown_name("input convention", text, CLIP_SPECS)
+        return CLIP_SPECS[text]
+    wrong = [
+        *(f"unknown {key}" for key in values if key not in _KNOWN),
+        *(f"missing {key}" for key in _REQUIRED if key not in values),
+        *(f"{key} {value!r}" for key, value in values.items() if key in _KNOWN and not _KNOWN[key](value)),
+    ]
+    if wrong:
+        raise ValueError(
+            f"input convention {text!r}: {', '.join(wrong)}; give mean and std of three channels in [0, 1] and "
+            "modality rgb or residual; clip_len, frame_stride and size where they are not 16, 1 and 112"
+        )
+    return ClipSpec.from_dict(values)
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(item, int | float) for item in value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+_KNOWN: dict[str, Callable[[Any], bool]] = {
+    "mean": _is_colour,
+    "std": lambda value: _is_colour(value) and min(value) > 0,
+    "modality": ("rgb", "residual").__contains__,
+    "clip_len": _is_count,
+    "frame_stride": _is_count,
+    "size": _is_count,
+}

@@ -1,0 +1,155 @@
+"""What a foreign layout is, and how a checkpoint in one becomes tensors under kdvideo's names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.spec import ModelSpec
+from kdvideo.zoo.unpickle import Placeholder
+
+__all__ = ["Converted", "Layout", "convert", "find_state", "recognise"]
+
+Shape = tuple[int, ...]
+State = Mapping[str, Any]
+
+_WRAPPERS = ("state_dict", "model_state", "model")  # where the projects of these layouts put their state dict
+_DATA_PARALLEL = "module."
+_PRETEXT, _PROJECTION = "pretext_head.fc.weight", "projection_head.mlp.2.weight"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one project names the tensors of one network.
+
+    Attributes:
+        name: e.g. "pcl-r3d".
+        project: whose files these are.
+        backbone: the same network here, a name of BACKBONES.
+        prefix: what the backbone's keys begin with.
+        rename: a key without the prefix -> the one of kdvideo's backbone, or None where it has no such tensor.
+        signature: keys without the prefix, and their shapes, that together no other layout has.
+        clip_specs: names of the input conventions that such weights are published for.
+        heads: first letters of a head's keys -> of kdvideo's (`head.`, `pretext_head.`, `projection_head.`).
+        unused: first letters of keys that there is no use for -> why.
+    """
+
+    name: str
+    project: str
+    backbone: str
+    prefix: str
+    rename: Callable[[str], str | None]
+    signature: Mapping[str, Shape]
+    clip_specs: Sequence[str]
+    heads: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, state: State) -> bool:
+        """Whether the state has the signature."""
+        return all(_shape(state.get(self.prefix + key)) == shape for key, shape in self.signature.items())
+
+    def translate(self, key: str) -> str | None:
+        """A key of the file -> kdvideo's, or None."""
+        for theirs, ours in self.heads.items():
+            if key.startswith(theirs):
+                return ours + key.removeprefix(theirs)
+        inner = self.rename(key.removeprefix(self.prefix)) if key.startswith(self.prefix) else None
+        return None if inner is None else f"backbone.{inner}"
+
+    def why_unused(self, key: str) -> str | None:
+        """The reason to drop this key, or None if the layout does not know it."""
+        return next((why for prefix, why in self.unused.items() if key.startswith(prefix)), None)
+
+    def spec(self, tensors: Mapping[str, Tensor], clip_spec: ClipSpec) -> ModelSpec:
+        """The network that takes all these tensors: with PCL's heads, with a classifier, or a backbone alone."""
+        shapes = {key: tensor.shape for key, tensor in tensors.items()}
+        head, head_kwargs = "none", {}
+        if {_PRETEXT, _PROJECTION} <= shapes.keys():
+            num_classes, all_features = shapes[_PRETEXT]
+            projection_dim, features = shapes[_PROJECTION]
+            head = "pcl_head"
+            head_kwargs = {
+                "num_pretext_classes": num_classes,
+                "tuple_len": all_features // features,
+                "projection_dim": projection_dim,
+            }
+        elif "head.weight" in shapes:
+            head, head_kwargs = "classification_head", {"num_classes": shapes["head.weight"][0]}
+        return ModelSpec(self.backbone, {}, clip_spec, head=head, head_kwargs=head_kwargs)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checkpoint's tensors under kdvideo's names.
+
+    Attributes:
+        tensors: by kdvideo's names.
+        renamed: kdvideo's name -> the file's.
+        dropped: the file's name -> why it is not among them.
+    """
+
+    tensors: dict[str, Tensor]
+    renamed: dict[str, str]
+    dropped: dict[str, str]
+
+
+def find_state(checkpoint: Any, *, origin: str) -> State:
+    """The state dict in what `torch.load` gave, its keys without DataParallel's `module.`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if isinstance(checkpoint, Placeholder):
+        raise ValueError(f"{origin} is a pickled {checkpoint.name}, which is not trusted: save its state_dict()")
+    inner = [checkpoint[key] for key in _WRAPPERS if key in checkpoint] if isinstance(checkpoint, Mapping) else []
+    for state in (*inner, checkpoint):
+        if isinstance(state, Mapping) and any(isinstance(value, Tensor) for value in state.values()):
+            if all(isinstance(key, str) and key.startswith(_DATA_PARALLEL) for key in state):
+                return {key.removeprefix(_DATA_PARALLEL): value for key, value in state.items()}
+            return state
+        if isinstance(state, Placeholder):
+            raise ValueError(f"{origin}: its weights need {state.name}, which is not trusted")
+    raise ValueError(
+        f"{origin} is no checkpoint of kdvideo's, and no state dict, neither itself nor under {', '.join(_WRAPPERS)}"
+    )
+
+
+def recognise(state: State, layouts: Sequence[Layout]) -> Layout | None:
+    """The one layout whose signature the state has."""
+    matching = [layout for layout in layouts if layout.matches(state)]
+    assert len(matching) < 2, f"one state, several layouts: {', '.join(layout.name for layout in matching)}"
+    return matching[0] if matching else None
+
+
+def _shape(value: Any) -> Shape | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def convert(state: State, layout: Layout, *, origin: str) -> Converted:
+    """Renames what a network of ours can use, and says what becomes of all else.
+
+    Raises:
+        ValueError: a tensor that the layout does not know, or something else where a tensor should be.
+    """
+    tensors: dict[str, Tensor] = {}
+    renamed: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for key, value in state.items():
+        ours = layout.translate(key)
+        why = None if ours else layout.why_unused(key)
+        if ours is None and why is None:
+            raise ValueError(f"{origin} looks like {layout.name} but has {key}, which that network does not have")
+        if ours is None:
+            dropped[key] = why or ""
+        elif not isinstance(value, Tensor):
+            kind = value.name if isinstance(value, Placeholder) else type(value).__name__
+            raise ValueError(f"{origin}: {key} is a {kind}, not a tensor")
+        else:
+            tensors[ours], renamed[ours] = value, key
+    # as torch itself does for files from before version 0.4.1
+    for key in [key for key in tensors if key.endswith(".running_mean")]:
+        tensors.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
+    return Converted(tensors, renamed, dropped)

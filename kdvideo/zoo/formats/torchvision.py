@@ -1,0 +1,70 @@
+"""torchvision's video ResNets, and IG65M's R(2+1)D-34 (VMZ), which is written as one of them."""
+
+import re
+from collections.abc import Mapping
+
+from kdvideo.zoo.formats.layout import Layout
+
+__all__ = ["LAYOUTS", "rename_r2plus1d", "rename_r3d"]
+
+_STEM = {"0": "conv", "1": "norm"}
+_SPLIT_STEM = {"0": "blocks.0.conv_xy", "1": "blocks.0.norm", "3": "blocks.0.conv_t", "4": "blocks.1"}
+_BLOCK = {
+    "conv1.0": "branch2.conv_a",
+    "conv1.0.0": "branch2.conv_a.conv_xy",
+    "conv1.0.1": "branch2.conv_a.norm",
+    "conv1.0.3": "branch2.conv_a.conv_t",
+    "conv1.1": "branch2.norm_a",
+    "conv2.0": "branch2.conv_b",
+    "conv2.0.0": "branch2.conv_b.conv_xy",
+    "conv2.0.1": "branch2.conv_b.norm",
+    "conv2.0.3": "branch2.conv_b.conv_t",
+    "conv2.1": "branch2.norm_b",
+    "downsample.0": "branch1_conv",
+    "downsample.1": "branch1_norm",
+}
+
+
+def rename_r3d(key: str) -> str | None:
+    """A key of torchvision's `r3d_18` -> the one of kdvideo's."""
+    return _rename(key, _STEM)
+
+
+def rename_r2plus1d(key: str) -> str | None:
+    """A key of torchvision's `r2plus1d_18` -> the one of kdvideo's."""
+    return _rename(key, _SPLIT_STEM)
+
+
+def _rename(key: str, stem: Mapping[str, str]) -> str | None:
+    module, _, leaf = key.rpartition(".")
+    if module.startswith("stem."):
+        place = stem.get(module.removeprefix("stem."))
+        return None if place is None else f"blocks.0.{place}.{leaf}"
+    match = re.fullmatch(r"layer([1-4])\.(\d+)\.(.+)", module)
+    if match is None or match[3] not in _BLOCK:
+        return None
+    return f"blocks.{match[1]}.res_blocks.{match[2]}.{_BLOCK[match[3]]}.{leaf}"
+
+
+LAYOUTS = (
+    Layout(
+        name="torchvision-r3d_18",
+        project="torchvision",
+        backbone="r3d_18",
+        prefix="",
+        rename=rename_r3d,
+        signature={"stem.0.weight": (64, 3, 3, 7, 7), "layer2.1.conv2.0.weight": (128, 128, 3, 3, 3)},
+        clip_specs=("torchvision",),
+        heads={"fc.": "head."},
+    ),
+    Layout(
+        name="torchvision-r2plus1d_18",
+        project="torchvision",
+        backbone="r2plus1d_18",
+        prefix="",
+        rename=rename_r2plus1d,
+        signature={"stem.0.weight": (45, 3, 1, 7, 7), "layer2.0.conv2.0.0.weight": (230, 128, 1, 3, 3)},
+        clip_specs=("torchvision",),
+        heads={"fc.": "head."},
+    ),
+)

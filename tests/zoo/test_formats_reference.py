@@ -1,0 +1,58 @@
+"""Checkpoints in the layouts of other projects give those projects' own outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from foreign import read_reference, reference_clip, relative_error
+from torch import Tensor
+
+from kdvideo.models.pcl import ClassificationModel, PCLModel
+from kdvideo.models.spec import backbone_of
+from kdvideo.zoo.formats import CLIP_SPECS
+from kdvideo.zoo.load import load_model
+
+TOLERANCE = 1e-4  # of the largest value; fp32 sums of another machine and order
+
+State = dict[str, Tensor]
+
+
+def _bare(state: State) -> Any:
+    return state
+
+
+def _in_data_parallel(state: State) -> Any:
+    return {f"module.{key}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("wrap", [_bare, _in_data_parallel])
+@pytest.mark.parametrize(("file", "backbone"), [("pcl_c3d", "c3d"), ("pcl_r3d", "r3d_10"), ("pcl_r21d", "r2plus1d_10")])
+def test_pcl(foreign_outputs: Path, tmp_path: Path, file: str, backbone: str, wrap):
+    """The whole of PCL's model: features, answers to the pretext task, projections."""
+    state, expected = read_reference(foreign_outputs, file)
+    torch.save(wrap(state), tmp_path / "best_model_200.pt")
+    model, _ = load_model(str(tmp_path / "best_model_200.pt"), clip_spec=CLIP_SPECS["pcl-residual"])
+    assert isinstance(model, PCLModel)
+    clip = reference_clip()
+    with torch.no_grad():
+        feature = model.eval().backbone(clip)
+        outputs = model.pretext_head(torch.stack([feature] * 3, dim=1))  # the clip three times
+        projection = model.projection_head(feature)
+    assert relative_error(feature, expected["feature"]) < TOLERANCE
+    assert relative_error(outputs, expected["pretext_logits"]) < TOLERANCE
+    assert relative_error(projection, expected["projection"]) < TOLERANCE
+
+
+@pytest.mark.parametrize(("file", "wrapper"), [("severe_pcl_r2plus1d18", None)])
+def test_classifiers_and_backbones(foreign_outputs: Path, tmp_path: Path, file: str, wrapper: str | None):
+    """Features, and logits where the reference has them."""
+    state, expected = read_reference(foreign_outputs, file)
+    torch.save(state if wrapper is None else {wrapper: state, "epoch": 200}, tmp_path / "model.pt")
+    model, _ = load_model(str(tmp_path / "model.pt"), clip_spec=CLIP_SPECS["pcl-residual"])
+    with torch.no_grad():
+        feature = backbone_of(model.eval())(reference_clip())
+        assert relative_error(feature, expected["feature"]) < TOLERANCE
+        if "logits" in expected:
+            assert isinstance(model, ClassificationModel)
+            assert relative_error(model.head(feature), expected["logits"]) < TOLERANCE
