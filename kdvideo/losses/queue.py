@@ -45,7 +45,8 @@ class Queue(nn.Module):
         length = len(self.places)
         kept = rows[-length:]
         where = (self.num_pushed + torch.arange(len(kept), device=rows.device)) % length
-        self.places[where] = kept.to(self.places.dtype)
+        # Not in place: the loss just computed from the rows goes backward later, and needs them as they were.
+        self.places = self.places.index_copy(0, where, kept.to(self.places.dtype))
         self.num_pushed += len(kept)
 
 

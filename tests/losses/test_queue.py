@@ -73,6 +73,19 @@ def test_both_clips_of_a_sample_get_the_gradient_of_the_positive():
     assert (torch.autograd.grad(loss(z, torch.tensor([7, 8])), z)[0].abs().amax(dim=2) > 0).all()
 
 
+@pytest.mark.parametrize("length", [2, 5, 64])
+def test_training_goes_backward_through_the_queue_as_it_was(length: int):
+    """The gradient in training, where the queue is written to before it is asked for, is that of the value."""
+    loss = QueueNCE(length=length, dim=3, temperature=0.5).double().train()
+    for step in range(4):
+        index, z = torch.arange(3) + 3 * step, unit(3, 2, 3, seed=step).requires_grad_()
+        state = {key: value.clone() for key, value in loss.state_dict().items()}
+        (gradient,) = torch.autograd.grad(loss(z, index), z)
+        before = QueueNCE(length=length, dim=3, temperature=0.5).double().eval()
+        before.load_state_dict(state)
+        assert torch.equal(gradient, torch.autograd.grad(before(z, index), z)[0])
+
+
 def test_evaluation_leaves_the_queue_and_its_state_goes_round():
     """What a checkpoint holds is all that a queue is."""
     loss, other = QueueNCE(length=4, dim=3).train(), QueueNCE(length=4, dim=3)
