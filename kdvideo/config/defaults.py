@@ -52,6 +52,8 @@ _C.DATA.NAME = "ucf101"
 _C.DATA.ROOT = ""
 _C.DATA.LIST_DIR = ""  # "" means ROOT/ucfTrainTestlist
 _C.DATA.SPLIT = 1
+_C.DATA.FRACTION = 1.0  # of every class of the training list; which videos, SEED draws
+_C.DATA.VALIDATION_SHARE = 0.0  # of the training list's groups, held out to choose a model or to lower the rate by
 _C.DATA.SHORT_SIDE = 128  # frames are resized to this before the crop of CLIP.SIZE
 _C.DATA.NUM_WORKERS = 2
 
@@ -65,10 +67,14 @@ _C.AUGMENT.BLUR_PROB = 0.5
 _C.SOLVER = CfgNode()
 _C.SOLVER.EPOCHS = 100
 _C.SOLVER.BATCH_SIZE = 16
+_C.SOLVER.OPTIMIZER = "sgd"
 _C.SOLVER.BASE_LR = 0.01
-_C.SOLVER.MOMENTUM = 0.9
+_C.SOLVER.BACKBONE_LR_SCALE = 1.0  # the backbone's rate, of BASE_LR; below 1 to finetune gently
+_C.SOLVER.MOMENTUM = 0.9  # of sgd
 _C.SOLVER.WEIGHT_DECAY = 5e-4
 _C.SOLVER.SCHEDULE = "constant"
+_C.SOLVER.PLATEAU_FACTOR = 0.1
+_C.SOLVER.PLATEAU_PATIENCE = 5  # evaluations without a better one before the rate is lowered
 _C.SOLVER.CLIP_GRADIENTS = 0.0  # largest norm of the whole gradient; 0 leaves it alone
 
 _C.EVAL = CfgNode()

@@ -22,7 +22,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (1,),
     "DATA.SPLIT": (1, 2, 3),
     "CLIP.MODALITY": ("rgb", "residual"),
-    "SOLVER.SCHEDULE": ("constant", "one_cycle"),
+    "SOLVER.OPTIMIZER": ("sgd", "adamw"),
+    "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),
     "ZOO.DTYPE": ("float32", "float16"),
 }
 _AT_LEAST: dict[str, float] = {
@@ -41,7 +42,9 @@ _AT_LEAST: dict[str, float] = {
     "AUGMENT.COLOR_STRENGTH": 0,
     "SOLVER.EPOCHS": 1,
     "SOLVER.BATCH_SIZE": 2,
+    "SOLVER.BACKBONE_LR_SCALE": 0,
     "SOLVER.MOMENTUM": 0,
+    "SOLVER.PLATEAU_PATIENCE": 0,
     "SOLVER.WEIGHT_DECAY": 0,
     "SOLVER.CLIP_GRADIENTS": 0,
     "EVAL.PERIOD": 1,
@@ -50,9 +53,18 @@ _AT_LEAST: dict[str, float] = {
     "EVAL.FINAL_CLIPS_PER_VIDEO": 1,
     "EVAL.BATCH_SIZE": 1,
 }
-_BELOW: dict[str, float] = {"SEED": 2**31, "SOLVER.MOMENTUM": 1}
-_POSITIVE = ("CONTRAST.TEMPERATURE", "TEACHER.KD_TEMPERATURE", "TEACHER.SIMILARITY_TEMPERATURE", "SOLVER.BASE_LR")
+_BELOW: dict[str, float] = {"SEED": 2**31, "SOLVER.MOMENTUM": 1, "SOLVER.PLATEAU_FACTOR": 1, "DATA.VALIDATION_SHARE": 1}
+_POSITIVE = (
+    "CONTRAST.TEMPERATURE",
+    "TEACHER.KD_TEMPERATURE",
+    "TEACHER.SIMILARITY_TEMPERATURE",
+    "SOLVER.BASE_LR",
+    "SOLVER.PLATEAU_FACTOR",
+    "DATA.FRACTION",
+)
 _UNIT_INTERVAL = (
+    "DATA.FRACTION",
+    "DATA.VALIDATION_SHARE",
     "CONTRAST.BANK_MOMENTUM",
     "AUGMENT.FLIP_PROB",
     "AUGMENT.COLOR_PROB",
@@ -101,6 +113,10 @@ def _validate_together(cfg: CfgNode) -> None:
     if cfg.DATA.SHORT_SIDE < cfg.CLIP.SIZE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
     PRETEXTS.get(cfg.PRETEXT.NAME).check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+    if cfg.SOLVER.SCHEDULE == "plateau" and not cfg.DATA.VALIDATION_SHARE:
+        raise ValueError(
+            "SOLVER.SCHEDULE plateau looks at held-out videos, but DATA.VALIDATION_SHARE is 0: set it, e.g. to 0.1"
+        )
     if not cfg.DATA.ROOT:
         raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
     if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:

@@ -17,6 +17,7 @@ __all__ = [
     "SamplePlan",
     "TupleLayout",
     "epoch_order",
+    "plan_clip",
     "plan_fixed_tuple",
     "plan_negatives",
     "plan_sample",
@@ -105,6 +106,23 @@ def plan_sample(
     return SamplePlan(pretext=pretext_plan, augments=augments)
 
 
+def plan_clip(
+    clip: ClipSpec, augment: AugmentConfig, *, key: tuple[int, int, int], num_frames: int
+) -> tuple[ClipFrames, AugmentPlan]:
+    """Plans one labelled training clip: somewhere in the video, which is looped where it is shorter than a clip.
+
+    Args:
+        clip: what a clip is.
+        augment: what may be drawn.
+        key: (seed, epoch, index).
+        num_frames: frames of the video.
+    """
+    seed, epoch, index = key
+    draws = Draws(seed, "clip", epoch=epoch, index=index)
+    start = draws.integer(max(num_frames - clip.extent, 0) + 1)
+    return _looped(_clip_frames(start, clip), num_frames), draw_augment(draws, augment)
+
+
 def plan_fixed_tuple(
     layout: TupleLayout, pretext: Pretext, *, index: int, slot: int, num_slots: int, num_frames: int
 ) -> SamplePlan:
@@ -128,7 +146,7 @@ def plan_uniform_clips(clip: ClipSpec, num_clips: int, *, num_frames: int) -> li
     """
     last_start = max(num_frames - clip.extent, 0)
     starts = [_spread(i, num_clips, last_start) for i in range(num_clips)]
-    return [tuple(frame % num_frames for frame in _clip_frames(start, clip)) for start in starts]
+    return [_looped(_clip_frames(start, clip), num_frames) for start in starts]
 
 
 def plan_negatives(*, key: tuple[int, int, int], num_videos: int, num_negatives: int) -> np.ndarray:
@@ -149,6 +167,10 @@ def epoch_order(*, seed: int, epoch: int, num_samples: int) -> np.ndarray:
 
 def _clip_frames(start: int, clip: ClipSpec) -> ClipFrames:
     return tuple(range(start, start + clip.extent, clip.frame_stride))
+
+
+def _looped(frames: ClipFrames, num_frames: int) -> ClipFrames:
+    return tuple(frame % num_frames for frame in frames)
 
 
 def _spread(i: int, count: int, last: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ __all__ = [
     "VideoList",
     "create_loader",
     "keep_long_enough",
+    "read_clips",
 ]
 
 
@@ -45,6 +46,11 @@ class VideoList:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def only(self, records: Sequence[VideoRecord]) -> Self:
+        """The part of the list that these records of it make."""
+        num_frames = {record.name: count for record, count in zip(self.records, self.num_frames, strict=True)}
+        return type(self)(records, [num_frames[record.name] for record in records])
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class FixedTuples(Dataset):
         ]
         frames = [clip for plan in plans for clip in plan.clips]
         record = self.videos.records[index]
-        clips = _read_clips(
+        clips = read_clips(
             record,
             frames,
             augments=[center_crop_plan()] * len(frames),
@@ -173,7 +179,7 @@ class UniformClips(Dataset):
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
         crops = [center_crop_plan()] * len(frames)
         return {
-            "clips": _read_clips(record, frames, augments=crops, short_side=self.short_side, size=self.clip.size),
+            "clips": read_clips(record, frames, augments=crops, short_side=self.short_side, size=self.clip.size),
             "class_id": record.class_id,
         }
 
@@ -214,13 +220,13 @@ def create_loader(
 
 
 def _execute(plan: SamplePlan, record: VideoRecord, *, config: TupleConfig) -> Tensor:
-    clips = _read_clips(
+    clips = read_clips(
         record, plan.clips, augments=plan.augments, short_side=config.short_side, size=config.layout.clip.size
     )
     return config.pretext.apply(clips, plan.pretext)
 
 
-def _read_clips(
+def read_clips(
     record: VideoRecord, clips: Sequence[ClipFrames], *, augments: Sequence[AugmentPlan], short_side: int, size: int
 ) -> Tensor:
     """Decodes each needed frame once, resizes it and cuts the clips: uint8 `[N, C, T, size, size]`."""

@@ -13,15 +13,19 @@ from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.counting import count_all_frames
 from kdvideo.data.datasets import Subset
+from kdvideo.data.labelled import TrainClips
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
+from kdvideo.data.subsets import hold_out, take_fraction
 from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import PCLModel, takes_option
-from kdvideo.models.spec import ModelSpec
+from kdvideo.models.pcl import ClassificationModel, PCLModel, takes_option
+from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
 
 __all__ = [
+    "build_augment_config",
+    "build_clip_spec",
     "build_eval_config",
     "build_model",
     "build_model_spec",
@@ -29,6 +33,7 @@ __all__ = [
     "build_tuple_config",
     "follow_model",
     "load_videos",
+    "split_training_list",
     "zoo_dir_of",
 ]
 
@@ -46,24 +51,25 @@ def build_clip_spec(cfg: CfgNode) -> ClipSpec:
     )
 
 
-def build_model_spec(cfg: CfgNode) -> ModelSpec:
-    """Reads MODEL, CLIP and PRETEXT.
+def build_model_spec(cfg: CfgNode, *, num_classes: int | None = None) -> ModelSpec:
+    """Reads MODEL, CLIP and PRETEXT: a `PCLModel`, or with `num_classes` a classifier.
 
     Raises:
         ValueError: MODEL.WIDTH is set for a backbone whose width is fixed.
     """
     pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
+    pcl_kwargs = {
+        "num_pretext_classes": pretext.num_classes,
+        "tuple_len": cfg.PRETEXT.TUPLE_LEN,
+        "projection_dim": cfg.MODEL.PROJECTION_DIM,
+        "pretext_head": pretext.head,
+    }
     return ModelSpec(
         backbone=cfg.MODEL.BACKBONE,
         backbone_kwargs=_backbone_kwargs(cfg),
         clip_spec=build_clip_spec(cfg),
-        head="pcl_head",
-        head_kwargs={
-            "num_pretext_classes": pretext.num_classes,
-            "tuple_len": cfg.PRETEXT.TUPLE_LEN,
-            "projection_dim": cfg.MODEL.PROJECTION_DIM,
-            "pretext_head": pretext.head,
-        },
+        head="pcl_head" if num_classes is None else "classification_head",
+        head_kwargs=pcl_kwargs if num_classes is None else {"num_classes": num_classes},
     )
 
 
@@ -79,51 +85,55 @@ def _backbone_kwargs(cfg: CfgNode) -> dict[str, Any]:
     return {}
 
 
-def build_model(cfg: CfgNode, device: torch.device) -> PCLModel:
-    """The network that `build_model_spec` describes, after one clip has gone through it.
+def build_model(spec: ModelSpec, device: torch.device) -> Model:
+    """The network that `spec` describes, after one clip has gone through it.
 
     Raises:
         ValueError: the clips are too short or too small for the backbone.
     """
-    model = build_model_spec(cfg).build()
-    assert isinstance(model, PCLModel)
-    model.to(device)
-    clip = cfg.CLIP
-    one_clip = torch.zeros(1, 3, clip.LENGTH, clip.SIZE, clip.SIZE, device=device)
+    model = spec.build().to(device)
+    clip = spec.clip_spec
+    one_clip = torch.zeros(1, 3, clip.clip_len, clip.size, clip.size, device=device)
     try:
         with torch.no_grad():
-            model.backbone.eval()(one_clip)
+            backbone_of(model).eval()(one_clip)
     except RuntimeError as error:
         raise ValueError(
-            f"MODEL.BACKBONE {cfg.MODEL.BACKBONE} cannot take clips of {clip.LENGTH} frames of {clip.SIZE} x "
-            f"{clip.SIZE} ({str(error).splitlines()[0]}): raise CLIP.LENGTH or CLIP.SIZE"
+            f"MODEL.BACKBONE {spec.backbone} cannot take clips of {clip.clip_len} frames of {clip.size} x {clip.size} "
+            f"({str(error).splitlines()[0]}): raise CLIP.LENGTH or CLIP.SIZE"
         ) from None
     return model.train()
 
 
-def follow_model(cfg: CfgNode, model: PCLModel) -> None:
-    """Sets CLIP, PRETEXT.TUPLE_LEN and MODEL.PROJECTION_DIM to those of a loaded model."""
+def follow_model(cfg: CfgNode, model: PCLModel | ClassificationModel) -> None:
+    """Sets CLIP, and for a `PCLModel` PRETEXT.TUPLE_LEN and MODEL.PROJECTION_DIM, to those of a loaded model."""
     spec = model.backbone.clip_spec
-    cfg.MODEL.PROJECTION_DIM = model.projection_head.out_features
     cfg.CLIP.LENGTH, cfg.CLIP.FRAME_STRIDE, cfg.CLIP.SIZE = spec.clip_len, spec.frame_stride, spec.size
     cfg.CLIP.MEAN, cfg.CLIP.STD, cfg.CLIP.MODALITY = list(spec.mean), list(spec.std), spec.modality
-    cfg.PRETEXT.TUPLE_LEN = model.pretext_head.tuple_len
+    if isinstance(model, PCLModel):
+        cfg.MODEL.PROJECTION_DIM = model.projection_head.out_features
+        cfg.PRETEXT.TUPLE_LEN = model.pretext_head.tuple_len
 
 
 def build_tuple_config(cfg: CfgNode) -> TupleConfig:
     """Reads CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE."""
-    augment = cfg.AUGMENT
     return TupleConfig(
         layout=TupleLayout(build_clip_spec(cfg), tuple_len=cfg.PRETEXT.TUPLE_LEN, interval=cfg.PRETEXT.INTERVAL),
         pretext=PRETEXTS.get(cfg.PRETEXT.NAME)(),
-        augment=AugmentConfig(
-            flip_prob=augment.FLIP_PROB,
-            color_prob=augment.COLOR_PROB,
-            color_strength=augment.COLOR_STRENGTH,
-            grayscale_prob=augment.GRAYSCALE_PROB,
-            blur_prob=augment.BLUR_PROB,
-        ),
+        augment=build_augment_config(cfg),
         short_side=cfg.DATA.SHORT_SIDE,
+    )
+
+
+def build_augment_config(cfg: CfgNode) -> AugmentConfig:
+    """Reads AUGMENT."""
+    augment = cfg.AUGMENT
+    return AugmentConfig(
+        flip_prob=augment.FLIP_PROB,
+        color_prob=augment.COLOR_PROB,
+        color_strength=augment.COLOR_STRENGTH,
+        grayscale_prob=augment.GRAYSCALE_PROB,
+        blur_prob=augment.BLUR_PROB,
     )
 
 
@@ -146,21 +156,27 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     return VideoList(records, count_all_frames(records, num_threads=os.cpu_count() or 1))
 
 
-def build_train_loader(cfg: CfgNode, videos: VideoList, *, tuples: TupleConfig, num_negatives: int) -> DataLoader:
+def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:
+    """What is trained on, by DATA.FRACTION, and what DATA.VALIDATION_SHARE holds out."""
+    kept, held = hold_out(videos.records, cfg.DATA.VALIDATION_SHARE)
+    return videos.only(take_fraction(kept, cfg.DATA.FRACTION, seed=cfg.SEED)), videos.only(held)
+
+
+def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataLoader:
     """The loader of training batches.
 
     Raises:
         ValueError: fewer videos than one batch.
     """
-    if len(videos) < cfg.SOLVER.BATCH_SIZE:
+    if len(dataset) < cfg.SOLVER.BATCH_SIZE:
         raise ValueError(
-            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}, but {len(videos)} training videos can be used: lower it"
+            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}, but {len(dataset)} training videos can be used: lower it"
         )
     return create_loader(
-        TrainTuples(videos, tuples, seed=cfg.SEED, num_negatives=num_negatives),
+        dataset,
         batch_size=cfg.SOLVER.BATCH_SIZE,
         num_workers=cfg.DATA.NUM_WORKERS,
-        sampler=EpochSampler(len(videos), seed=cfg.SEED),
+        sampler=EpochSampler(len(dataset), seed=cfg.SEED),
     )
 
 

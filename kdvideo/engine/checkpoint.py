@@ -12,19 +12,24 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import flatten_config
 from kdvideo.files import write_atomic
 
-__all__ = ["CHECKPOINT_NAME", "check_same_run", "load_checkpoint", "save_checkpoint"]
+__all__ = ["BEST_NAME", "CHECKPOINT_NAME", "check_same_run", "load_checkpoint", "save_checkpoint", "save_state"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
+BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
 _FREE_ON_RESUME = ("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.NUM_WORKERS", "EVAL.", "ZOO.")
 
 
 def save_checkpoint(output_dir: Path, state: Mapping[str, Any]) -> None:
     """Replaces the run's checkpoint, whole or not at all."""
-    path = output_dir / CHECKPOINT_NAME
+    save_state(output_dir / CHECKPOINT_NAME, state)
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Replaces one file of tensors, whole or not at all."""
     try:
         write_atomic(path, lambda temporary: torch.save(dict(state), temporary))
     except RuntimeError as error:  # what torch's zip writer makes of a full disk
-        raise OSError(errno.EIO, f"checkpoint cannot be written, the one before is kept: {error}", str(path)) from None
+        raise OSError(errno.EIO, f"{path.name} cannot be written, the one before is kept: {error}", str(path)) from None
 
 
 def load_checkpoint(output_dir: Path) -> dict[str, Any]:

@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import simplejson
+import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from kdvideo.engine.checkpoint import save_checkpoint
+from kdvideo.engine.checkpoint import BEST_NAME, save_checkpoint, save_state
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.files import write_text
 
-__all__ = ["METRICS_NAME", "Checkpointer", "Evaluation", "MetricsWriter", "Progress", "append_metrics"]
+__all__ = [
+    "METRICS_NAME",
+    "Checkpointer",
+    "Evaluation",
+    "KeepBest",
+    "MetricsWriter",
+    "Plateau",
+    "Progress",
+    "append_metrics",
+]
 
 METRICS_NAME = "metrics.jsonl"
 logger = logging.getLogger("kdvideo")
@@ -38,6 +49,48 @@ class Evaluation(Hook):
         """Measures where it is time to."""
         if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
             metrics.update(self.evaluate())
+
+
+class Plateau(Hook):
+    """Shows the trainer's `ReduceLROnPlateau` each new value of a metric."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Where the epoch was evaluated."""
+        assert isinstance(trainer.schedule, ReduceLROnPlateau)
+        if self.metric in metrics:
+            trainer.schedule.step(metrics[self.metric])
+
+
+class KeepBest(Hook):
+    """Keeps the student of the epoch with the highest value of a metric, the earliest of equals, in `best.pt`.
+
+    Args:
+        output_dir: of the run.
+        metric: in [0, 1].
+    """
+
+    def __init__(self, output_dir: Path, metric: str) -> None:
+        self.path = output_dir / BEST_NAME
+        self.metric = metric
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        """Forgets what a run left that died in its first epoch."""
+        if trainer.epoch == 0:
+            self.path.unlink(missing_ok=True)
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Writes where there is no better epoch; one of a killed run that is done again does not count as better."""
+        best = self.read()
+        if self.metric in metrics and (best is None or metrics[self.metric] > best["value"]):
+            model = trainer.task.student.state_dict()
+            save_state(self.path, {"epoch": trainer.epoch, "value": metrics[self.metric], "model": model})
+
+    def read(self) -> dict[str, Any] | None:
+        """`epoch`, `value` and `model` of the best epoch so far; None before the first."""
+        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.exists() else None
 
 
 class MetricsWriter(Hook):

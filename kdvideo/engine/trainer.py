@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from fvcore.common.param_scheduler import ParamScheduler
 from torch import Tensor, nn, optim
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from kdvideo.data.draws import Draws
 from kdvideo.data.samples import EpochSampler
+from kdvideo.engine.optim import Schedule
 from kdvideo.tasks.task import Task
 
 __all__ = ["Hook", "Trainer"]
@@ -39,8 +40,8 @@ class Trainer:
     Args:
         task: see `kdvideo.registry.TASKS`.
         loader: batches; its sampler is an `EpochSampler`.
-        optimizer: of the task's `trainable`.
-        schedule: progress in [0, 1) -> learning rate.
+        optimizer: of the task's `trainable`; its groups have an `lr_scale`.
+        schedule: progress in [0, 1) -> learning rate; or `ReduceLROnPlateau`, which a hook steps.
         num_epochs: to train.
         device: where the task is.
         clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
@@ -53,7 +54,7 @@ class Trainer:
         loader: DataLoader,
         *,
         optimizer: optim.Optimizer,
-        schedule: ParamScheduler,
+        schedule: Schedule,
         num_epochs: int,
         device: torch.device,
         clip_gradients: float = 0.0,
@@ -89,6 +90,7 @@ class Trainer:
             "student": self.task.student.state_dict(),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
+            "plateau": self.schedule.state_dict() if isinstance(self.schedule, ReduceLROnPlateau) else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -96,6 +98,8 @@ class Trainer:
         self.task.student.load_state_dict(state["student"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.load_state_dict(state["plateau"])
         self.epoch, self.step = state["epoch"], state["step"]
 
     def _train_epoch(self) -> dict[str, Any]:
@@ -118,8 +122,10 @@ class Trainer:
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
     def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            rate = self.schedule(self.step / (self.num_epochs * len(self.loader)))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["lr_scale"]
         batch = {
             key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
@@ -139,9 +145,6 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         return scalars
-
-    def _learning_rate(self) -> float:
-        return self.schedule(self.step / (self.num_epochs * len(self.loader)))
 
     def _parameters(self) -> Iterable[nn.Parameter]:
         return (parameter for group in self.optimizer.param_groups for parameter in group["params"])

@@ -13,10 +13,12 @@ class Task(nn.Module):
 
     Attributes:
         needs_teacher: whether `from_config` is handed a built teacher.
+        needs_labels: whether it learns classes, and its model is a `ClassificationModel` instead of a `PCLModel`.
         trainable: the one module that is optimised: the student, and what it needs in training only.
     """
 
     needs_teacher: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
     trainable: nn.Module
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:

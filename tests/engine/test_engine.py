@@ -5,52 +5,11 @@ from pathlib import Path
 import pytest
 import simplejson
 import torch
-from torch.utils.data import DataLoader, Dataset
+from toy_trainer import make_trainer
 
-from kdvideo.config import get_defaults
-from kdvideo.data.samples import EpochSampler
 from kdvideo.engine.checkpoint import load_checkpoint, save_checkpoint
 from kdvideo.engine.hooks import METRICS_NAME, Evaluation, MetricsWriter
-from kdvideo.engine.optim import build_optimizer, build_schedule
-from kdvideo.engine.trainer import Hook, Trainer
-from kdvideo.tasks import Task
-
-
-class _Numbers(Dataset):
-    def __getitem__(self, key: tuple[int, int]) -> dict:
-        epoch, index = key
-        return {"x": torch.tensor([float(index)]), "epoch": epoch}
-
-    def __len__(self) -> int:
-        return 6
-
-
-class _Line(Task):
-    """Fits y = 2x with one weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trainable = torch.nn.Linear(1, 1, bias=False)
-        torch.nn.init.zeros_(self.trainable.weight)
-
-    def forward(self, batch: dict) -> dict:
-        error = self.trainable(batch["x"]) - 2 * batch["x"]
-        return {"loss": error.square().mean(), "epoch_seen": batch["epoch"].float().mean()}
-
-
-def make_trainer(**solver) -> Trainer:
-    cfg = get_defaults()
-    cfg.SOLVER.merge_from_list([item for pair in {"BASE_LR": 0.01, "EPOCHS": 3, **solver}.items() for item in pair])
-    task = _Line()
-    return Trainer(
-        task,
-        DataLoader(_Numbers(), batch_size=2, sampler=EpochSampler(6, seed=0), drop_last=True),
-        optimizer=build_optimizer(cfg, task.trainable),
-        schedule=build_schedule(cfg),
-        num_epochs=cfg.SOLVER.EPOCHS,
-        device=torch.device("cpu"),
-        clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
-    )
+from kdvideo.engine.trainer import Hook
 
 
 class _Recorder(Hook):
@@ -112,19 +71,6 @@ def test_gradient_clipping():
     trainer = make_trainer(CLIP_GRADIENTS=0.5, MOMENTUM=0.0, WEIGHT_DECAY=0.0)
     trainer._train_step({"x": torch.tensor([[3.0]]), "epoch": torch.tensor([0])})
     assert trainer.task.trainable.weight.item() == pytest.approx(0.01 * 0.5, rel=1e-4)
-
-
-def test_schedules():
-    """Constant stays; one-cycle rises from 1/25 to the base rate at 0.3 and ends near 0."""
-    cfg = get_defaults()
-    cfg.SOLVER.BASE_LR = 0.5
-    assert {build_schedule(cfg)(where) for where in (0.0, 0.3, 0.99)} == {0.5}
-    cfg.SOLVER.SCHEDULE = "one_cycle"
-    schedule = build_schedule(cfg)
-    assert schedule(0.0) == pytest.approx(0.02)
-    assert schedule(0.3) == pytest.approx(0.5)
-    assert schedule(0.999999) < 1e-3
-    assert schedule(0.15) == pytest.approx((0.02 + 0.5) / 2)
 
 
 def test_state_round_trip(tmp_path: Path):

@@ -1,0 +1,166 @@
+"""The parts of a run, whatever it trains; what differs is in `pretraining` and `supervised`."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from kdvideo.data.labelled import TrainClips
+from kdvideo.data.samples import TrainTuples
+from kdvideo.engine.build import build_eval_config, build_model, build_train_loader, zoo_dir_of
+from kdvideo.engine.environment import set_up_logging
+from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
+from kdvideo.engine.memory import keep_freed_memory
+from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.models.spec import Model, ModelSpec, backbone_of
+from kdvideo.registry import TASKS
+from kdvideo.tasks.task import Task
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.load import load_pretrained
+from kdvideo.zoo.publish import publish
+from kdvideo.zoo.sources import Weights
+
+__all__ = ["Run"]
+
+logger = logging.getLogger("kdvideo")
+
+
+class Run(ABC):
+    """Folder, videos, model and evaluation of one run.
+
+    Args:
+        cfg: a valid config.
+        output_dir: the run's folder.
+        model: a built one to go on with; unless given, MODEL says what to build.
+    """
+
+    validation_metric: str  # what a held-out part of the training list is looked at for
+
+    def __init__(self, cfg: CfgNode, output_dir: Path, *, model: Model | None = None) -> None:
+        keep_freed_memory()
+        self.cfg = cfg
+        self.output_dir = output_dir
+        set_up_logging(output_dir)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(cfg.SEED)
+        self.spec = self.build_spec()
+        self.model = build_model(self.spec, self.device) if model is None else model.to(self.device)
+        self.model.to(memory_format=torch.channels_last_3d)
+        if model is None and cfg.MODEL.WEIGHTS:
+            logger.info("%s", load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg)))
+        self.eval_config = build_eval_config(cfg)
+        self.load_data()
+
+    @abstractmethod
+    def build_spec(self) -> ModelSpec:
+        """What the model is built from."""
+
+    @abstractmethod
+    def load_data(self) -> None:
+        """Finds the videos; called once the model is known to take their clips."""
+
+    @abstractmethod
+    def train_dataset(self, task: Task) -> TrainTuples | TrainClips:
+        """The samples that `task` learns from."""
+
+    @abstractmethod
+    def evaluate_epoch(self) -> Mapping[str, float]:
+        """What an epoch's line says of the current model."""
+
+    @abstractmethod
+    def measure_final(self, *, epoch: int) -> dict[str, Any]:
+        """The run's last line, measured on the weights as ZOO.DTYPE will store them."""
+
+    @abstractmethod
+    def protocol(self) -> str:
+        """How the final metrics were measured, in words."""
+
+    def selection_hooks(self) -> list[Hook]:
+        """Hooks that choose among epochs; none, unless a run says otherwise."""
+        return []
+
+    def build_trainer(
+        self, teacher: Model | None, *, checkpoint: dict[str, Any] | None, extra_hooks: Sequence[Hook]
+    ) -> Trainer:
+        """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
+        cfg = self.cfg
+        task = TASKS.get(cfg.TASK.NAME).from_config(
+            cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher
+        )
+        task.to(self.device)
+        logger.info("%s", task.describe())
+        loader = build_train_loader(cfg, self.train_dataset(task))
+        optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(self.model))
+        trainer = Trainer(
+            task,
+            loader,
+            optimizer=optimizer,
+            schedule=build_schedule(cfg, optimizer),
+            num_epochs=cfg.SOLVER.EPOCHS,
+            device=self.device,
+            clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+        )
+        if checkpoint is not None:
+            trainer.load_state(checkpoint)
+            logger.info("resumed after epoch %d", trainer.epoch)
+        self.prepare_evaluation()  # after all that could refuse the run: it decodes for minutes on a big dataset
+        plateau = [Plateau(self.validation_metric)] if isinstance(trainer.schedule, ReduceLROnPlateau) else []
+        trainer.hooks = (
+            Evaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
+            *plateau,
+            *self.selection_hooks(),
+            MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
+            # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
+            Checkpointer(self.output_dir, extra={"model": self.spec.to_dict(), "config": cfg.dump()}),
+            Progress(cfg.SOLVER.EPOCHS * len(loader), done=trainer.step),
+            *extra_hooks,
+        )
+        return trainer
+
+    @property
+    @abstractmethod
+    def num_training_videos(self) -> int:
+        """How many videos are trained on."""
+
+    @abstractmethod
+    def prepare_evaluation(self) -> None:
+        """Decodes what every evaluation will look at."""
+
+    def round_as_stored(self) -> None:
+        """Gives the weights the precision that ZOO.DTYPE will store."""
+        if self.cfg.ZOO.DTYPE == "float16":
+            self.model.half().float()
+
+    def publish(self, metrics: Mapping[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry:
+        """Writes the trained model into the zoo."""
+        cfg = self.cfg
+        facts = {
+            "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
+            "protocol": self.protocol(),
+            "teacher": teacher and {"name": _name_of(teacher), "sha256": teacher.sha256},
+            "dataset": f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {self.num_training_videos} training videos",
+            "config": cfg.dump(),
+            "source": "trained with kdvideo",
+            "licence": cfg.ZOO.LICENCE,
+        }
+        entry = publish(
+            self.model,
+            cfg.ZOO.PUBLISH_AS,
+            zoo_dir=zoo_dir,
+            spec=self.spec,
+            facts=facts,
+            dtype=getattr(torch, cfg.ZOO.DTYPE),
+            replace=cfg.ZOO.REPLACE,
+        )
+        logger.info("published %s in %s, sha256 %s", entry.name, zoo_dir, entry.sha256)
+        return entry
+
+
+def _name_of(weights: Weights) -> str:
+    return weights.entry.name if weights.entry else weights.source

@@ -1,0 +1,140 @@
+"""Runs that learn classes: finetuning, and training from scratch."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from kdvideo.data.labelled import TrainClips
+from kdvideo.data.samples import UniformClips, VideoList, create_loader
+from kdvideo.engine.build import (
+    build_augment_config,
+    build_clip_spec,
+    build_model_spec,
+    load_videos,
+    split_training_list,
+)
+from kdvideo.engine.hooks import KeepBest
+from kdvideo.engine.run import Run
+from kdvideo.engine.trainer import Hook
+from kdvideo.evaluation.classify import clip_accuracy, video_accuracy
+from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import ModelSpec
+from kdvideo.tasks.task import Task
+
+__all__ = ["SupervisedRun"]
+
+logger = logging.getLogger("kdvideo")
+
+
+class SupervisedRun(Run):
+    """Trains on labelled clips; looks at held-out training videos while it trains and at the test list once.
+
+    The epoch that is best on the held-out videos is the one that is measured and published. Without held-out videos it
+    is the last one.
+    """
+
+    model: ClassificationModel
+    validation_metric = "validation_accuracy"
+
+    def build_spec(self) -> ModelSpec:
+        """A classifier's, for the classes of both lists."""
+        self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
+        classes = [record.class_id for videos in (self.train_list, self.test_list) for record in videos.records]
+        labelled = [class_id for class_id in classes if class_id is not None]
+        if len(labelled) < len(classes):
+            raise ValueError(
+                f"TASK.NAME {self.cfg.TASK.NAME} learns classes, but DATA.NAME {self.cfg.DATA.NAME} has videos without "
+                "one: choose a labelled dataset, or TASK.NAME pcl"
+            )
+        return build_model_spec(self.cfg, num_classes=1 + max(labelled))
+
+    def load_data(self) -> None:
+        """What is trained on and what is held out."""
+        told_apart, needed = self.model.head.out_features, self.spec.head_kwargs["num_classes"]
+        if told_apart < needed:
+            raise ValueError(
+                f"MODEL.WEIGHTS tell {told_apart} classes apart, but DATA.ROOT {self.cfg.DATA.ROOT} has {needed}: "
+                "choose weights that were trained on it"
+            )
+        self.videos, self.held_out = split_training_list(self.cfg, self.train_list)
+        logger.info("%d training videos, %d held out", len(self.videos), len(self.held_out))
+
+    @property
+    def num_training_videos(self) -> int:
+        """Without those held out."""
+        return len(self.videos)
+
+    def train_dataset(self, task: Task) -> TrainClips:
+        """One clip a video."""
+        cfg = self.cfg
+        return TrainClips(
+            self.videos,
+            build_clip_spec(cfg),
+            augment=build_augment_config(cfg),
+            short_side=cfg.DATA.SHORT_SIDE,
+            seed=cfg.SEED,
+        )
+
+    def prepare_evaluation(self) -> None:
+        """Decodes the clips of the held-out videos."""
+        self.validation = self._clips(self.held_out, self.eval_config.clips_per_video) if len(self.held_out) else None
+
+    def selection_hooks(self) -> list[Hook]:
+        """Keeps the best epoch on the held-out videos."""
+        self.best = KeepBest(self.output_dir, self.validation_metric)
+        return [self.best] if self.validation is not None else []
+
+    def evaluate_epoch(self) -> Mapping[str, float]:
+        """`validation_accuracy` of held-out videos, nothing of the test list."""
+        if self.validation is None:
+            return {}
+        accuracy = video_accuracy(self._logits(self.validation), self.validation.labels)
+        return {self.validation_metric: accuracy[1]}
+
+    def measure_final(self, *, epoch: int) -> dict[str, Any]:
+        """Video-level accuracy on the test list, of the best epoch."""
+        chosen = {"epoch": epoch, "final": True}
+        if self.validation is not None and (best := self.best.read()):
+            self.model.load_state_dict(best["model"])
+            chosen |= {"epoch": best["epoch"], self.validation_metric: best["value"]}
+        self.round_as_stored()
+        num_clips = self.eval_config.final_clips_per_video
+        clips = self._clips(self.test_list, num_clips)
+        logits = self._logits(clips)
+        accuracy = video_accuracy(logits, clips.labels, ks=(1, 5))
+        measured = {
+            f"video_accuracy_{num_clips}clip": accuracy[1],
+            f"video_accuracy_{num_clips}clip_top5": accuracy[5],
+            "clip_accuracy": clip_accuracy(logits, clips.labels),
+        }
+        logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in {**chosen, **measured}.items()))
+        return {**chosen, **measured}
+
+    def protocol(self) -> str:
+        """Of the accuracies."""
+        cfg = self.cfg
+        num_clips = cfg.EVAL.FINAL_CLIPS_PER_VIDEO
+        return (
+            f"test list of split {cfg.DATA.SPLIT}, centre crop, weights as stored; video_accuracy_{num_clips}clip: "
+            f"mean probability of {num_clips} uniform clips a video; clip_accuracy: of each of these; the epoch was "
+            f"chosen by {self.validation_metric}, {cfg.EVAL.CLIPS_PER_VIDEO} clips a held-out training video "
+            f"(DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
+        )
+
+    def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:
+        dataset = UniformClips(
+            videos, self.model.backbone.clip_spec, num_clips=num_clips, short_side=self.cfg.DATA.SHORT_SIDE
+        )
+        loader = create_loader(
+            dataset,
+            batch_size=max(1, self.eval_config.batch_size // num_clips),
+            num_workers=self.eval_config.num_workers,
+        )
+        return CachedClips(loader, directory=self.output_dir, label="class_id")
+
+    def _logits(self, clips: CachedClips) -> Tensor:
+        spec = self.model.backbone.clip_spec
+        return compute_outputs(self.model, clips, output=self.model, spec=spec, device=self.device)

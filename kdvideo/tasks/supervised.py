@@ -1,0 +1,55 @@
+"""Learning from labels: finetuning a pretrained backbone, or training one from scratch."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.registry import TASKS
+from kdvideo.tasks.task import Task
+
+__all__ = ["SupervisedTask"]
+
+
+@TASKS.register_as("supervised")
+class SupervisedTask(Task):
+    """Cross-entropy over the classes, one clip a video.
+
+    Args:
+        model: backbone and classifier.
+    """
+
+    needs_labels: ClassVar[bool] = True
+
+    def __init__(self, model: ClassificationModel) -> None:
+        super().__init__()
+        self.trainable = model
+        self.clip_spec = model.backbone.clip_spec
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, *, model: ClassificationModel, num_videos: int, teacher: nn.Module | None = None
+    ) -> Self:
+        """The model says it all."""
+        return cls(model)
+
+    def describe(self) -> str:
+        """The loss."""
+        return "cross-entropy over the classes"
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One step's loss.
+
+        Args:
+            batch: `clips` uint8 `[B, 1, C, T, H, W]`, `class_id` `[B]`.
+
+        Returns:
+            Scalars: `loss` to minimise, and to log `train_accuracy`.
+        """
+        logits = self.trainable(prepare_clips(batch["clips"].flatten(0, 1), self.clip_spec))
+        accuracy = (logits.detach().argmax(dim=1) == batch["class_id"]).float().mean()
+        return {"loss": F.cross_entropy(logits, batch["class_id"]), "train_accuracy": accuracy}

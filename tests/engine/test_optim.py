@@ -1,0 +1,117 @@
+"""Optimizers, their groups, and the schedules."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn, optim
+from toy_trainer import make_trainer
+
+from kdvideo.config import get_defaults
+from kdvideo.engine.checkpoint import BEST_NAME
+from kdvideo.engine.hooks import KeepBest, Plateau
+from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.models.pcl import ClassificationModel, build_backbone
+
+
+def solver(**values):
+    cfg = get_defaults()
+    cfg.SOLVER.merge_from_list([item for pair in values.items() for item in pair])
+    return cfg
+
+
+def build(cfg, module: nn.Module | None = None) -> optim.Optimizer:
+    module = module or nn.Linear(2, 2)
+    return build_optimizer(cfg, module, backbone=module)
+
+
+def schedule(**values):
+    cfg = solver(BASE_LR=0.5, **values)
+    return build_schedule(cfg, build(cfg))
+
+
+def test_schedules():
+    """Constant stays; cosine falls from the base rate, one-cycle rises from 1/25 to it at 0.3; both end near 0."""
+    assert {schedule()(where) for where in (0.0, 0.3, 0.99)} == {0.5}
+    one_cycle, cosine = schedule(SCHEDULE="one_cycle"), schedule(SCHEDULE="cosine")
+    assert one_cycle(0.0) == pytest.approx(0.02)
+    assert one_cycle(0.3) == cosine(0.0) == pytest.approx(0.5)
+    assert one_cycle(0.15) == pytest.approx((0.02 + 0.5) / 2)
+    assert cosine(0.5) == pytest.approx(0.25, rel=1e-3)
+    assert max(one_cycle(0.999999), cosine(0.999999)) < 1e-3
+
+
+def test_optimizers():
+    """What SOLVER.OPTIMIZER names, with the weight decay of the config."""
+    sgd, adamw = build(solver(MOMENTUM=0.8, WEIGHT_DECAY=0.1)), build(solver(OPTIMIZER="adamw", WEIGHT_DECAY=0.1))
+    assert (type(sgd), type(adamw)) == (optim.SGD, optim.AdamW)
+    assert {group["momentum"] for group in sgd.param_groups} == {0.8}
+    assert {group["weight_decay"] for optimizer in (sgd, adamw) for group in optimizer.param_groups} == {0.1}
+
+
+def test_head_and_backbone_have_rates_of_their_own():
+    """Every parameter is in one group; the backbone's group moves at its scale of the base rate."""
+    model = ClassificationModel(build_backbone("r3d_10", width=4), num_classes=3)
+    cfg = solver(BASE_LR=0.5, BACKBONE_LR_SCALE=0.1)
+    head, backbone = build_optimizer(cfg, model, backbone=model.backbone).param_groups
+    assert {id(p) for p in head["params"]} == {id(p) for p in model.head.parameters()}
+    assert {id(p) for p in backbone["params"]} == {id(p) for p in model.backbone.parameters()}
+    assert (head["lr"], backbone["lr"]) == pytest.approx((0.5, 0.05))
+
+
+def test_the_trainer_keeps_the_ratio_of_the_rates():
+    """A schedule sets the base rate, each group takes its scale of it."""
+    trainer = make_trainer(SCHEDULE="one_cycle", BASE_LR=0.1, BACKBONE_LR_SCALE=0.25)
+    trainer.train()
+    head, backbone = trainer.optimizer.param_groups
+    assert backbone["lr"] == pytest.approx(0.25 * head["lr"])
+
+
+def plateau_rates(values: list[float], **options) -> list[float]:
+    """The rate after each epoch whose held-out metric takes these values."""
+    trainer = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, EPOCHS=len(values), **options)
+    hook = Plateau("accuracy")
+    rates = []
+    for value in values:
+        trainer._train_epoch()
+        hook.after_epoch(trainer, {} if value is None else {"accuracy": value})
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def test_plateau_waits_for_its_patience():
+    """Falls after more than two evaluations without a better one; epochs that are not evaluated do not count."""
+    rates = plateau_rates([0.3, 0.4, 0.4, None, 0.39, 0.4, 0.5], PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.1)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_plateau_goes_on_after_resuming():
+    """Rate and patience are in the checkpoint."""
+    trainer = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1)
+    hook = Plateau("accuracy")
+    for value in (0.5, 0.4):
+        trainer._train_epoch()
+        hook.after_epoch(trainer, {"accuracy": value})
+    other = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1)
+    other.load_state(trainer.state())
+    for each in (trainer, other):
+        hook.after_epoch(each, {"accuracy": 0.4})
+        assert each.optimizer.param_groups[1]["lr"] == pytest.approx(0.01)
+
+
+def test_the_best_epoch_is_kept(tmp_path: Path):
+    """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
+    (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
+    trainer, hook = make_trainer(EPOCHS=4), KeepBest(tmp_path, "accuracy")
+    weights = {}
+    hook.before_epoch(trainer)
+    assert hook.read() is None
+    for value in (0.2, 0.6, 0.6, 0.1):
+        trainer._train_epoch()
+        hook.after_epoch(trainer, {"accuracy": value})
+        weights[trainer.epoch] = trainer.task.student.state_dict()["weight"].clone()
+    resumed = KeepBest(tmp_path, "accuracy")
+    resumed.before_epoch(trainer)
+    best = resumed.read()
+    assert (best["epoch"], best["value"]) == (2, 0.6)
+    assert torch.equal(best["model"]["weight"], weights[2])
