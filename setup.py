@@ -60,6 +60,7 @@ setup(
         "filelock",
         "matplotlib",
         "numpy",
+        "pebble",
         "pyyaml",
         "safetensors",
         "simplejson",

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,10 +55,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def remove_temporaries(directory: Path) -> None:
-    """Removes what killed processes left of `write_atomic`; the caller holds the lock of all who write there."""
+def remove_temporaries(directory: Path, *, of: Container[str] | None = None) -> None:
+    """Removes what killed processes left of `write_atomic`, of all files or of those named.
+
+    The caller holds the lock of all who write them.
+    """
     for path in directory.glob(f".*{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
+        name = path.name.removeprefix(".").removesuffix(_TEMPORARY).rpartition(".")[0]  # of .NAME.RANDOM.tmp
+        if of is None or name in of:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

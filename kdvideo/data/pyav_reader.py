@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
-__all__ = ["decode", "decode_indices", "open_video", "to_rgb"]
+__all__ = ["decode", "decode_indices", "open_video", "to_rgb", "turn_upright"]
 
 
 @contextmanager
@@ -97,7 +97,11 @@ def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
         reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
             which takes longer than decoding it.
     """
-    image = reformatter.reformat(frame, format="rgb24").to_ndarray()
+    return turn_upright(reformatter.reformat(frame, format="rgb24").to_ndarray(), frame)
+
+
+def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """The frame's picture `[H, W, C]`, at whatever size, as the file says that it is to be shown."""
     # The file gives the counter-clockwise turn that shows it upright, in degrees. Broken ones give any number.
     quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
     return np.rot90(image, k=quarters) if quarters else image

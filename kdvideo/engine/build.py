@@ -1,6 +1,5 @@
 """From a config to the parts of a run."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ from torch.utils.data import DataLoader
 
 from kdvideo.config.defaults import get_defaults
 from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.check import usable_videos
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.counting import count_all_frames
-from kdvideo.data.datasets import Subset
+from kdvideo.data.datasets import Subset, VideoRecord
+from kdvideo.data.isolation import available_cores
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
@@ -33,6 +33,7 @@ __all__ = [
     "build_tuple_config",
     "follow_model",
     "load_videos",
+    "read_records",
     "split_training_list",
     "zoo_dir_of",
 ]
@@ -148,12 +149,24 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
     )
 
 
-def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
-    """The videos of DATA's training or test list, each decoded once to count its frames."""
+def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
+    """The videos that DATA's training or test list names."""
     root = Path(cfg.DATA.ROOT).expanduser()
     list_dir = Path(cfg.DATA.LIST_DIR).expanduser() if cfg.DATA.LIST_DIR else None
-    records = DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
-    return VideoList(records, count_all_frames(records, num_threads=os.cpu_count() or 1))
+    return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
+
+
+def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
+    """The videos of DATA's training or test list that give frames; the manifest or a look at each says so."""
+    data = cfg.DATA
+    return usable_videos(
+        read_records(cfg, subset),
+        Path(data.ROOT).expanduser(),
+        manifest=Path(data.MANIFEST).expanduser() if data.MANIFEST else None,
+        max_bad_fraction=data.MAX_BAD_FRACTION,
+        num_workers=available_cores(),
+        label=f"{'training' if subset == 'train' else 'test'} videos",
+    )
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:

@@ -11,8 +11,8 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.augment import AugmentConfig, AugmentPlan, apply_augment
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.counting import count_all_frames
 from kdvideo.data.datasets import ucf101
+from kdvideo.data.decode import count_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import (
     EpochSampler,
@@ -37,7 +37,7 @@ def decode_all(path: Path) -> np.ndarray:
 
 def videos_of(root: Path, subset: str = "train") -> VideoList:
     records = ucf101(root, root / "ucfTrainTestlist", split=1, subset=subset)
-    return VideoList(records, count_all_frames(records, num_threads=2))
+    return VideoList(records, [count_frames(record.path) for record in records])
 
 
 def test_generated_videos_are_as_ucf101s(tiny_dataset: Path):

@@ -7,8 +7,8 @@ import torch
 
 from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
-from kdvideo.data.counting import count_all_frames
 from kdvideo.data.datasets import ucf101
+from kdvideo.data.decode import count_frames
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader
 from kdvideo.data.vcp import VCP
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 def videos_of(root: Path, subset: str) -> VideoList:
     records = ucf101(root, root / "ucfTrainTestlist", split=1, subset=subset)
-    return VideoList(records, count_all_frames(records, num_threads=2))
+    return VideoList(records, [count_frames(record.path) for record in records])
 
 
 def test_retrieval_equals_a_slow_loop():

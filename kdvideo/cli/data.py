@@ -1,0 +1,94 @@
+"""`kdvideo data`."""
+
+import argparse
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds `data` and its own commands to argparse's `commands`."""
+    parser = commands.add_parser("data", help="check a dataset, make small fast copies of its videos")
+    own = parser.add_subparsers(dest="data_command", required=True)
+    check = own.add_parser("check", help="look at every video once, write a manifest that training uses")
+    check.add_argument("root", type=Path, help="the dataset's folder")
+    check.add_argument("--config-file", type=Path, help="check what this config's lists name, not all below ROOT")
+    check.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
+    check.set_defaults(run=_check)
+    prepare = own.add_parser("prepare", help="write small proxies that decode fast, resumable")
+    prepare.add_argument("source", type=Path, help="the dataset's folder")
+    prepare.add_argument("target", type=Path, help="the folder of the proxies, then a dataset of its own")
+    prepare.add_argument("--short-side", type=int, help="pixels, 128 unless given: DATA.SHORT_SIDE of the training")
+    prepare.set_defaults(run=_prepare)
+    for command, seconds in ((check, 120.0), (prepare, 600.0)):
+        command.add_argument("--part", type=_part, metavar="I/N", help="only every N-th video from the I-th on, I >= 1")
+        command.add_argument("--workers", type=int, help="processes; as many as there are cores unless given")
+        command.add_argument("--time-limit", type=float, default=seconds, help="seconds a video (default %(default)s)")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from kdvideo.data.check import check_dataset, describe_summary
+    from kdvideo.data.datasets.records import check_root, find_videos
+    from kdvideo.data.isolation import available_cores
+    from kdvideo.data.manifest import summarise
+
+    root = check_root(options.root.expanduser())
+    names = _listed(options, root) if options.config_file or options.overrides else find_videos(root)
+    entries = check_dataset(
+        root,
+        names,
+        part=options.part,
+        num_workers=options.workers or available_cores(),
+        time_limit=options.time_limit,
+    )
+    print(describe_summary(summarise(entries.values())))
+
+
+def _listed(options: argparse.Namespace, root: Path) -> list[str]:
+    """What both lists of the config's dataset name."""
+    from kdvideo.config import load_config
+    from kdvideo.engine.build import read_records
+
+    cfg = load_config(options.config_file, [*options.overrides, "DATA.ROOT", str(root)])
+    records = [*read_records(cfg, "train"), *read_records(cfg, "test")]
+    return [record.path.relative_to(root).as_posix() for record in records]
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from kdvideo.data.isolation import available_cores
+    from kdvideo.data.prepare import prepare_dataset
+    from kdvideo.data.proxies import ProxyConfig
+
+    started = time.perf_counter()
+    entries = prepare_dataset(
+        options.source.expanduser(),
+        options.target.expanduser(),
+        config=ProxyConfig() if options.short_side is None else ProxyConfig(short_side=options.short_side),
+        part=options.part,
+        num_workers=options.workers or available_cores(),
+        time_limit=options.time_limit,
+    )
+    good = [entry for entry in entries.values() if entry.probe.problem is None]
+    before, after = (sum(sizes) for sizes in zip(*((_source_bytes(e), e.file_bytes) for e in good), strict=True))
+    print(
+        f"{len(good)} proxies, {after / 1e6:.1f} MB of {before / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s; "
+        f"{len(entries) - len(good)} videos without one"
+    )
+    for entry in entries.values():
+        if entry.probe.problem is not None:
+            print(f"  {entry.path}: {entry.probe.problem}")
+
+
+def _source_bytes(entry: Any) -> int:
+    return (entry.source or {}).get("file_bytes", 0)
+
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= part[0] <= part[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: it must be I/N with I from 1 to N, e.g. 3/8")
+    return part

@@ -1,0 +1,188 @@
+"""Which videos of a dataset can be used, and how many frames each gives."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import simplejson
+from tqdm import tqdm
+
+from kdvideo.data.datasets import VideoRecord
+from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.isolation import Failure, run_isolated
+from kdvideo.data.manifest import (
+    MANIFEST_NAME,
+    ManifestEntry,
+    append_entry,
+    is_current,
+    open_journal,
+    part_of,
+    part_path,
+    read_manifest,
+    summarise,
+    write_manifest,
+)
+from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.samples import VideoList
+from kdvideo.files import write_text
+from kdvideo.paths import kdvideo_home
+
+__all__ = ["check_dataset", "describe_summary", "usable_videos"]
+
+logger = logging.getLogger("kdvideo")
+_GRACE = 10.0  # seconds that a reader gets to notice the time limit itself, and to say more about the file
+_NAMED = 20  # skipped videos that the log names one by one
+
+
+def check_dataset(
+    root: Path,
+    names: Sequence[str],
+    *,
+    part: tuple[int, int] | None = None,
+    num_workers: int,
+    time_limit: float = TIME_LIMIT,
+) -> dict[str, ManifestEntry]:
+    """Looks at every video once and writes `root/kdvideo-manifest.jsonl` and a summary beside it.
+
+    What a manifest of the files as they are now says already is not looked at again, so a killed check goes on, and
+    a check of the whole after the parts only joins their manifests.
+
+    Args:
+        root: the dataset's folder.
+        names: paths relative to it.
+        part: (i, n): only every n-th video from the i-th on, into a manifest of its own.
+        num_workers: processes.
+        time_limit: seconds after which a video is given up.
+
+    Returns:
+        The entry of each name.
+    """
+    manifest = root / MANIFEST_NAME
+    known = read_manifest(manifest)
+    chosen = part_of(sorted(set(names)), part)
+    journal = part_path(manifest, part)
+    checked = _look_at(root, chosen, known=[known], journal=journal, num_workers=num_workers, time_limit=time_limit)
+    if part is None:
+        there = {name: entry for name, entry in checked.items() if entry.file_bytes >= 0}
+        write_manifest(manifest, {**known, **there})
+    summary = simplejson.dumps(summarise(checked.values()), indent=2) + "\n"
+    write_text(journal.with_name(f"{journal.stem}.summary.json"), summary)
+    return checked
+
+
+def usable_videos(
+    records: Sequence[VideoRecord],
+    root: Path,
+    *,
+    manifest: Path | None = None,
+    max_bad_fraction: float,
+    num_workers: int,
+    label: str = "videos",
+) -> VideoList:
+    """The videos that give frames; the others are left out, counted and named in the log.
+
+    Videos that neither the manifest nor an earlier run knows are looked at now, and remembered in the user's directory,
+    since datasets often lie where one cannot write.
+
+    Args:
+        records: of a dataset.
+        root: the dataset's folder.
+        manifest: as `kdvideo data check` writes it; `root/kdvideo-manifest.jsonl`, if it is there, unless given.
+        max_bad_fraction: the share of videos, in [0, 1], that may be left out.
+        num_workers: processes that look at videos.
+        label: what the videos are called in messages.
+
+    Raises:
+        ValueError: a given manifest that is not there, or too many videos that cannot be used.
+    """
+    if manifest is not None and not manifest.is_file():
+        raise ValueError(f"DATA.MANIFEST {manifest} does not exist: write one with kdvideo data check")
+    memory = _memory_of(root)
+    names = [record.path.relative_to(root).as_posix() for record in records]
+    known = [read_manifest(manifest or root / MANIFEST_NAME), read_manifest(memory)]
+    checked = _look_at(root, names, known=known, journal=memory, num_workers=num_workers, time_limit=TIME_LIMIT)
+    probes = [checked[name].probe for name in names]
+    _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
+    usable = [(record, found) for record, found in zip(records, probes, strict=True) if found.problem is None]
+    return VideoList([record for record, _ in usable], [found.frames for _, found in usable])
+
+
+def describe_summary(summary: Mapping[str, object]) -> str:
+    """A summary for people: a line a fact, then a line a problem."""
+    facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name != "problems"]
+    problems = summary["problems"]
+    assert isinstance(problems, dict)
+    return "\n".join([*facts, f"problems  {len(problems)}", *(f"  {path}: {why}" for path, why in problems.items())])
+
+
+def _look_at(
+    root: Path,
+    names: Sequence[str],
+    *,
+    known: Sequence[Mapping[str, ManifestEntry]],
+    journal: Path,
+    num_workers: int,
+    time_limit: float,
+) -> dict[str, ManifestEntry]:
+    """The entry of each name: the first current one that is known, or else from looking at the video."""
+    checked: dict[str, ManifestEntry] = {}
+    for name in names:
+        for entries in known:
+            if name in entries and is_current(entries[name], root):
+                checked.setdefault(name, entries[name])
+    unknown = [name for name in dict.fromkeys(names) if name not in checked]
+    if not unknown:
+        return checked
+    look = partial(_look_at_one, root, time_limit=time_limit)
+    results = run_isolated(look, unknown, num_workers=num_workers, time_limit=time_limit + _GRACE)
+    with open_journal(journal) as stream:
+        for name, result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
+            entry = _entry(root, name, VideoProbe(problem=result.reason)) if isinstance(result, Failure) else result
+            if entry.file_bytes >= 0:
+                append_entry(stream, entry)
+            checked[name] = entry
+    return checked
+
+
+def _look_at_one(root: Path, name: str, *, time_limit: float) -> ManifestEntry:
+    return _entry(root, name, probe(root / name, time_limit=time_limit))
+
+
+def _entry(root: Path, name: str, found: VideoProbe) -> ManifestEntry:
+    """What was found, with the file's size and time; a size of -1 marks a file that is not there."""
+    try:
+        status = (root / name).stat()
+    except OSError:
+        return ManifestEntry(name, found, file_bytes=-1, mtime_ns=-1)
+    return ManifestEntry(name, found, file_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _report_bad(
+    records: Sequence[VideoRecord], probes: Sequence[VideoProbe], *, max_bad_fraction: float, label: str
+) -> None:
+    bad = [f"{record.name}: {found.problem}" for record, found in zip(records, probes, strict=True) if found.problem]
+    if not bad:
+        return
+    share = len(bad) / len(records)
+    if share > max_bad_fraction:
+        raise ValueError(
+            f"{len(bad)} of {len(records)} {label} cannot be used, {share:.1%}, and DATA.MAX_BAD_FRACTION allows "
+            f"{max_bad_fraction:.1%}; the first is {bad[0]}"
+        )
+    logger.warning("%d of %d %s cannot be used and are left out:", len(bad), len(records), label)
+    for line in bad[:_NAMED]:
+        logger.warning("  %s", line)
+    if len(bad) > _NAMED:
+        logger.warning("  and %d more; kdvideo data check names them all", len(bad) - _NAMED)
+
+
+def _memory_of(root: Path) -> Path:
+    resolved = root.resolve()
+    digest = hashlib.sha256(str(resolved).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return kdvideo_home() / "manifests" / f"{resolved.name}-{digest}.jsonl"
+
+
+def _describe(value: object) -> str:
+    return ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else f"{value}"

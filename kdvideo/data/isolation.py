@@ -1,0 +1,82 @@
+"""Work on files that may hang or crash: in processes of its own, with a time limit each."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, TimeoutError, as_completed
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+__all__ = ["Failure", "available_cores", "run_isolated"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item has no result, in one line."""
+
+    reason: str
+
+
+def run_isolated(
+    function: Callable[[T], R], items: Sequence[T], *, num_workers: int, time_limit: float
+) -> Iterator[tuple[T, R | Failure]]:
+    """Calls `function` on every item in worker processes; what comes back comes as it is ready.
+
+    A worker that dies or takes too long is replaced and its item is a `Failure`; the others go on. When this process
+    ends, however it ends, the workers end.
+
+    Args:
+        function: of a module, so that it can be sent to a process.
+        items: each given to one call.
+        num_workers: processes.
+        time_limit: seconds an item.
+
+    Raises:
+        Exception: what `function` raises is raised here.
+    """
+    with ProcessPool(max_workers=min(num_workers, max(len(items), 1)), initializer=_prepare_worker) as pool:
+        futures: dict[Future[R], T] = {pool.schedule(function, args=[item], timeout=time_limit): item for item in items}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], _outcome(future, time_limit)
+        except BaseException:  # also a generator that is closed: leaving the pool would wait for all items
+            pool.stop()
+            raise
+
+
+def available_cores() -> int:
+    """The cores that this process may use; a cluster's job has fewer than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _outcome(future: Future[Any], time_limit: float) -> Any:
+    try:
+        return future.result()
+    except TimeoutError:
+        return Failure(f"takes longer than {time_limit:g} s")
+    except ProcessExpired as error:
+        return Failure(f"makes its reader crash ({_describe_exit(error.exitcode)})")
+
+
+def _describe_exit(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _prepare_worker() -> None:
+    torch.set_num_threads(1)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,91 @@
+"""Workers that crash, hang, raise or lose their parent."""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kdvideo.data.isolation import Failure, available_cores, run_isolated
+
+
+def misbehave(how: str) -> str:
+    if how == "crash":
+        faulthandler.disable()  # of pytest, which would print where
+        ctypes.string_at(0)
+    if how == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+    if how == "leave":
+        os._exit(3)
+    if how == "raise":
+        raise KeyError("as it is")
+    return how.upper()
+
+
+def test_one_bad_item_harms_no_other():
+    """A segmentation fault, a worker that hangs and one that leaves are named; the others have their results."""
+    items = ["a", "crash", "b", "hang", "c", "leave", "d"]
+    results = dict(run_isolated(misbehave, items, num_workers=2, time_limit=1.0))
+    assert [results[item] for item in "abcd"] == list("ABCD")
+    assert results["crash"] == Failure("makes its reader crash (SIGSEGV)")
+    assert results["hang"] == Failure("takes longer than 1 s")
+    assert results["leave"] == Failure("makes its reader crash (exit code 3)")
+
+
+def test_an_exception_comes_through():
+    """A mistake in the program is not taken for a bad file, and does not wait for the other items."""
+    started = time.monotonic()
+    with pytest.raises(KeyError, match="as it is"):
+        list(run_isolated(misbehave, ["raise", "hang"], num_workers=1, time_limit=60.0))
+    assert time.monotonic() - started < 30
+
+
+def test_nothing_to_do():
+    """No item, no worker, no wait."""
+    assert list(run_isolated(misbehave, [], num_workers=2, time_limit=1.0)) == []
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path):
+    """Otherwise they would go on writing beside the next run."""
+    script = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from kdvideo.data.isolation import run_isolated\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "def work(item):\n"
+        "    (folder / str(os.getpid())).touch()\n"
+        "    time.sleep(60)\n"
+        "list(run_isolated(work, [1, 2, 3], num_workers=2, time_limit=60.0))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    wait_until(lambda: not any(is_running(worker) for worker in workers))
+
+
+def wait_until(holds, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"  # a container may have nobody to reap it
+    except FileNotFoundError:
+        return False
+
+
+def test_cores_are_those_of_this_process():
+    """A job on two cores of a big machine starts two workers."""
+    assert available_cores() == len(os.sched_getaffinity(0))
