@@ -124,9 +124,9 @@ def _small_pictures(source: Path, short_side: int, *, time_limit: float) -> Iter
     size = None
     for frame in pyav_reader.decode(source, time_limit=time_limit):
         size = size or _proxy_size(frame.width, frame.height, short_side)
-        small = to_rgb.reformat(frame, width=size[0], height=size[1], format="rgb24", interpolation=_SCALING)
+        small = to_rgb.reformat(frame, width=size[0], height=size[1], format="rgb24", interpolation=_SCALING, threads=1)
         upright = np.ascontiguousarray(pyav_reader.turn_upright(small.to_ndarray(), frame))
-        yield to_yuv.reformat(av.VideoFrame.from_ndarray(upright), format="yuv420p", interpolation=_SCALING)
+        yield to_yuv.reformat(av.VideoFrame.from_ndarray(upright), format="yuv420p", interpolation=_SCALING, threads=1)
 
 
 def _proxy_size(width: int, height: int, short_side: int) -> tuple[int, int]:
