@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.registry import BACKBONES
+from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = {
@@ -18,7 +18,8 @@ BLOCKS = {
 @pytest.mark.parametrize("where", BLOCKS)
 def test_block(where: str, monkeypatch: pytest.MonkeyPatch):
     """As a reader would paste it; what it registers is taken out again."""
-    monkeypatch.setattr(BACKBONES, "_obj_map", dict(BACKBONES._obj_map))
+    for registry in (BACKBONES, LOSSES, PRETEXTS):
+        monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
     exec(compile(BLOCKS[where], where, "exec"), {})
 
 
