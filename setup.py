@@ -48,7 +48,7 @@ setup(
     package_dir={"kdvideo": "kdvideo", "kdvideo.model_zoo": "model_zoo"},
     package_data={
         "kdvideo": ["py.typed"],
-        "kdvideo.model_zoo": ["configs/**/*.yaml", "entries/*.json", "weights/*.safetensors"],
+        "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*.safetensors"],
     },
     install_requires=[
         "torch>=2.9",

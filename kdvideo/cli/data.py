@@ -23,6 +23,11 @@ def add_arguments(commands: Any) -> None:
     prepare.add_argument("target", type=Path, help="the folder of the proxies, then a dataset of its own")
     prepare.add_argument("--short-side", type=int, help="pixels, 128 unless given: DATA.SHORT_SIDE of the training")
     prepare.set_defaults(run=_prepare)
+    subset = own.add_parser("subset", help="rebuild a subset of UCF101 from the names of its files")
+    subset.add_argument("source", type=Path, metavar="UCF101_ROOT", help="the folder of UCF101's class folders")
+    subset.add_argument("list", metavar="LIST", help="ucf101mini, or a csv of file, class_number, subset, sha256")
+    subset.add_argument("target", type=Path, metavar="DST", help="the folder to make")
+    subset.set_defaults(run=_subset)
     for command, seconds in ((check, 120.0), (prepare, 600.0)):
         command.add_argument("--part", type=_part, metavar="I/N", help="only every N-th video from the I-th on, I >= 1")
         command.add_argument("--workers", type=int, help="processes; as many as there are cores unless given")
@@ -80,6 +85,14 @@ def _prepare(options: argparse.Namespace) -> None:
     for entry in entries.values():
         if entry.probe.problem is not None:
             print(f"  {entry.path}: {entry.probe.problem}")
+
+
+def _subset(options: argparse.Namespace) -> None:
+    from kdvideo.data.rebuild import find_subset_list, read_subset_list, rebuild_subset
+
+    files = read_subset_list(find_subset_list(options.list))
+    rebuild_subset(options.source.expanduser(), files, options.target.expanduser())
+    print(f"{len(files)} videos in {options.target}")
 
 
 def _source_bytes(entry: Any) -> int:

@@ -69,7 +69,7 @@ def check_dataset(
         write_manifest(manifest, {**known, **there})
     summary = simplejson.dumps(summarise(checked.values()), indent=2) + "\n"
     write_text(journal.with_name(f"{journal.stem}.summary.json"), summary)
-    return checked
+    return {name: checked[name] for name in chosen}
 
 
 def usable_videos(

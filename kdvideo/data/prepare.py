@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kdvideo.data.datasets.records import find_videos
+from kdvideo.data.datasets.records import check_apart, find_videos
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.manifest import (
     MANIFEST_NAME,
@@ -62,7 +62,7 @@ def prepare_dataset(
     Raises:
         ValueError: folders that cannot be these, two sources with one proxy's name, or another process at work.
     """
-    _check_folders(source, target)
+    check_apart(source, target)
     names = part_of(find_videos(source), part)
     by_proxy = {proxy_name(name): name for name in names}
     if not names or len(by_proxy) < len(names):
@@ -120,14 +120,6 @@ def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path) -
     """Whether the proxy, or the reason why there is none, is of the source as it is now and of this config."""
     before = {key: value for key, value in (entry.source or {}).items() if key != "sha256"}
     return before == made_from and (entry.probe.problem is not None or is_current(entry, target))
-
-
-def _check_folders(source: Path, target: Path) -> None:
-    if not source.is_dir():
-        raise ValueError(f"{source} is not a folder")
-    inner, outer = target.resolve(), source.resolve()
-    if inner == outer or outer in inner.parents or inner in outer.parents:
-        raise ValueError(f"proxies of {source} cannot go to {target}: neither folder may lie in the other")
 
 
 def _remove_leftovers(target: Path, proxies: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "Subset",
     "VideoFinder",
     "VideoRecord",
+    "check_apart",
     "check_inside",
     "check_only_split",
     "check_root",
@@ -86,6 +87,19 @@ def check_root(root: Path) -> Path:
     if not any(root.iterdir()):
         raise ValueError(f"DATA.ROOT {root} is empty: it must hold videos, most often in a folder a class")
     return root
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Refuses folders of which one lies in the other: what is written would be read, or written over what is read.
+
+    Raises:
+        ValueError: that, or `source` is no folder.
+    """
+    if not source.is_dir():
+        raise ValueError(f"{source} is not a folder")
+    outer, inner = source.resolve(), target.resolve()
+    if inner == outer or outer in inner.parents or inner in outer.parents:
+        raise ValueError(f"what is made from {source} cannot go to {target}: neither folder may lie in the other")
 
 
 def check_only_split(split: int, dataset: str) -> None:
