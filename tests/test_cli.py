@@ -6,34 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.cli import main
-from kdvideo.paths import zoo_root
-from kdvideo.zoo.render import catalogue_path, render_catalogue
-from kdvideo.zoo.sources import list_entries
-
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def test_zoo_list(capsys: pytest.CaptureFixture):
-    """Architectures and entries that match."""
-    assert main(["zoo", "list", "r3d_1?"]) == 0
-    assert capsys.readouterr().out == "r3d_10\nr3d_18\n"
-
-
-def test_zoo_render(tmp_path: Path, capsys: pytest.CaptureFixture):
-    """An empty zoo has a table without rows; any other folder is refused and stays as it is."""
-    assert main(["zoo", "render", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"kdvideo: error: {tmp_path} is no zoo: it has no folder entries/\n"
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "entries").mkdir()
-    assert main(["zoo", "render", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'MODEL_ZOO.md'}\n"
-    assert (tmp_path / "MODEL_ZOO.md").read_text() == render_catalogue([])
-
-
-def test_shipped_catalogue_is_up_to_date():
-    """MODEL_ZOO.md is what `kdvideo zoo render model_zoo` writes."""
-    assert catalogue_path(zoo_root()).read_text() == render_catalogue(list_entries(zoo_root()))
 
 
 @pytest.mark.parametrize("command", [["tools/train_net.py"], ["-m", "kdvideo.cli", "train"]])

@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
     # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, FloatingPointError, OSError) as error:
         # A loader's worker sends its whole traceback as the message; its last line is the error.
         message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
@@ -42,4 +42,3 @@ def _run(options: argparse.Namespace) -> int:
         hint = "; continue with --resume" if options.command == "train" else ""
         print(f"kdvideo: interrupted{hint}", file=sys.stderr)
         return 130
-    return 0

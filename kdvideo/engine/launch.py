@@ -18,6 +18,7 @@ from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_chec
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import append_metrics
 from kdvideo.engine.pretraining import PretrainingRun
+from kdvideo.engine.publish import FACTS_NAME
 from kdvideo.engine.run import Run
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
@@ -85,7 +86,9 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         trainer.train()
         metrics = run.measure_final(epoch=trainer.epoch)
         append_metrics(run.output_dir, metrics)
-        entry = run.publish(metrics, teacher_weights, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
+        facts = run.facts(metrics, teacher_weights)
+        write_text(output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
+        entry = run.publish(facts, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
 
 

@@ -137,10 +137,10 @@ class Run(ABC):
         if self.cfg.ZOO.DTYPE == "float16":
             self.model.half().float()
 
-    def publish(self, metrics: Mapping[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry:
-        """Writes the trained model into the zoo."""
+    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
+        """What a zoo entry says of this run, besides what its network tells."""
         cfg = self.cfg
-        facts = {
+        return {
             "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
             "protocol": self.protocol(),
             "teacher": teacher and {"name": _name_of(teacher), "sha256": teacher.sha256},
@@ -149,6 +149,10 @@ class Run(ABC):
             "source": "trained with kdvideo",
             "licence": cfg.ZOO.LICENCE,
         }
+
+    def publish(self, facts: Mapping[str, Any], *, zoo_dir: Path) -> ZooEntry:
+        """Writes the trained model into the zoo."""
+        cfg = self.cfg
         entry = publish(
             self.model,
             cfg.ZOO.PUBLISH_AS,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlparse
 
 import simplejson
 
@@ -107,19 +106,24 @@ def take_file(entry: ZooEntry, file: Path) -> Path:
     return _keep(download_path(entry), entry, copy)
 
 
-def fetch_address(address: str) -> Path:
+def fetch_address(address: str, *, again: bool = False) -> Path:
     """The file behind an address that belongs to no entry, kept under KDVIDEO_HOME by the whole address's hash.
+
+    Args:
+        address: of a scheme that iopath knows, or a path.
+        again: fetch it also if it has been fetched before, since what it says may have changed.
 
     Raises:
         ValueError: it cannot be had.
     """
-    check_scheme(address)
-    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(urlparse(address).path).name}"
+    if "://" not in check_scheme(address):
+        return Path(address).expanduser()
+    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(address.partition('?')[0]).name}"
     path = kdvideo_home() / "downloads" / name
     with _fetch_lock(path):
-        if not path.exists():
+        if again or not path.exists():
             if is_offline():
-                raise ValueError(f"weights {address} are not on this machine and KDVIDEO_OFFLINE forbids to fetch them")
+                raise ValueError(f"{address} is not on this machine and KDVIDEO_OFFLINE forbids to fetch it")
             _bring(address, path, sha256="", size=None)
     return path
 
@@ -215,7 +219,7 @@ class _HttpPathHandler(ReadOnlyHandler):
         return ["http://", "https://"]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        return str(fetch_address(path))
+        return str(fetch_address(path, again=force))
 
 
 PATH_MANAGER.register_handler(_HttpPathHandler())

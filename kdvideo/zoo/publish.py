@@ -39,7 +39,9 @@ def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -
     check_name(name)
     path = zoo_dir / "entries" / f"{name}.json"
     if path.exists() and not replace and read_entry(path).config != config:
-        raise ValueError(f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True")
+        raise ValueError(
+            f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True (--replace)"
+        )
     try:
         zoo_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=zoo_dir).close()

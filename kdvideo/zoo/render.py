@@ -16,15 +16,29 @@ _HEADER = """# Model zoo
 
 Rendered from `entries/*.json`; do not edit by hand.
 
-Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with `TEACHER.WEIGHTS kdvideo://NAME`.
+Load one with `kdvideo.create_model(NAME, pretrained=True)`, teach from one with `TEACHER.WEIGHTS kdvideo://NAME`. What
+is not on this machine is fetched; `kdvideo zoo show NAME` says all that is known of it.
+
+Parameters and multiply-accumulates are the backbone's, for one clip of the given size.
+"""
+_OWN = """
+## Trained with kdvideo
 
 - **pretext**: accuracy in % of the pretext task on fixed tuples of the test videos, beside the majority class's share.
 - **R@1, R@5**: share in % of test videos with a training video of their class among the 1 or 5 nearest, by the mean
   feature of a few uniform clips. Entries say how many, in `protocol`.
-- Parameters and multiply-accumulates are the backbone's, for one clip of the given size.
 
 | name | clip | params | MACs | pretext (majority) | R@1 | R@5 | teacher | file |
 |---|---|---|---|---|---|---|---|---|
+"""
+_OTHERS = """
+## Published by others
+
+Metrics in % are what the publishers report; the entry's `protocol` says how they were measured. An unverified hash is
+one that nobody has published: that of your first download is recorded, and compared ever after.
+
+| name | clip | params | MACs | metrics | hash | licence | file |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -58,24 +72,47 @@ def zoo_lock(zoo_dir: Path) -> AbstractContextManager[None]:
 
 def render_catalogue(entries: list[ZooEntry]) -> str:
     """The markdown text for these entries."""
-    return _HEADER + "".join(_render_row(entry) for entry in entries)
+    own = [entry for entry in entries if entry.layout == "kdvideo"]
+    others = [entry for entry in entries if entry.layout != "kdvideo"]
+    text = _HEADER + _OWN + "".join(_row(*_network(entry), *_own_cells(entry)) for entry in own)
+    if others:
+        text += _OTHERS + "".join(_row(*_network(entry), *_others_cells(entry)) for entry in others)
+    return text
 
 
-def _render_row(entry: ZooEntry) -> str:
-    spec, metrics = entry.model.clip_spec, entry.metrics
-    pretext = f"{_percent(metrics.get('pretext_accuracy'))} ({_percent(metrics.get('majority_share'))})"
-    cells = (
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _network(entry: ZooEntry) -> tuple[str, ...]:
+    spec = entry.model.clip_spec
+    return (
         f"`{entry.name}`",
         f"{spec.clip_len} x {spec.size}², {spec.modality}",
         f"{entry.params / 1e6:.2f} M",
         f"{entry.macs / 1e9:.2f} G",
-        pretext,
+    )
+
+
+def _own_cells(entry: ZooEntry) -> tuple[str, ...]:
+    metrics = entry.metrics
+    return (
+        f"{_percent(metrics.get('pretext_accuracy'))} ({_percent(metrics.get('majority_share'))})",
         _percent(metrics.get("retrieval_at_1")),
         _percent(metrics.get("retrieval_at_5")),
         f"`{entry.teacher['name']}` {entry.teacher['sha256'][:8]}" if entry.teacher else "-",
         f"`{entry.file}`",
     )
-    return f"| {' | '.join(cells)} |\n"
+
+
+def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
+    metrics = ", ".join(f"{name.replace('_', ' ')} {_percent(value)}" for name, value in entry.metrics.items())
+    return (
+        metrics or "-",
+        "verified" if entry.is_verified else f"{entry.sha256}, unverified" if entry.sha256 else "unverified",
+        entry.licence,
+        f"[{entry.file}]({entry.urls[0]})" if entry.urls else f"{entry.file} (by hand)",
+    )
 
 
 def _percent(share: float | None) -> str:

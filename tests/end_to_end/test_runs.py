@@ -224,7 +224,8 @@ def test_taken_names_and_folders_and_other_teachers(tiny_overrides: list[str], t
     run(published)
     again = error_of(capsys, *published, "OUTPUT_DIR", str(tmp_path / "other"))
     assert again == (
-        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True"
+        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True, "
+        "or --replace"
     )
     assert error_of(capsys, *tiny_overrides) == (
         f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (checkpoint.pt): "

@@ -27,10 +27,13 @@ def test_the_wheel_works_alone(tmp_path: Path):
         "from kdvideo.paths import zoo_root\n"
         "from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101\n"
         "from pathlib import Path\n"
-        "names = kdvideo.list_models()\n"
-        "assert any('.' in name for name in names), names\n"
+        "from kdvideo.zoo.manage import entry_states\n"
+        "names, states = kdvideo.list_models(), entry_states()\n"
+        "assert {state.entry.name for state in states} == {name for name in names if '.' in name}, names\n"
+        "shipped = {state.entry.name for state in states if state.weights == 'published'}\n"
+        "assert shipped and len(states) > len(shipped)\n"
         "for name in names:\n"
-        "    kdvideo.create_model(name, pretrained='.' in name)\n"
+        "    kdvideo.create_model(name, pretrained=name in shipped)\n"
         "config = SyntheticConfig(train_groups=3, test_groups=1, clips_per_group=1)\n"
         "write_synthetic_ucf101(Path('data'), config)\n"
         "print(zoo_root() / 'configs' / 'demo' / 'student.yaml')\n"
@@ -44,4 +47,4 @@ def test_the_wheel_works_alone(tmp_path: Path):
     train = ["train", "--config-file", config_file, "DATA.ROOT", "data", "OUTPUT_DIR", "run", "SOLVER.EPOCHS", "1"]
     subprocess.run([bin_dir / "kdvideo", *train, "ZOO.PUBLISH_AS", "from.wheel"], **options)
     shown = subprocess.run([bin_dir / "kdvideo", "zoo", "list", "from*"], **options)
-    assert shown.stdout == "from.wheel\n"
+    assert shown.stdout.split() == ["from.wheel", "published", "verified"]

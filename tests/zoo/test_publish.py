@@ -1,7 +1,7 @@
 """Publishing: names that are taken, processes at once, kills."""
 
 import pytest
-from tiny_zoo import FORKS, NAME, hold_lock, publish_tiny
+from tiny_zoo import FORKS, NAME, fork, hold_lock, publish_tiny
 
 from kdvideo.paths import user_zoo
 from kdvideo.zoo import render
@@ -23,9 +23,7 @@ def test_names_that_are_taken():
 def test_sixteen_processes_publish_at_once():
     """No entry is lost, each file is what its entry says, the table has them all."""
     names = [f"same.time{number:02}" for number in range(16)]
-    processes = [FORKS.Process(target=publish_tiny, args=(name,)) for name in names]
-    for process in processes:
-        process.start()
+    processes = [fork(publish_tiny, name) for name in names]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 16
@@ -55,8 +53,7 @@ def test_a_lock_that_is_held_too_long(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(render, "_LOCK_SECONDS", 0.2)
     user_zoo().mkdir(parents=True)
     held = FORKS.Event()
-    process = FORKS.Process(target=hold_lock, args=(user_zoo() / ".lock", held))
-    process.start()
+    process = fork(hold_lock, user_zoo() / ".lock", held)
     try:
         assert held.wait(60)
         with pytest.raises(TimeoutError, match=r"another process publishes into .* its lock is .*\.lock: try again"):

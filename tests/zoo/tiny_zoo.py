@@ -1,7 +1,10 @@
 """A tiny published model for the tests of the zoo."""
 
 import multiprocessing
+import os
 import threading
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from kdvideo.models.spec import ModelSpec
 from kdvideo.paths import user_zoo
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.publish import publish
+from kdvideo.zoo.sources import resolve_weights
 
 # Processes that have imported torch already: a kill or a race is about milliseconds, not about imports.
 FORKS = multiprocessing.get_context("forkserver")
@@ -45,8 +49,25 @@ def weights_file(entry: ZooEntry) -> Path:
     return user_zoo() / "weights" / entry.file
 
 
+def fork(function: Callable[..., object], *args: object) -> BaseProcess:
+    """A started process that runs `function`; the server of forks may be older than this test's home."""
+    process = FORKS.Process(target=_run_at_home, args=(os.environ["KDVIDEO_HOME"], function, *args))
+    process.start()
+    return process
+
+
+def _run_at_home(home: str, function: Callable[..., object], *args: object) -> None:
+    os.environ["KDVIDEO_HOME"] = home
+    function(*args)
+
+
 def hold_lock(path: Path, held: Event) -> None:
     """Takes a lock and keeps it until the process is killed."""
     with locked(path, timeout=10, what="a test holds the lock"):
         held.set()
         threading.Event().wait()
+
+
+def fetch_by_name(name: str) -> None:
+    """Asks for a model's weights."""
+    resolve_weights(name)

@@ -1,0 +1,69 @@
+"""`kdvideo zoo publish | remove | render | release`: commands that write into a zoo, or out of one."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdvideo.cli.zoo.options import add_zoo, zoo_of
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds the commands."""
+    publish = commands.add_parser("publish", help="put a run's checkpoint into the zoo")
+    publish.add_argument("checkpoint", type=Path, help="OUTPUT_DIR/checkpoint.pt, or OUTPUT_DIR")
+    publish.add_argument("--name", required=True)
+    publish.add_argument("--licence", help="of the weights; the run's ZOO.LICENCE unless given")
+    publish.add_argument("--replace", action="store_true", help="replace an entry of that name")
+    add_zoo(publish)
+    publish.set_defaults(run=_publish)
+    remove = commands.add_parser("remove", help="remove a model from the zoo, or a fetched file")
+    remove.add_argument("name")
+    add_zoo(remove)
+    remove.set_defaults(run=_remove)
+    render = commands.add_parser("render", help="write MODEL_ZOO.md from the entries")
+    render.add_argument("directory", type=Path, nargs="?", help="the zoo, $KDVIDEO_HOME/zoo unless given")
+    render.set_defaults(run=_render)
+    release = commands.add_parser("release", help="write files, hashes and entries, ready to be uploaded")
+    release.add_argument("destination", metavar="DIR", help="a folder, or an address that iopath can write to")
+    release.add_argument("--names", nargs="+", metavar="NAME", help="all models of the zoo unless given")
+    release.add_argument("--url", required=True, help="where the files will be found, e.g. of a GitHub release")
+    add_zoo(release)
+    release.set_defaults(run=_release)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from kdvideo.engine.publish import publish_run
+
+    entry = publish_run(
+        options.checkpoint.expanduser(),
+        options.name,
+        zoo_dir=zoo_of(options),
+        licence=options.licence,
+        replace=options.replace,
+    )
+    print(f"{zoo_of(options) / 'weights' / entry.file}  sha256 {entry.sha256}")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    from kdvideo.zoo.manage import remove_entry
+
+    for path in remove_entry(options.name, zoo_dir=zoo_of(options)):
+        print(f"removed {path}")
+
+
+def _render(options: argparse.Namespace) -> None:
+    from kdvideo.paths import user_zoo
+    from kdvideo.zoo.render import render_zoo
+
+    print(render_zoo(user_zoo() if options.directory is None else options.directory.expanduser()))
+
+
+def _release(options: argparse.Namespace) -> None:
+    from kdvideo.zoo.release import release
+    from kdvideo.zoo.sources import list_entries
+
+    names = options.names or [entry.name for entry in list_entries(zoo_of(options))]
+    for name in release(names, options.destination, url=options.url, zoo_dir=zoo_of(options)):
+        print(f"{options.destination.rstrip('/')}/{name}")

@@ -1,0 +1,86 @@
+"""`kdvideo zoo list | show | verify`: commands that change nothing."""
+
+import argparse
+import fnmatch
+import sys
+from typing import Any
+
+from kdvideo.cli.zoo.options import add_zoo, zoo_of
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds the commands."""
+    listing = commands.add_parser("list", help="names that create_model takes, and where their weights are")
+    listing.add_argument("pattern", nargs="?", default="*", help='shell-style, e.g. "r3d_10*"')
+    listing.add_argument("--json", action="store_true", help="everything known of each, for programs")
+    add_zoo(listing)
+    listing.set_defaults(run=_list)
+    show = commands.add_parser("show", help="all that is known of one model")
+    show.add_argument("name")
+    show.add_argument("--config", action="store_true", help="also the config that it was trained with")
+    add_zoo(show)
+    show.set_defaults(run=_show)
+    verify = commands.add_parser("verify", help="check every file of a zoo against its entry")
+    add_zoo(verify)
+    verify.set_defaults(run=_verify)
+
+
+def _list(options: argparse.Namespace) -> None:
+    import simplejson
+
+    import kdvideo.models  # noqa: F401 - fills the registry
+    from kdvideo.registry import BACKBONES
+    from kdvideo.zoo.manage import entry_states
+
+    architectures = fnmatch.filter(BACKBONES.names(), options.pattern)
+    states = [state for state in entry_states(options.zoo) if fnmatch.fnmatch(state.entry.name, options.pattern)]
+    if options.json:
+        listed = [{"name": name, "architecture": name} for name in architectures]
+        print(simplejson.dumps([*listed, *(state.to_dict() for state in states)], indent=2))
+        return
+    rows = [(name, "architecture", "") for name in architectures]
+    rows += [(state.entry.name, state.weights, state.hash_state) for state in states]
+    width = max((len(name) for name, *_ in rows), default=0)
+    for name, weights, hash_state in sorted(rows):
+        print(f"{name:<{width}}  {weights:<12}  {hash_state}".rstrip())
+
+
+def _show(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    import yaml
+
+    from kdvideo.zoo.fetch import recorded_hash
+    from kdvideo.zoo.manage import state_of
+    from kdvideo.zoo.sources import entry_file, find_entry
+
+    entry, directory = find_entry(options.name, zoo_dir=options.zoo)
+    state = state_of(entry, directory)
+    values = {**dataclasses.asdict(entry), "model": entry.model.to_dict()}
+    config = values.pop("config")
+    recorded = recorded_hash(entry.name)
+    if not entry.is_verified:
+        values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
+        values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
+    values |= {"zoo": str(directory), "weights": state.weights}
+    if state.weights in ("published", "fetched"):
+        values["path"] = str(entry_file(entry, directory))
+    print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), end="")
+    if options.config:
+        print(f"\n{config}", end="")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    import kdvideo.models  # noqa: F401 - fills the registry
+    from kdvideo.zoo.manage import verify_zoo
+    from kdvideo.zoo.sources import zoo_dirs
+
+    directories = [zoo_of(options)] if options.zoo else zoo_dirs()
+    problems = [problem for directory in directories for problem in verify_zoo(directory)]
+    for problem in problems:
+        print(f"kdvideo: {problem}", file=sys.stderr)
+    if not problems:
+        print(f"{', '.join(map(str, directories))}: all files are what their entries say")
+    return 1 if problems else 0

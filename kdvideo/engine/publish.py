@@ -1,0 +1,66 @@
+"""Publishing a run after it has ended: `kdvideo zoo publish`."""
+
+from pathlib import Path
+from typing import Any
+
+import simplejson
+import torch
+import yaml
+
+import kdvideo.models  # noqa: F401 - fills the registry
+from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME
+from kdvideo.models.spec import ModelSpec
+from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.publish import publish
+
+__all__ = ["FACTS_NAME", "publish_run"]
+
+FACTS_NAME = "facts.json"  # in OUTPUT_DIR of a finished run: what its entry says
+
+
+def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = None, replace: bool = False) -> ZooEntry:
+    """Publishes a finished run's model as the run itself would have with ZOO.PUBLISH_AS.
+
+    Args:
+        path: the run's `checkpoint.pt`, or its folder.
+        name: of the entry.
+        zoo_dir: the zoo.
+        licence: of the weights; the run's ZOO.LICENCE unless given.
+        replace: whether an entry of that name may be replaced.
+
+    Raises:
+        ValueError: no checkpoint of a run, a run that has not finished, a name that is taken.
+    """
+    check_name(name)
+    path = path / CHECKPOINT_NAME if path.is_dir() else path
+    checkpoint = _load(path)
+    if not {"student", "model", "config"} <= checkpoint.keys():
+        raise ValueError(f"{path} is no checkpoint of a run: publish OUTPUT_DIR/{CHECKPOINT_NAME}")
+    facts_path = path.with_name(FACTS_NAME)
+    if not facts_path.exists():
+        raise ValueError(f"{facts_path} does not exist: the run has not finished, continue it with --resume")
+    facts = simplejson.loads(facts_path.read_text(encoding="utf-8"))
+    best = path.with_name(BEST_NAME)
+    spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
+    model = spec.build()
+    # Where a run chose an epoch, that one has been measured.
+    model.load_state_dict(_load(best)["model"] if best.exists() else checkpoint["student"])
+    return publish(
+        model.eval(),
+        name,
+        zoo_dir=zoo_dir,
+        spec=spec,
+        facts=facts if licence is None else {**facts, "licence": licence},
+        dtype=getattr(torch, yaml.safe_load(checkpoint["config"])["ZOO"]["DTYPE"]),
+        replace=replace,
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises what pickle, zipfile or the tensors raise
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+    return checkpoint if isinstance(checkpoint, dict) else {}

@@ -1,0 +1,71 @@
+"""A folder or store that others can fetch models from: weights, hashes and entries that say where they are."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kdvideo.files import file_sha256, write_atomic
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.remote import PATH_MANAGER, check_scheme
+from kdvideo.zoo.render import render_catalogue
+from kdvideo.zoo.sources import find_entry, resolve_weights
+
+__all__ = ["release"]
+
+
+def release(names: Sequence[str], destination: str, *, url: str, zoo_dir: Path) -> list[str]:
+    """Writes weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries, flat, as release assets are.
+
+    An entry makes its model exist, so on a store without renames it is written after all that it points to.
+
+    Args:
+        names: of the models.
+        destination: a folder, or an address that iopath can write to, such as s3://bucket/folder.
+        url: where the files will be found: each entry's address is `{url}/{file}`.
+        zoo_dir: a zoo to look into first.
+
+    Returns:
+        The files' names in the order in which they were written.
+
+    Raises:
+        ValueError: nothing to release, an unknown name, a damaged file, weights that are somebody else's.
+        OSError: the destination cannot be written.
+    """
+    if not names:
+        raise ValueError(f"{zoo_dir} has no models to release")
+    check_scheme(url)
+    entries = [_released(name, url=url, zoo_dir=zoo_dir) for name in names]
+    with TemporaryDirectory() as directory:
+        staged = Path(directory)
+        (staged / "MODEL_ZOO.md").write_text(render_catalogue([entry for entry, _ in entries]), encoding="utf-8")
+        for entry, _ in entries:
+            (staged / f"{entry.name}.json").write_text(entry.to_json(), encoding="utf-8")
+        files = [
+            *(weights for _, weights in entries),
+            staged / "MODEL_ZOO.md",
+            staged / "SHA256SUMS",
+            *(staged / f"{entry.name}.json" for entry, _ in entries),
+        ]
+        sums = [f"{file_sha256(path)}  {path.name}\n" for path in files if path.name != "SHA256SUMS"]
+        (staged / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+        PATH_MANAGER.mkdirs(check_scheme(destination))
+        for path in files:
+            _write(path, f"{destination.rstrip('/')}/{path.name}")
+    return [path.name for path in files]
+
+
+def _released(name: str, *, url: str, zoo_dir: Path) -> tuple[ZooEntry, Path]:
+    entry, _ = find_entry(name, zoo_dir=zoo_dir)
+    if entry.layout != "kdvideo":
+        raise ValueError(f"{name} is published by others ({entry.source}): release your own conversion of it")
+    weights = resolve_weights(name, zoo_dir=zoo_dir)
+    address = f"{url.rstrip('/')}/{entry.file}"
+    return dataclasses.replace(entry, urls=[address], size=weights.path.stat().st_size), weights.path
+
+
+def _write(path: Path, destination: str) -> None:
+    if "://" not in destination:
+        write_atomic(Path(destination), lambda temporary: temporary.write_bytes(path.read_bytes()))
+    elif not PATH_MANAGER.copy_from_local(str(path), destination, overwrite=True):
+        raise OSError(f"{destination} cannot be written")

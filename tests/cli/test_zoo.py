@@ -1,0 +1,97 @@
+"""`kdvideo zoo`: what its commands print, and their exit codes."""
+
+from pathlib import Path
+
+import pytest
+import simplejson
+
+import kdvideo
+from kdvideo.cli import main
+from kdvideo.paths import kdvideo_home as kdvideo_home_dir
+from kdvideo.paths import zoo_root
+from kdvideo.zoo.render import catalogue_path, render_catalogue
+from kdvideo.zoo.sources import find_entry, list_entries
+
+SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
+
+
+def test_list(capsys: pytest.CaptureFixture):
+    """Architectures and entries that match, and where weights are."""
+    assert main(["zoo", "list", "r3d_1*"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["r3d_10", "architecture"],
+        [SHIPPED, "published", "verified"],
+        ["r3d_18", "architecture"],
+        ["r3d_18.torchvision_k400", "to", "fetch", "verified"],
+    ]
+
+
+def test_list_for_programs(capsys: pytest.CaptureFixture):
+    """The same names as `list_models`."""
+    assert main(["zoo", "list", "--json"]) == 0
+    listed = simplejson.loads(capsys.readouterr().out)
+    assert sorted(item["name"] for item in listed) == kdvideo.list_models()
+    (shipped,) = [item for item in listed if item["name"] == SHIPPED]
+    assert shipped["weights"] == "published"
+    assert shipped["metrics"] == find_entry(SHIPPED)[0].metrics
+
+
+def test_show(capsys: pytest.CaptureFixture):
+    """Everything in the entry; an unknown hash is said to be unverified; the config only when asked for."""
+    assert main(["zoo", "show", "c3d.rspnet_k400"]) == 0
+    shown = capsys.readouterr().out
+    assert "sha256: unknown (unverified)" in shown
+    assert "licence: none stated" in shown
+    assert main(["zoo", "show", SHIPPED]) == 0
+    assert "SOLVER:" not in capsys.readouterr().out
+    assert main(["zoo", "show", SHIPPED, "--config"]) == 0
+    assert "SOLVER:" in capsys.readouterr().out
+    assert main(["zoo", "show", "r3d_10_w16.pcl"]) == 2
+    assert f"did you mean {SHIPPED}?" in capsys.readouterr().err
+
+
+def test_verify(kdvideo_home: Path, capsys: pytest.CaptureFixture):
+    """0 where all is well, 1 and a line for each problem otherwise."""
+    assert main(["zoo", "verify"]) == 0
+    assert "all files are what their entries say" in capsys.readouterr().out
+    weights = kdvideo_home_dir() / "zoo" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "stray.safetensors").write_bytes(b"x")
+    assert main(["zoo", "verify"]) == 1
+    assert capsys.readouterr().err == f"kdvideo: {weights / 'stray.safetensors'} belongs to no entry: remove it\n"
+
+
+def test_fetch_says_what_to_do_by_hand(capsys: pytest.CaptureFixture):
+    """One line with the steps."""
+    assert main(["zoo", "fetch", "r2plus1d_18.pcl-vcp_k400"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "surfdrive" in error
+    assert "`kdvideo zoo fetch r2plus1d_18.pcl-vcp_k400 --from pcl_r2p1d_res_ssl.pt`" in error
+    assert main(["zoo", "fetch", "a.b", "c.d", "--from", "file"]) == 2
+    assert "give one name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b"])
+@pytest.mark.parametrize("command", [["show"], ["fetch"], ["remove"], ["publish", "x.pt", "--name"]])
+def test_names_that_lead_elsewhere(command: list[str], name: str, capsys: pytest.CaptureFixture):
+    """Refused by every command that takes a name."""
+    assert main(["zoo", *command, name]) == 2
+    assert "is no zoo name" in capsys.readouterr().err
+
+
+def test_render(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """An empty zoo has a table without rows; any other folder is refused and stays as it is."""
+    assert main(["zoo", "render", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"kdvideo: error: {tmp_path} is no zoo: it has no folder entries/\n"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "entries").mkdir()
+    assert main(["zoo", "render", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'MODEL_ZOO.md'}\n"
+    assert (tmp_path / "MODEL_ZOO.md").read_text() == render_catalogue([])
+
+
+def test_shipped_catalogue_is_up_to_date():
+    """MODEL_ZOO.md is what `kdvideo zoo render model_zoo` writes."""
+    assert catalogue_path(zoo_root()).read_text() == render_catalogue(list_entries(zoo_root()))
