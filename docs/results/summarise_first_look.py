@@ -1,26 +1,17 @@
 """Tables and picture of docs/results/index.md: `summarise_first_look.py OUTPUT_OF_RUNS TARGET_FOLDER`."""
 
-import math
 import statistics
 import sys
 from pathlib import Path
 
 import matplotlib
-import simplejson
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
+from runs import SEEDS, markdown_table, read_lines, with_interval
 
-SEEDS = (0, 1, 2)
 LAST = 3  # epochs whose mean is a run's level
-T_95 = 4.303  # Student's t for three values, two-sided 95 %
-
-
-def read_lines(folder: Path) -> tuple[list[dict], dict]:
-    """The epochs' lines and the final one."""
-    lines = [simplejson.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if "final" not in line], lines[-1]
 
 
 def accuracies(folder: Path) -> list[float]:
@@ -34,18 +25,6 @@ def first_reaching(curve: list[float], level: float) -> int | None:
         if statistics.mean(curve[epoch - LAST : epoch]) >= level:
             return epoch
     return None
-
-
-def with_interval(values: list[float]) -> str:
-    """Mean and 95 % interval over seeds."""
-    mean, half = statistics.mean(values), T_95 * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
-
-
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def teacher_table(runs: Path) -> str:
