@@ -16,6 +16,7 @@ def add_arguments(commands: Any) -> None:
     check = own.add_parser("check", help="look at every video once, write a manifest that training uses")
     check.add_argument("root", type=Path, help="the dataset's folder")
     check.add_argument("--config-file", type=Path, help="check what this config's lists name, not all below ROOT")
+    check.add_argument("--manifest", type=Path, help="where to write, if not to ROOT; for DATA.MANIFEST")
     check.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
     check.set_defaults(run=_check)
     prepare = own.add_parser("prepare", help="write small proxies that decode fast, resumable")
@@ -45,6 +46,7 @@ def _check(options: argparse.Namespace) -> None:
     entries = check_dataset(
         root,
         names,
+        manifest=options.manifest and options.manifest.expanduser(),
         part=options.part,
         num_workers=options.workers or available_cores(),
         time_limit=options.time_limit,

@@ -40,11 +40,12 @@ def check_dataset(
     root: Path,
     names: Sequence[str],
     *,
+    manifest: Path | None = None,
     part: tuple[int, int] | None = None,
     num_workers: int,
     time_limit: float = TIME_LIMIT,
 ) -> dict[str, ManifestEntry]:
-    """Looks at every video once and writes `root/kdvideo-manifest.jsonl` and a summary beside it.
+    """Looks at every video once and writes a manifest and a summary beside it.
 
     What a manifest of the files as they are now says already is not looked at again, so a killed check goes on, and
     a check of the whole after the parts only joins their manifests.
@@ -52,6 +53,7 @@ def check_dataset(
     Args:
         root: the dataset's folder.
         names: paths relative to it.
+        manifest: where to; `root/kdvideo-manifest.jsonl` unless given.
         part: (i, n): only every n-th video from the i-th on, into a manifest of its own.
         num_workers: processes.
         time_limit: seconds after which a video is given up.
@@ -59,7 +61,7 @@ def check_dataset(
     Returns:
         The entry of each name.
     """
-    manifest = root / MANIFEST_NAME
+    manifest = manifest or root / MANIFEST_NAME
     known = read_manifest(manifest)
     chosen = part_of(sorted(set(names)), part)
     journal = part_path(manifest, part)

@@ -165,11 +165,13 @@ def test_a_run_looks_once(root: Path, probed: Path):
 
 
 def test_a_given_manifest(root: Path, probed: Path, tmp_path: Path):
-    """DATA.MANIFEST may lie anywhere; one that is not there is refused."""
-    run(root)
-    moved = shutil.move(root / MANIFEST_NAME, tmp_path / "elsewhere.jsonl")
+    """It may lie anywhere, since datasets often lie where one cannot write; one that is not there is refused."""
+    elsewhere = tmp_path / "elsewhere" / "m.jsonl"
+    run(root, manifest=elsewhere)
+    assert sorted(path.name for path in elsewhere.parent.iterdir()) == ["m.jsonl", "m.summary.json"]
+    assert not (root / MANIFEST_NAME).exists()
     probed.write_text("")
-    assert len(usable(root, manifest=Path(moved))) == 12
+    assert len(usable(root, manifest=elsewhere)) == 12
     assert probed.read_text() == ""
     with pytest.raises(ValueError, match=r"DATA\.MANIFEST .*none\.jsonl does not exist"):
         usable(root, manifest=tmp_path / "none.jsonl")
