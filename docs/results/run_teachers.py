@@ -131,9 +131,9 @@ def main() -> None:
     data, output = sys.argv[1], Path(sys.argv[2])
     output.mkdir(parents=True, exist_ok=True)
     teachers = {
-        "c3d PCL(VCP), zoo": (zoo_teacher(output, data), ("logit_distillation", *FEATURE_LOSSES)),
-        "r2plus1d_18, torchvision": (torchvision_teacher(output), FEATURE_LOSSES),
-        "slow_r50, PyTorchVideo": (slow_teacher(output), FEATURE_LOSSES),
+        "c3d-zoo": (zoo_teacher(output, data), ("logit_distillation", *FEATURE_LOSSES)),
+        "r2plus1d_18-torchvision": (torchvision_teacher(output), FEATURE_LOSSES),
+        "slow_r50-pytorchvideo": (slow_teacher(output), FEATURE_LOSSES),
     }
     rows = []
     for name, (teacher, losses) in teachers.items():
