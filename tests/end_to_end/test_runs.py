@@ -1,6 +1,7 @@
 """Whole runs on generated videos: teacher, student, the student's student, resuming, and what goes wrong."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from filelock import FileLock
 import kdvideo
 from kdvideo.cli import main
 from kdvideo.config import load_config
+from kdvideo.data.samples import VideoList
+from kdvideo.engine.build import load_videos
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
 from kdvideo.engine.trainer import Hook
@@ -142,7 +145,12 @@ def test_a_workers_error_is_one_line(
     tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys, monkeypatch
 ):
     """A video that ends before its counted frames, found in a worker process."""
-    monkeypatch.setattr("kdvideo.data.datasets.count_frames", lambda path: 500)
+
+    def too_long(*arguments) -> VideoList:
+        videos = load_videos(*arguments)
+        return replace(videos, num_frames=[500] * len(videos))
+
+    monkeypatch.setattr("kdvideo.engine.pretraining.load_videos", too_long)
     message = error_of(capsys, *tiny_overrides, "DATA.NUM_WORKERS", "1")
     assert re.match(r"video .*\.avi ends before frame \d+; it gives \d+ of \d+ asked for", message)
 
@@ -168,7 +176,7 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
         (["SOLVER.EPOCS", "3"], "unknown config key 'SOLVER.EPOCS' from the command line: did you mean SOLVER.EPOCHS"),
         (
             ["DATA.ROOT", str(empty)],
-            f"DATA.ROOT {empty} is empty: it must hold class folders with videos and ucfTrainTestlist/",
+            f"DATA.ROOT {empty} is empty: it must hold videos, most often in a folder a class",
         ),
         (
             ["OUTPUT_DIR", str(file / "below")],
@@ -206,15 +214,15 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
 
 
 def test_a_missing_video_is_named(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys):
-    """List, line and video."""
+    """Video and reason: a list that is not of these videos is refused, since all of it is missing."""
     lists = tmp_path / "lists"
     lists.mkdir()
     for path in (tiny_dataset / "ucfTrainTestlist").iterdir():
         (lists / path.name).write_text(path.read_text())
     (lists / "trainlist01.txt").write_text("BallRoll/v_BallRoll_g99_c01.avi 4\n")
     assert error_of(capsys, *tiny_overrides, "DATA.LIST_DIR", str(lists)) == (
-        f"{lists / 'trainlist01.txt'} line 1 names BallRoll/v_BallRoll_g99_c01.avi, "
-        f"which is not in DATA.ROOT {tiny_dataset}"
+        "1 of 1 training videos cannot be used, 100.0%, and DATA.MAX_BAD_FRACTION allows 1.0%; "
+        "the first is BallRoll/v_BallRoll_g99_c01.avi: does not exist"
     )
 
 
@@ -224,8 +232,8 @@ def test_taken_names_and_folders_and_other_teachers(tiny_overrides: list[str], t
     run(published)
     again = error_of(capsys, *published, "OUTPUT_DIR", str(tmp_path / "other"))
     assert again == (
-        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True, "
-        "or --replace"
+        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True "
+        "(--replace)"
     )
     assert error_of(capsys, *tiny_overrides) == (
         f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (checkpoint.pt): "
