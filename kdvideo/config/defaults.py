@@ -56,6 +56,7 @@ _C.DATA.FRACTION = 1.0  # of every class of the training list; which videos, SEE
 _C.DATA.VALIDATION_SHARE = 0.0  # of the training list's groups, held out to choose a model or to lower the rate by
 _C.DATA.SHORT_SIDE = 128  # frames are resized to this before the crop of CLIP.SIZE
 _C.DATA.NUM_WORKERS = 2
+_C.DATA.AUGMENT_ON = "worker"  # where colours and blur are done: "worker" or the training "device"
 _C.DATA.MANIFEST = ""  # what `kdvideo data check` wrote; "" means ROOT/kdvideo-manifest.jsonl, where it is there
 _C.DATA.MAX_BAD_FRACTION = 0.01  # share of a list's videos that may be missing or give no frame
 

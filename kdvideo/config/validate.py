@@ -21,6 +21,7 @@ _REGISTERED: dict[str, NamedRegistry] = {
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (1,),
     "DATA.SPLIT": (1, 2, 3),
+    "DATA.AUGMENT_ON": ("worker", "device"),
     "CLIP.MODALITY": ("rgb", "residual"),
     "SOLVER.OPTIMIZER": ("sgd", "adamw"),
     "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),

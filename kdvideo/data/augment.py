@@ -1,14 +1,33 @@
-"""SimCLR's augmentations: one draw a clip, all its frames alike (Chen et al., arXiv 2002.05709, appendix A)."""
+"""SimCLR's augmentations: one draw a clip, all its frames alike (Chen et al., arXiv 2002.05709, appendix A).
 
+What is drawn (`AugmentPlan`), the cut (`crop_clip`), and what is done to the colours, for one clip or for a whole batch
+on the training device (`augment_clips`).
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
+from kdvideo.data.blur import blur_radius, gaussian_blur
+from kdvideo.data.color import apply_color, color_map
 from kdvideo.data.draws import Draws
 
-__all__ = ["AugmentConfig", "AugmentPlan", "apply_augment", "center_crop_plan", "draw_augment"]
+__all__ = [
+    "AugmentConfig",
+    "AugmentPlace",
+    "AugmentPlan",
+    "augment_clips",
+    "augment_each",
+    "center_crop_plan",
+    "crop_clip",
+    "draw_augment",
+    "stack_maps",
+]
 
+AugmentPlace = Literal["worker", "device"]  # where colours and blur are done
 _JITTER_RANGE = 0.8  # brightness, contrast and saturation at strength 1
 _HUE_RANGE = 0.2
 _BLUR_SIGMA = (0.1, 2.0)
@@ -60,30 +79,59 @@ def center_crop_plan() -> AugmentPlan:
     return AugmentPlan(crop=(0.5, 0.5))
 
 
-def apply_augment(clip: Tensor, plan: AugmentPlan, *, size: int) -> Tensor:
-    """Crops and changes one clip.
+def crop_clip(frames: Tensor, plan: AugmentPlan, *, size: int) -> Tensor:
+    """The plan's crop, flipped where it says so.
 
     Args:
-        clip: uint8 `[T, C, H, W]`, H and W at least `size`.
+        frames: uint8 `[T, C, H, W]`, H and W at least `size`.
         plan: what to do.
         size: height and width of the crop.
 
     Returns:
-        uint8 `[T, C, size, size]`.
+        uint8 `[C, T, size, size]`.
     """
-    height, width = clip.shape[-2:]
+    height, width = frames.shape[-2:]
     top, left = (int(place * (room - size + 1)) for place, room in zip(plan.crop, (height, width), strict=True))
-    clip = clip[..., top : top + size, left : left + size]
-    if plan.flip:
-        clip = F.horizontal_flip(clip)
-    for operation, amount in plan.jitter:
-        clip = getattr(F, f"adjust_{operation}")(clip, amount)
-    if plan.grayscale:
-        clip = F.rgb_to_grayscale(clip, num_output_channels=3)
-    if plan.blur_sigma is not None:
-        kernel_size = size // 10 // 2 * 2 + 1  # SimCLR: a tenth of the image, odd
-        clip = F.gaussian_blur(clip, [kernel_size] * 2, [plan.blur_sigma] * 2)
-    return clip
+    clip = frames[..., top : top + size, left : left + size].transpose(0, 1)
+    return clip.flip(-1) if plan.flip else clip
+
+
+def stack_maps(augments: Sequence[AugmentPlan]) -> dict[str, Tensor]:
+    """What `augment_clips` takes, of N plans: `color` `[N, 3, 6]`, `blur_sigma` `[N]`."""
+    return {
+        "color": torch.stack([color_map(augment.jitter, grayscale=augment.grayscale) for augment in augments]),
+        "blur_sigma": torch.tensor([augment.blur_sigma or 0.0 for augment in augments]),
+    }
+
+
+def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Tensor:
+    """`augment_clips` for N clips `[C, T, S, S]`, one after the other: in a processor's cache it is a third faster."""
+    maps = zip(*stack_maps(augments).values(), strict=True)
+    done = [augment_clips(clip[None], *(one[None] for one in ours)) for clip, ours in zip(clips, maps, strict=True)]
+    return torch.cat(done)
+
+
+def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
+    """Changes the colours of clips and blurs them.
+
+    Args:
+        clips: uint8 `[K, 3, T, S, S]`.
+        color: `[K, 3, 6]`, each clip's map; see `kdvideo.data.color`.
+        blur_sigma: `[K]`, in pixels; 0 leaves a clip sharp.
+
+    Returns:
+        uint8, as `clips`.
+    """
+    pixels = apply_color(clips.to(torch.float32, memory_format=torch.contiguous_format), color)
+    blurred = blur_sigma > 0
+    if blur_radius(clips.shape[-1]) == 0 or not blurred.any():
+        pass
+    elif blurred.all():
+        pixels = gaussian_blur(pixels, blur_sigma)
+    else:
+        pixels[blurred] = gaussian_blur(pixels[blurred], blur_sigma[blurred])
+    # Rounds to the nearest. Straight to uint8, PyTorch converts one number at a time: five times slower.
+    return pixels.add_(0.5).to(torch.int16).to(torch.uint8)
 
 
 def _draw_jitter(draws: Draws, strength: float) -> tuple[tuple[str, float], ...]:

@@ -25,7 +25,7 @@ from kdvideo.data.manifest import (
     write_manifest,
 )
 from kdvideo.data.probe import VideoProbe, probe
-from kdvideo.data.samples import VideoList
+from kdvideo.data.videos import VideoList
 from kdvideo.files import write_text
 from kdvideo.paths import kdvideo_home
 
@@ -108,7 +108,9 @@ def usable_videos(
     probes = [checked[name].probe for name in names]
     _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
     usable = [(record, found) for record, found in zip(records, probes, strict=True) if found.problem is None]
-    return VideoList([record for record, _ in usable], [found.frames for _, found in usable])
+    return VideoList(
+        [record for record, _ in usable], [found.frames for _, found in usable], [found.reader for _, found in usable]
+    )
 
 
 def describe_summary(summary: Mapping[str, object]) -> str:

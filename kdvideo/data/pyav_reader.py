@@ -5,6 +5,7 @@ same picture.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,30 +75,40 @@ def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> 
     Raises:
         ValueError: as `decode`, and where the video ends too early or its frames change their size.
     """
-    wanted, last = set(indices), max(indices)
-    images: dict[int, np.ndarray] = {}
-    reformatter = VideoReformatter()
+    places = defaultdict(list)
+    for place, index in enumerate(indices):
+        places[index].append(place)
+    images = np.empty(0, dtype=np.uint8)
+    reformatter, seen = VideoReformatter(), 0
     for i, frame in enumerate(decode(path, time_limit=time_limit)):
-        if i in wanted:
-            images[i] = to_rgb(frame, reformatter)
-        if i == last:
-            break
-    else:
-        raise ValueError(f"video {path} ends before frame {last}; it gives {len(images)} of {len(wanted)} asked for")
-    if len(sizes := {image.shape[:2] for image in images.values()}) > 1:
-        raise ValueError(f"video {path} changes its size: {', '.join(f'{w} x {h}' for h, w in sorted(sizes))}")
-    return torch.from_numpy(np.stack([images[i] for i in indices])).permute(0, 3, 1, 2)
+        if i in places:
+            image = to_rgb(frame, reformatter)
+            if seen == 0:  # written once, where it stays: memory for many frames costs as much as decoding them
+                images = np.empty((len(indices), *image.shape), dtype=np.uint8)
+            elif image.shape != images.shape[1:]:
+                raise ValueError(
+                    f"video {path} changes its size at frame {i}, from {_size(images[0])} to {_size(image)}"
+                )
+            images[places[i]] = image
+            seen += 1
+            if seen == len(places):
+                return torch.from_numpy(images).permute(0, 3, 1, 2)
+    raise ValueError(f"video {path} ends before frame {max(places)}; it gives {seen} of {len(places)} asked for")
 
 
 def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    """The picture, upright, uint8 `[H, W, C]`.
+    """The picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
 
     Args:
         frame: decoded.
         reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
             which takes longer than decoding it.
     """
-    return turn_upright(reformatter.reformat(frame, format="rgb24").to_ndarray(), frame)
+    converted = reformatter.reformat(frame, format="rgb24", threads=1)
+    plane = converted.planes[0]
+    strides = (plane.line_size, 3, 1)
+    image = np.ndarray((converted.height, converted.width, 3), np.uint8, memoryview(plane), strides=strides)
+    return turn_upright(image, frame)
 
 
 def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
@@ -105,3 +116,7 @@ def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     # The file gives the counter-clockwise turn that shows it upright, in degrees. Broken ones give any number.
     quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
     return np.rot90(image, k=quarters) if quarters else image
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

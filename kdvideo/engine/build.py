@@ -1,5 +1,6 @@
 """From a config to the parts of a run."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import Subset, VideoRecord
 from kdvideo.data.isolation import available_cores
 from kdvideo.data.labelled import TrainClips
+from kdvideo.data.loader import EpochSampler, create_loader
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.samples import EpochSampler, TrainTuples, TupleConfig, VideoList, create_loader
+from kdvideo.data.samples import TrainTuples, TupleConfig, augment_batch
 from kdvideo.data.subsets import hold_out, take_fraction
+from kdvideo.data.videos import VideoList
+from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.protocols import EvalConfig
 from kdvideo.models.pcl import ClassificationModel, PCLModel, takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
@@ -25,6 +29,7 @@ from kdvideo.registry import DATASETS, PRETEXTS
 
 __all__ = [
     "build_augment_config",
+    "build_batch_transform",
     "build_clip_spec",
     "build_eval_config",
     "build_model",
@@ -189,8 +194,15 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
         dataset,
         batch_size=cfg.SOLVER.BATCH_SIZE,
         num_workers=cfg.DATA.NUM_WORKERS,
-        sampler=EpochSampler(len(dataset), seed=cfg.SEED),
+        sampler=EpochSampler(len(dataset), seed=cfg.SEED, batch_size=cfg.SOLVER.BATCH_SIZE),
     )
+
+
+def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> BatchTransform | None:
+    """What is left to do to a batch of `dataset` on the training device."""
+    if cfg.DATA.AUGMENT_ON == "worker":
+        return None
+    return partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)
 
 
 def zoo_dir_of(cfg: CfgNode) -> Path:

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from kdvideo.data.samples import TrainTuples, VideoList, keep_long_enough
+from kdvideo.data.samples import TrainTuples
+from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list
 from kdvideo.engine.run import Run
 from kdvideo.evaluation.protocols import EpochEvaluator, evaluate_retrieval
@@ -41,7 +42,13 @@ class PretrainingRun(Run):
 
     def train_dataset(self, task: Task) -> TrainTuples:
         """Tuples, with as many negatives as the task asks for."""
-        return TrainTuples(self.videos, self.tuples, seed=self.cfg.SEED, num_negatives=task.num_negatives)
+        return TrainTuples(
+            self.videos,
+            self.tuples,
+            seed=self.cfg.SEED,
+            num_negatives=task.num_negatives,
+            augment_on=self.cfg.DATA.AUGMENT_ON,
+        )
 
     def prepare_evaluation(self) -> None:
         """Decodes the fixed tuples and clips."""

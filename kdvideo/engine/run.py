@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples
-from kdvideo.engine.build import build_eval_config, build_model, build_train_loader, zoo_dir_of
+from kdvideo.engine.build import build_batch_transform, build_eval_config, build_model, build_train_loader, zoo_dir_of
 from kdvideo.engine.environment import set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.memory import keep_freed_memory
@@ -95,7 +95,8 @@ class Run(ABC):
         )
         task.to(self.device)
         logger.info("%s", task.describe())
-        loader = build_train_loader(cfg, self.train_dataset(task))
+        dataset = self.train_dataset(task)
+        loader = build_train_loader(cfg, dataset)
         optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(self.model))
         trainer = Trainer(
             task,
@@ -105,6 +106,7 @@ class Run(ABC):
             num_epochs=cfg.SOLVER.EPOCHS,
             device=self.device,
             clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+            batch_transform=build_batch_transform(cfg, dataset),
         )
         if checkpoint is not None:
             trainer.load_state(checkpoint)

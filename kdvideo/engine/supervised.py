@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from kdvideo.data.labelled import TrainClips
-from kdvideo.data.samples import UniformClips, VideoList, create_loader
+from kdvideo.data.loader import create_loader
+from kdvideo.data.samples import UniformClips
+from kdvideo.data.videos import VideoList
 from kdvideo.engine.build import (
     build_augment_config,
     build_clip_spec,
@@ -76,6 +78,7 @@ class SupervisedRun(Run):
             augment=build_augment_config(cfg),
             short_side=cfg.DATA.SHORT_SIDE,
             seed=cfg.SEED,
+            augment_on=cfg.DATA.AUGMENT_ON,
         )
 
     def prepare_evaluation(self) -> None:

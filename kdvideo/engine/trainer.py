@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.samples import EpochSampler
+from kdvideo.data.loader import EpochSampler
 from kdvideo.engine.optim import Schedule
 from kdvideo.tasks.task import Task
 
-__all__ = ["Hook", "Trainer"]
+__all__ = ["BatchTransform", "Hook", "Trainer"]
+
+BatchTransform = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class Hook:
@@ -46,6 +48,7 @@ class Trainer:
         device: where the task is.
         clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
         hooks: in their order.
+        batch_transform: done to each batch on the device.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Trainer:
         device: torch.device,
         clip_gradients: float = 0.0,
         hooks: Sequence[Hook] = (),
+        batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
         self.loader = loader
@@ -68,6 +72,7 @@ class Trainer:
         self.device = device
         self.clip_gradients = clip_gradients
         self.hooks = hooks
+        self.batch_transform = batch_transform
         self.epoch = 0  # finished epochs
         self.step = 0  # finished steps
 
@@ -130,6 +135,8 @@ class Trainer:
             key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
+        if self.batch_transform is not None:
+            batch = self.batch_transform(batch)
         outputs = self.task(batch)
         loss = outputs["loss"]
         self.optimizer.zero_grad(set_to_none=True)

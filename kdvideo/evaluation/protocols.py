@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips, VideoList, create_loader, keep_long_enough
+from kdvideo.data.loader import create_loader
+from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips
+from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.evaluation.features import CachedClips, compute_outputs
 from kdvideo.evaluation.metrics import majority_share, retrieval_at_k, video_features
 from kdvideo.models.pcl import PCLModel

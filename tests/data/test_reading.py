@@ -1,4 +1,4 @@
-"""Generated videos, datasets, samples and loaders."""
+"""Generated videos, and the samples that are made of them."""
 
 import shutil
 from pathlib import Path
@@ -7,24 +7,22 @@ import av
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlan, apply_augment
+from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.decode import count_frames
+from kdvideo.data.labelled import TrainClips
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.samples import (
-    EpochSampler,
-    TrainTuples,
-    TupleConfig,
-    UniformClips,
-    VideoList,
-    create_loader,
-    keep_long_enough,
-)
+from kdvideo.data.pretext import Pretext
+from kdvideo.data.rotnet import RotNet
+from kdvideo.data.samples import TrainTuples, TupleConfig, UniformClips, augment_batch
 from kdvideo.data.synthetic import MOTIONS, SyntheticConfig, write_synthetic_ucf101
+from kdvideo.data.vcop import VCOP
 from kdvideo.data.vcp import VCP
+from kdvideo.data.videos import VideoList, keep_long_enough
 
 CLIP = ClipSpec(clip_len=4, size=32)
 TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
@@ -94,27 +92,6 @@ def test_short_videos_are_left_out():
         keep_long_enough(videos, 31)
 
 
-def test_batches_do_not_depend_on_workers(tiny_dataset: Path):
-    """0, 1 and 2 workers give the same bytes, epoch by epoch, and epochs differ."""
-    dataset = TrainTuples(videos_of(tiny_dataset), TUPLES, seed=3, num_negatives=4)
-
-    def batches(num_workers: int) -> list[dict]:
-        sampler = EpochSampler(len(dataset), seed=3)
-        loader = create_loader(dataset, batch_size=5, num_workers=num_workers, sampler=sampler)
-        collected = []
-        for epoch in range(2):
-            sampler.epoch = epoch
-            collected += list(loader)
-        return collected
-
-    reference = batches(0)
-    assert len(reference) == 4  # 12 videos, batches of 5, the last one dropped
-    assert not torch.equal(reference[0]["clips"], reference[2]["clips"])
-    for num_workers in (1, 2):
-        for expected, batch in zip(reference, batches(num_workers), strict=True):
-            assert all(torch.equal(batch[key], expected[key]) for key in expected)
-
-
 def test_sample_is_what_the_plan_says(tiny_dataset: Path):
     """Without augmentation a sample's outer clips are the video's resized frames, cropped."""
     still = AugmentConfig(flip_prob=0, color_prob=0, grayscale_prob=0, blur_prob=0)
@@ -142,17 +119,32 @@ def test_uniform_clips_keep_short_videos(tiny_dataset: Path):
     assert torch.equal(clips[0][:, count], clips[0][:, 0])
 
 
-def test_augmentation_is_one_draw_a_clip():
-    """Equal frames stay equal; each operation does what torchvision's does."""
-    frame = torch.randint(0, 256, (1, 3, 40, 44), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    clip = frame.expand(4, -1, -1, -1)
-    plan = AugmentPlan(
-        crop=(0.0, 0.99), flip=True, jitter=(("hue", 0.1), ("contrast", 1.3)), grayscale=False, blur_sigma=1.0
-    )
-    out = apply_augment(clip, plan, size=32)
-    assert all(torch.equal(out[0], other) for other in out[1:])
-    expected = F.horizontal_flip(frame[..., 0:32, 12:44])
-    expected = F.gaussian_blur(F.adjust_contrast(F.adjust_hue(expected, 0.1), 1.3), [3, 3], [1.0, 1.0])
-    assert torch.equal(out[:1], expected)
-    gray = apply_augment(clip, AugmentPlan(crop=(0.5, 0.5), grayscale=True), size=32)
-    assert torch.equal(gray[:, 0], gray[:, 2])
+@pytest.mark.parametrize("pretext", [VCP(), RotNet(), VCOP()])
+def test_augmentation_on_the_device_equals_the_workers(tiny_dataset: Path, pretext: Pretext):
+    """The same draws and the same order: what the pretext does comes after the blur in both places."""
+    config = TupleConfig(TUPLES.layout, pretext, AugmentConfig(), short_side=36)
+    samples: dict[str, list[dict]] = {}
+    for place in ("worker", "device"):
+        dataset = TrainTuples(videos_of(tiny_dataset), config, seed=0, num_negatives=3, augment_on=place)
+        samples[place] = [dataset[(1, index)] for index in range(len(dataset))]
+    expected = default_collate(samples["worker"])
+    batch = augment_batch(default_collate(samples["device"]), pretext=pretext)
+    assert set(batch) == set(expected)
+    for key in set(expected) - {"clips"}:
+        assert torch.equal(batch[key], expected[key])
+    # One sums in another order than the other; a value halfway between two integers may then go the other way.
+    difference = (batch["clips"].int() - expected["clips"].int()).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() < 1e-3
+
+
+def test_labelled_clips_on_the_device(tiny_dataset: Path):
+    """Without a pretext, colours and blur are all there is to do."""
+    clips = []
+    for place in ("worker", "device"):
+        dataset = TrainClips(
+            videos_of(tiny_dataset), CLIP, augment=AugmentConfig(), short_side=36, seed=0, augment_on=place
+        )
+        batch = default_collate([dataset[(0, index)] for index in range(4)])
+        clips.append(batch["clips"] if place == "worker" else augment_batch(batch, pretext=None)["clips"])
+    assert (clips[0].int() - clips[1].int()).abs().max() <= 1

@@ -4,7 +4,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kdvideo.config import get_defaults
-from kdvideo.data.samples import EpochSampler
+from kdvideo.data.loader import EpochSampler
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.trainer import Trainer
 from kdvideo.tasks.task import Task

@@ -1,0 +1,75 @@
+"""Colour operations as linear maps of a pixel and its frame's mean colour, so that any chain of them is one map.
+
+    y = A x + B m        x a pixel's RGB, m the mean RGB of its frame; a map is [A | B], 3 x 6
+
+Only contrast needs B: it pulls a frame towards its mean brightness. Nothing is rounded or clipped before the end, so
+the result differs from torchvision's, which does both after each step; `benchmarks/augmentation.py` measures by how
+much, and how much faster it is.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["apply_color", "color_map"]
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as torchvision's grayscale
+_GRAY = np.tile(_LUMA, (3, 1))
+# NTSC's brightness and two colour axes: a rotation in the plane of the latter changes the hue and nothing else.
+_RGB_TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
+
+
+def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor:
+    """One map for a chain of operations.
+
+    Args:
+        jitter: (operation, amount) in the order of application: "brightness", "contrast" and "saturation" with 1 for no
+            change, "hue" in turns.
+        grayscale: whether brightness in all channels comes last.
+
+    Returns:
+        float32 `[3, 6]`.
+    """
+    color_map = np.concatenate((np.eye(3), np.zeros((3, 3))), axis=1)
+    for operation, amount in jitter:
+        if operation == "contrast":
+            mean_brightness = _GRAY @ (color_map[:, :3] + color_map[:, 3:])  # of the frame as it is by now
+            color_map *= amount
+            color_map[:, 3:] += (1 - amount) * mean_brightness
+        else:
+            color_map = _pixel_map(operation, amount) @ color_map
+    if grayscale:
+        color_map = _GRAY @ color_map
+    return torch.from_numpy(color_map).float()
+
+
+def apply_color(pixels: Tensor, color: Tensor) -> Tensor:
+    """Maps each clip's colours and clips the result to [0, 255].
+
+    Args:
+        pixels: float `[K, 3, T, H, W]` of values in [0, 255].
+        color: `[K, 3, 6]`, one map a clip.
+
+    Returns:
+        As `pixels`.
+    """
+    means = pixels.mean(dim=(-2, -1))  # [K, 3, T]
+    mapped = (color[..., :3] @ pixels.flatten(2)).view_as(pixels)
+    shift = color[..., 3:] @ means
+    return mapped.add_(shift[..., None, None]).clamp_(0, 255)
+
+
+def _pixel_map(operation: str, amount: float) -> np.ndarray:
+    if operation == "brightness":
+        return amount * np.eye(3)
+    if operation == "saturation":
+        return amount * np.eye(3) + (1 - amount) * _GRAY
+    assert operation == "hue", operation
+    # Hue counts from red to green to blue, clockwise in the plane of I and Q.
+    cos, sin = math.cos(2 * math.pi * amount), math.sin(2 * math.pi * amount)
+    turn = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
+    return _YIQ_TO_RGB @ turn @ _RGB_TO_YIQ

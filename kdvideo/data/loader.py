@@ -1,0 +1,119 @@
+"""Loaders: which rank and which worker reads what changes nothing of what a training run or an evaluation sees."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+
+from kdvideo.data.plan import epoch_order
+
+__all__ = ["EpochSampler", "create_loader", "gather_shares", "take_share"]
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index) in the epoch's own order. Set `epoch`, and `start_step` to resume within one, before use.
+
+    ::
+
+        epoch's order    3 0 5 2 | 7 1 4 6 | 8          batch_size 4; what fills no batch is left out
+        rank 0 of 2      3 0       7 1
+        rank 1 of 2          5 2       4 6
+
+    Args:
+        num_samples: of the dataset.
+        seed: the run's seed.
+        batch_size: samples of one step, of all ranks together.
+        rank: of this process.
+        world_size: processes that share each batch.
+
+    Raises:
+        ValueError: the ranks cannot share a batch evenly.
+    """
+
+    def __init__(self, num_samples: int, *, seed: int, batch_size: int = 1, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"SOLVER.BATCH_SIZE is {batch_size}; it must be a multiple of the {world_size} processes")
+        self.num_samples = num_samples
+        self.seed = seed
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.start_step = 0
+
+    def __len__(self) -> int:
+        """Samples that this rank reads in a whole epoch, wherever it starts."""
+        return self.num_samples // self.batch_size * (self.batch_size // self.world_size)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = epoch_order(seed=self.seed, epoch=self.epoch, num_samples=self.num_samples)
+        num_steps = self.num_samples // self.batch_size
+        # step, rank, place in the rank's share
+        shares = order[: num_steps * self.batch_size].reshape(
+            num_steps, self.world_size, self.batch_size // self.world_size
+        )
+        return iter([(self.epoch, int(index)) for index in shares[self.start_step :, self.rank].flat])
+
+
+def create_loader(
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    num_workers: int,
+    sampler: EpochSampler | None = None,
+) -> DataLoader:
+    """A DataLoader whose batches do not depend on `num_workers`.
+
+    PyTorch gives each worker one thread, and the readers ask for no more.
+
+    Args:
+        dataset: what is read.
+        batch_size: samples in a batch of this process.
+        num_workers: processes that read ahead, two batches each; 0 reads in this one.
+        sampler: for training: its workers stay alive between epochs, and a last smaller batch is dropped.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        drop_last=sampler is not None,
+        persistent_workers=sampler is not None and num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def take_share(dataset: Dataset, *, rank: int, world_size: int) -> Dataset:
+    """The samples that one of several ranks evaluates: every `world_size`-th, none twice and none left out.
+
+    ::
+
+        samples of 7    0 1 2 3 4 5 6
+        rank 0 of 3     0     3     6
+        rank 1 of 3       1     4
+        rank 2 of 3         2     5
+    """
+    return Subset(dataset, range(rank, len(dataset), world_size))  # type: ignore[arg-type]
+
+
+def gather_shares(outputs: Tensor, *, num_samples: int) -> Tensor:
+    """Every rank's outputs for its share, put back into the samples' order, on every rank.
+
+    Args:
+        outputs: `[samples of this rank's share, ...]`, on the device of the process group.
+        num_samples: of the whole dataset.
+
+    Returns:
+        `[num_samples, ...]`; `outputs` itself where there is one process.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return outputs
+    world_size = distributed.get_world_size()
+    longest = -(-num_samples // world_size)
+    padding = [0, 0] * (outputs.dim() - 1) + [0, longest - len(outputs)]
+    parts = [outputs.new_empty(longest, *outputs.shape[1:]) for _ in range(world_size)]
+    distributed.all_gather(parts, F.pad(outputs, padding))
+    # [place in the share, rank] is the order of the samples; only the last places can be padding.
+    return torch.stack(parts, dim=1).flatten(0, 1)[:num_samples]

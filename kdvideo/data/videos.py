@@ -1,0 +1,93 @@
+"""Lists of videos, and clips read from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from kdvideo.data.augment import AugmentPlan, crop_clip
+from kdvideo.data.datasets import VideoRecord
+from kdvideo.data.decode import Reader, read_frames
+from kdvideo.data.pretext import ClipFrames
+
+__all__ = ["VideoList", "keep_long_enough"]
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """Videos with what reading them needs.
+
+    Attributes:
+        records: the videos.
+        num_frames: how many frames decoding each gives.
+        readers: which reader is right for each; without them, PyAV for all.
+    """
+
+    records: Sequence[VideoRecord]
+    num_frames: Sequence[int]
+    readers: Sequence[Reader] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def read_clips(
+        self, index: int, clips: Sequence[ClipFrames], *, crops: Sequence[AugmentPlan], short_side: int, size: int
+    ) -> list[Tensor]:
+        """Clips of one video: decodes each needed frame once, resizes it and crops.
+
+        Args:
+            index: the video's number.
+            clips: frames of each clip.
+            crops: what is cut from each clip.
+            short_side: pixels to which a frame's shorter side is resized.
+            size: of the crop.
+
+        Returns:
+            uint8 `[C, T, size, size]` each, views of the decoded frames.
+        """
+        needed = sorted({frame for clip in clips for frame in clip})
+        reader: Reader = self.readers[index] if self.readers else "pyav"
+        frames = F.resize(read_frames(self.records[index].path, needed, reader=reader), [short_side], antialias=True)
+        place = {frame: i for i, frame in enumerate(needed)}
+        return [
+            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
+            for clip, crop in zip(clips, crops, strict=True)
+        ]
+
+    def only(self, records: Sequence[VideoRecord]) -> "VideoList":
+        """The part of the list that these records of it make."""
+        places = {record.name: place for place, record in enumerate(self.records)}
+        return self.subset([places[record.name] for record in records])
+
+    def subset(self, indices: Sequence[int]) -> "VideoList":
+        """Some of the videos, by number."""
+        return VideoList(
+            [self.records[i] for i in indices],
+            [self.num_frames[i] for i in indices],
+            [self.readers[i] for i in indices] if self.readers else (),
+        )
+
+
+def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
+    """`frames[places]`, as a view where the places are evenly spaced: copying costs as much as cropping."""
+    steps = {later - earlier for earlier, later in pairwise(places)}
+    if len(steps) == 1 and (step := steps.pop()) > 0:
+        return frames[places[0] : places[-1] + 1 : step]
+    return frames[list(places)]
+
+
+def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:
+    """The videos of at least `min_frames` frames.
+
+    Raises:
+        ValueError: there is none.
+    """
+    kept = [i for i, count in enumerate(videos.num_frames) if count >= min_frames]
+    if not kept:
+        raise ValueError(
+            f"all {len(videos)} videos are too short: the longest has {max(videos.num_frames)} frames, a tuple takes "
+            f"{min_frames}; lower CLIP.LENGTH, CLIP.FRAME_STRIDE or PRETEXT.TUPLE_LEN"
+        )
+    return videos.subset(kept)
