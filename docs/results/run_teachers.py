@@ -68,7 +68,7 @@ def torchvision_teacher(folder: Path) -> tuple[str, str, Callable]:
     net = torchvision.models.video.r2plus1d_18().eval()
     torch.save(net.state_dict(), folder / "r2plus1d_18.pth")
     net.fc = nn.Identity()
-    spec = f"{{{KINETICS}, modality: rgb, clip_len: 8, frame_stride: 2, size: 56}}"
+    spec = f"{{{KINETICS}, modality: rgb, clip_len: 4, frame_stride: 2, size: 40}}"
     return str(folder / "r2plus1d_18.pth"), spec, lambda clips: {"feature": net(clips)}
 
 
@@ -76,15 +76,15 @@ def slow_teacher(folder: Path) -> tuple[str, str, Callable]:
     """SlowR50 as PyTorchVideo's hub saves it; its head's window is too large for 56 x 56, so the mean is taken."""
     torch.manual_seed(0)
     net = hub.slow_r50(pretrained=False).eval()
-    torch.save({"model_state": net.state_dict()}, folder / "SLOW_8x8_R50.pyth")
+    torch.save({"model_state": net.state_dict()}, folder / "SLOW_4x16_R50.pyth")
 
     def own(clips: Tensor) -> dict[str, Tensor]:
         for block in net.blocks[:-1]:
             clips = block(clips)
         return {"feature": clips.mean(dim=(2, 3, 4))}
 
-    spec = f"{{{SLOW}, modality: rgb, clip_len: 8, frame_stride: 8, size: 56}}"
-    return str(folder / "SLOW_8x8_R50.pyth"), spec, own
+    spec = f"{{{SLOW}, modality: rgb, clip_len: 4, frame_stride: 2, size: 56}}"
+    return str(folder / "SLOW_4x16_R50.pyth"), spec, own
 
 
 def zoo_teacher(folder: Path, data: str) -> tuple[str, str, Callable]:
@@ -109,7 +109,8 @@ def run(name: str, teacher: tuple[str, str, Callable], student: str, *, loss: st
     config = zoo_root() / "configs" / "distill" / f"pcl_vcp_{student}_ucf101mini.yaml"
     options = ["DATA.ROOT", data, "OUTPUT_DIR", str(folder), "ZOO.DIR", str(output / "zoo"), "DATA.NUM_WORKERS", "1"]
     options += ["TEACHER.WEIGHTS", weights, "TEACHER.CLIP_SPEC", spec, "TEACHER.LOSSES", f"['{loss}']"]
-    options += ["SOLVER.EPOCHS", str(EPOCHS), "EVAL.PERIOD", str(EPOCHS), "EVAL.FINAL_CLIPS_PER_VIDEO", "2"]
+    options += ["SOLVER.EPOCHS", str(EPOCHS), "EVAL.PERIOD", str(EPOCHS), "EVAL.TUPLES_PER_VIDEO", "2"]
+    options += ["EVAL.FINAL_CLIPS_PER_VIDEO", "2"]
     hook = OwnCode(own)
     train(load_config(config, options), extra_hooks=(hook,))
     epochs, _ = read_lines(folder)
