@@ -8,6 +8,7 @@ as another project's files. Inside each run, the teacher's output for the first 
 project's own code makes of the same input. Finished runs are not repeated.
 """
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -105,6 +106,7 @@ def run(name: str, teacher: tuple[str, str, Callable], student: str, *, loss: st
     folder = output / f"{name}-{student}-{loss}"
     if (folder / "summary.json").exists():
         return simplejson.loads((folder / "summary.json").read_text())
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed run
     weights, spec, own = teacher
     config = zoo_root() / "configs" / "distill" / f"pcl_vcp_{student}_ucf101mini.yaml"
     options = ["DATA.ROOT", data, "OUTPUT_DIR", str(folder), "ZOO.DIR", str(output / "zoo"), "DATA.NUM_WORKERS", "1"]
