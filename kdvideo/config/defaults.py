@@ -41,6 +41,7 @@ _C.CONTRAST.BANK_MOMENTUM = 0.5
 _C.TEACHER = CfgNode()
 _C.TEACHER.WEIGHTS = ""  # zoo name (with or without kdvideo://), path or URL
 _C.TEACHER.CLIP_SPEC = ""  # input convention of another project's bare file: a name, or "{mean: .., std: .., ..}"
+_C.TEACHER.SAMPLING = "shared"  # the student's frames, resampled; "own": as many of its own over the same spans
 _C.TEACHER.LOSSES = ["logit_distillation"]  # distillation losses of LOSSES, added with the weights beside them
 _C.TEACHER.LOSS_WEIGHTS = [1.0]
 _C.TEACHER.KD_TEMPERATURE = 4.0  # of logit_distillation

@@ -23,6 +23,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "DATA.SPLIT": (1, 2, 3),
     "DATA.AUGMENT_ON": ("worker", "device"),
     "CLIP.MODALITY": ("rgb", "residual"),
+    "TEACHER.SAMPLING": ("shared", "own"),
     "SOLVER.OPTIMIZER": ("sgd", "adamw"),
     "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),
     "ZOO.DTYPE": ("float32", "float16"),

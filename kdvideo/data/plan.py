@@ -22,6 +22,7 @@ __all__ = [
     "plan_negatives",
     "plan_sample",
     "plan_uniform_clips",
+    "respread",
 ]
 
 # Evaluation tuples are the same in every run, whatever its seed, so that runs can be compared.
@@ -163,6 +164,16 @@ def plan_negatives(*, key: tuple[int, int, int], num_videos: int, num_negatives:
 def epoch_order(*, seed: int, epoch: int, num_samples: int) -> np.ndarray:
     """The order in which an epoch goes through the videos, int64 `[num_samples]`."""
     return Draws(seed, "order", epoch=epoch).permutation(num_samples)
+
+
+def respread(frames: ClipFrames, clip_len: int) -> ClipFrames:
+    """`clip_len` frames spread evenly over the span of a clip, its first and last included; repeated where it is short.
+
+    ::
+
+        8 frames, stride 1:  01234567      3 of that span:  0..3...7      a single one:  ...3....
+    """
+    return tuple(frames[0] + _spread(i, clip_len, frames[-1] - frames[0]) for i in range(clip_len))
 
 
 def _clip_frames(start: int, clip: ClipSpec) -> ClipFrames:

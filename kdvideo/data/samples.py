@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from kdvideo.data.augment import AugmentConfig, AugmentPlace, augment_clips, augment_each, center_crop_plan, stack_maps
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
+    SamplePlan,
     TupleLayout,
     plan_fixed_tuple,
     plan_negatives,
@@ -75,6 +76,16 @@ class TrainTuples(Dataset):
     def __len__(self) -> int:
         return len(self.videos)
 
+    def plan(self, key: tuple[int, int]) -> SamplePlan:
+        """What the sample (epoch, index) is made of."""
+        return plan_sample(
+            self.config.layout,
+            self.config.pretext,
+            augment=self.config.augment,
+            key=(self.seed, *key),
+            num_frames=self.videos.num_frames[key[1]],
+        )
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """`clips` uint8 `[N, C, T, H, W]`, `pretext_label`, `index`, `epoch`, `negatives` `[K]`.
 
@@ -82,10 +93,10 @@ class TrainTuples(Dataset):
         """
         epoch, index = key
         config = self.config
-        full_key = (self.seed, epoch, index)
-        num_frames = self.videos.num_frames[index]
-        plan = plan_sample(config.layout, config.pretext, augment=config.augment, key=full_key, num_frames=num_frames)
-        negatives = plan_negatives(key=full_key, num_videos=len(self), num_negatives=self.num_negatives)
+        plan = self.plan(key)
+        negatives = plan_negatives(
+            key=(self.seed, epoch, index), num_videos=len(self), num_negatives=self.num_negatives
+        )
         clips = self.videos.read_clips(
             index, plan.clips, crops=plan.augments, short_side=config.short_side, size=config.layout.clip.size
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdvideo.data.samples import TrainTuples
+from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list
 from kdvideo.engine.run import Run
@@ -41,14 +42,15 @@ class PretrainingRun(Run):
         return len(self.videos)
 
     def train_dataset(self, task: Task) -> TrainTuples:
-        """Tuples, with as many negatives as the task asks for."""
-        return TrainTuples(
-            self.videos,
-            self.tuples,
-            seed=self.cfg.SEED,
-            num_negatives=task.num_negatives,
-            augment_on=self.cfg.DATA.AUGMENT_ON,
-        )
+        """Tuples with as many negatives as the task asks for, and the teacher's own frames where it takes such."""
+        options: dict[str, Any] = {
+            "seed": self.cfg.SEED,
+            "num_negatives": task.num_negatives,
+            "augment_on": self.cfg.DATA.AUGMENT_ON,
+        }
+        if task.teacher_clip_spec is None:
+            return TrainTuples(self.videos, self.tuples, **options)
+        return TaughtTuples(self.videos, self.tuples, teacher=task.teacher_clip_spec, **options)
 
     def prepare_evaluation(self) -> None:
         """Decodes the fixed tuples and clips."""

@@ -12,7 +12,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses.distill import DistillationLoss
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
-from kdvideo.registry import HEADS, LOSSES, TASKS
+from kdvideo.registry import HEADS, LOSSES, PRETEXTS, TASKS
 from kdvideo.tasks.pcl import PCLTask
 
 __all__ = ["AdaptedStudent", "DistillTask", "FrozenTeacher", "check_teacher", "resample_clips"]
@@ -23,10 +23,10 @@ class FrozenTeacher(nn.Module):
 
     Args:
         model: the trained network; of a classifier, the backbone is used.
-        clip_spec: of the clips that it will be given.
+        clip_spec: of the clips that it will be given; None where they are its own.
     """
 
-    def __init__(self, model: Model, *, clip_spec: ClipSpec) -> None:
+    def __init__(self, model: Model, *, clip_spec: ClipSpec | None) -> None:
         super().__init__()
         self.model = model if isinstance(model, PCLModel) else backbone_of(model)
         self.model.eval().requires_grad_(False)
@@ -44,7 +44,9 @@ class FrozenTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         """`feature[B, N, D]`, of a `PCLModel` all its outputs, for uint8 clips `[B, N, C, T, H, W]`."""
-        prepared = prepare_clips(resample_clips(clips, given=self.given, wanted=self.wanted), self.wanted)
+        if self.given is not None:
+            clips = resample_clips(clips, given=self.given, wanted=self.wanted)
+        prepared = prepare_clips(clips, self.wanted)
         if isinstance(self.model, PCLModel):
             return self.model(prepared)
         return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, clips.shape[:2])}
@@ -52,9 +54,13 @@ class FrozenTeacher(nn.Module):
     def describe(self) -> str:
         """One line for the log: what the teacher sees of the student's clips."""
         given, wanted = self.given, self.wanted
-        resampled = (given.clip_len, given.size) != (wanted.clip_len, wanted.size)
-        how = "resampled from the student's clips" if resampled else "the student's own clips"
-        if given.frame_stride != wanted.frame_stride:
+        if given is None:
+            how = "its own of the spans of the student's clips"
+        elif (given.clip_len, given.size) != (wanted.clip_len, wanted.size):
+            how = "resampled from the student's clips"
+        else:
+            how = "the student's own clips"
+        if given is not None and given.frame_stride != wanted.frame_stride:
             how += f" at their frame stride {given.frame_stride} instead of its own {wanted.frame_stride}"
         frames = f"{wanted.clip_len} {wanted.modality} frames of {wanted.size} x {wanted.size}"
         return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
@@ -106,6 +112,16 @@ def check_teacher(
             f"TEACHER.WEIGHTS {name} takes tuples of {head.tuple_len} clips, but PRETEXT.TUPLE_LEN is {tuple_len}: "
             f"set it to {head.tuple_len} or choose another teacher"
         )
+
+
+def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
+    try:
+        PRETEXTS.get(pretext).check(clip_len=clip.clip_len, size=clip.size, tuple_len=tuple_len)
+    except ValueError:
+        raise ValueError(
+            f"TEACHER.SAMPLING own: the teacher's clips of {clip.clip_len} frames of {clip.size} x {clip.size} do not "
+            f"suit PRETEXT.NAME {pretext}; use TEACHER.SAMPLING shared"
+        ) from None
 
 
 class AdaptedStudent(nn.Module):
@@ -160,7 +176,10 @@ class DistillTask(PCLTask):
         """Reads CONTRAST and TEACHER; `teacher` is the built network, checked by `check_teacher`."""
         assert isinstance(teacher, Model), "TASK.NAME distill is handed a built teacher"
         base = PCLTask.from_config(cfg, model=model, num_videos=num_videos)
-        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec)
+        own_frames = cfg.TEACHER.SAMPLING == "own"
+        frozen = FrozenTeacher(teacher, clip_spec=None if own_frames else model.backbone.clip_spec)
+        if own_frames:
+            _check_own_frames(frozen.wanted, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
         dims = {
             "student_dim": model.backbone.num_features,
             "teacher_dim": backbone_of(frozen.model).num_features,
@@ -170,6 +189,11 @@ class DistillTask(PCLTask):
             for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
         }
         return cls(model, contrast=base.contrast, contrast_weight=base.contrast_weight, teacher=frozen, losses=losses)
+
+    @property
+    def teacher_clip_spec(self) -> ClipSpec | None:  # type: ignore[override]
+        """The teacher's, where it takes frames of its own."""
+        return self.teacher.wanted if self.teacher.given is None else None
 
     @property
     def student(self) -> PCLModel:
@@ -189,7 +213,7 @@ class DistillTask(PCLTask):
         To log, where both have pretext logits: `teacher_agreement`, the share of equal answers.
         """
         scalars, student = self.forward_with_outputs(batch)
-        teacher = self.teacher(batch["clips"])
+        teacher = self.teacher(batch["clips"] if self.teacher.given is not None else batch["teacher_clips"])
         parts = {}
         for name, loss in self.losses.items():
             assert isinstance(loss, DistillationLoss)

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from kdvideo.data.clip_spec import ClipSpec
+
 __all__ = ["Task"]
 
 
@@ -14,11 +16,13 @@ class Task(nn.Module):
     Attributes:
         needs_teacher: whether `from_config` is handed a built teacher.
         needs_labels: whether it learns classes, and its model is a `ClassificationModel` instead of a `PCLModel`.
+        teacher_clip_spec: of the clips that a batch has to bring along as `teacher_clips`; None where it has not.
         trainable: the one module that is optimised: the student, and what it needs in training only.
     """
 
     needs_teacher: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    teacher_clip_spec: ClipSpec | None = None
     trainable: nn.Module
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -39,3 +39,24 @@ def test_own_pretext_trains_a_teacher_and_own_loss_a_student(
     losses = ["TEACHER.LOSSES", "['norm_distillation']", "TEACHER.WEIGHTS", "own.arrow", "TASK.NAME", "distill"]
     student = train(load_config(None, [*short, *losses, "MODEL.BACKBONE", "c3d", "OUTPUT_DIR", str(tmp_path / "b")]))
     assert '"norm_distillation": ' in (student.output_dir / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("sampling", "words"), [("own", "its own of the spans"), ("shared", "resampled from")])
+def test_a_teacher_of_another_convention(tiny_overrides: list[str], tmp_path: Path, sampling: str, words: str):
+    """Longer, larger, RGB: its frames are the student's resampled, or its own; the log says which."""
+    teacher = ["CLIP.LENGTH", "16", "CLIP.SIZE", "36", "CLIP.MODALITY", "rgb", "ZOO.PUBLISH_AS", "long.rgb"]
+    train(load_config(None, [*tiny_overrides, "SOLVER.EPOCHS", "1", *teacher]))
+    student = [
+        "TASK.NAME",
+        "distill",
+        "TEACHER.WEIGHTS",
+        "long.rgb",
+        "TEACHER.SAMPLING",
+        sampling,
+        "SOLVER.EPOCHS",
+        "1",
+    ]
+    student += ["OUTPUT_DIR", str(tmp_path / "student"), "DATA.NUM_WORKERS", "1", "CLIP.FRAME_STRIDE", "2"]
+    result = train(load_config(None, [*tiny_overrides, *student]))
+    log = (result.output_dir / "log.txt").read_text()
+    assert f"the teacher sees 16 rgb frames of 36 x 36, {words}" in log
