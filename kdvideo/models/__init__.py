@@ -4,6 +4,7 @@ from kdvideo.models.adapters_pytorchvideo import EfficientX3DBackbone, X3DBackbo
 from kdvideo.models.adapters_torchvision import MC3Backbone, MViTBackbone, S3DBackbone, Swin3DBackbone
 from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.c3d import create_c3d
+from kdvideo.models.c3d_sports1m import create_c3d_sports1m
 from kdvideo.models.heads import (
     OrderHead,
     PCLHead,
@@ -38,6 +39,7 @@ __all__ = [
     "build_backbone",
     "build_pcl_model",
     "create_c3d",
+    "create_c3d_sports1m",
     "create_classification_head",
     "create_distillation_head",
     "create_order_head",

@@ -15,7 +15,7 @@ from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.pytorchvideo_parts import EfficientX3d, Net, Swish, hub
 from kdvideo.registry import BACKBONES
 
-__all__ = ["EfficientX3DBackbone", "X3DBackbone"]
+__all__ = ["NATIVE_CLIP_SPECS", "EfficientX3DBackbone", "X3DBackbone"]
 
 
 class X3DBackbone(NetBackbone):
@@ -114,9 +114,14 @@ _NETWORKS: dict[str, tuple[Callable[..., Backbone], tuple[int, int, int]]] = {
 }
 
 
+NATIVE_CLIP_SPECS = {
+    name: ClipSpec(clip_len=clip_len, frame_stride=frame_stride, size=size, modality="rgb")
+    for name, (_, (clip_len, frame_stride, size)) in _NETWORKS.items()
+}
+
+
 def _register(name: str) -> None:
-    adapt, (clip_len, frame_stride, size) = _NETWORKS[name]
-    native = ClipSpec(clip_len=clip_len, frame_stride=frame_stride, size=size, modality="rgb")
+    adapt, native = _NETWORKS[name][0], NATIVE_CLIP_SPECS[name]
 
     @BACKBONES.register_as(name)
     def build(*, clip_spec: ClipSpec | None = None) -> Backbone:

@@ -16,7 +16,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.registry import BACKBONES
 
-__all__ = ["MC3Backbone", "MViTBackbone", "S3DBackbone", "Swin3DBackbone"]
+__all__ = ["NATIVE_CLIP_SPECS", "MC3Backbone", "MViTBackbone", "S3DBackbone", "Swin3DBackbone"]
 
 
 class MC3Backbone(Backbone):
@@ -123,9 +123,14 @@ _NETWORKS: dict[str, tuple[Callable[..., Backbone], ClipSpec, tuple[int, int, in
 }
 
 
+NATIVE_CLIP_SPECS = {
+    name: dataclasses.replace(colors, clip_len=clip_len, frame_stride=frame_stride, size=size)
+    for name, (_, colors, (clip_len, frame_stride, size)) in _NETWORKS.items()
+}
+
+
 def _register(name: str) -> None:
-    adapt, colors, (clip_len, frame_stride, size) = _NETWORKS[name]
-    native = dataclasses.replace(colors, clip_len=clip_len, frame_stride=frame_stride, size=size)
+    adapt, native = _NETWORKS[name][0], NATIVE_CLIP_SPECS[name]
 
     @BACKBONES.register_as(name)
     def build(*, clip_spec: ClipSpec | None = None) -> Backbone:

@@ -1,10 +1,11 @@
 """R(2+1)D: each 3D convolution split into a spatial and a temporal one, with BatchNorm and ReLU between.
 
 Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248. The
-channels between the two are chosen to keep a full 3D convolution's parameters (section 3.5). The published 10- and
-18-layer nets differ in three places: how wide the split stem is, whether the second convolution of a block counts its
-own channels (10) or takes the first one's (18), and whether the shortcut is split as well (10).
+channels between the two are chosen to keep a full 3D convolution's parameters (section 3.5). The published nets differ
+in what they count for that, in the stem and in the shortcuts.
 """
+
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -13,43 +14,62 @@ from kdvideo.models.backbone import Backbone, NetBackbone, ResidualConvs, create
 from kdvideo.models.pytorchvideo_parts import Net, create_conv_2plus1d
 from kdvideo.registry import BACKBONES
 
-__all__ = ["create_r2plus1d", "r2plus1d_10", "r2plus1d_18"]
+__all__ = ["create_r2plus1d", "r2plus1d_10", "r2plus1d_18", "r2plus1d_34", "r2plus1d_34_mmaction2"]
 
-_STAGE_DEPTH = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
+
+@dataclass(frozen=True)
+class _Variant:
+    """Where the published nets differ.
+
+    Attributes:
+        blocks: in each stage.
+        convs: of one block.
+        narrow_stem: torchvision's 45 channels within the stem at width 64; the formula asks for 83.
+        pooled_stem: whether a spatial max pooling follows the stem.
+        norm_eps: of the BatchNorms behind convolutions; nets that come from Caffe2 have 1e-3.
+        inner_norm_eps: of those within split convolutions.
+    """
+
+    blocks: tuple[int, int, int, int]
+    convs: ResidualConvs
+    narrow_stem: bool = True
+    pooled_stem: bool = False
+    norm_eps: float = 1e-5
+    inner_norm_eps: float = 1e-5
 
 
 def create_r2plus1d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
     """Builds R(2+1)D from PyTorchVideo's `Conv2plus1d` and stages of basic blocks.
 
     Args:
-        depth: weight layers, counting a split convolution once: 10 or 18.
+        depth: weight layers, counting a split convolution once: 10, 18 or 34.
         width: channels of the stem; the last stage has 8 times as many.
         clip_spec: the input convention; the default is 16 residual frames of 112 x 112.
 
     Returns:
-        A backbone of `8 * width` features; 14.37 M (10) or 31.30 M (18) parameters at width 64.
+        A backbone of `8 * width` features; 14.37 M (10), 31.30 M (18) or 63.49 M (34) parameters at width 64.
 
     Raises:
         ValueError: another depth.
     """
-    if depth not in _STAGE_DEPTH:
-        raise ValueError(f"R(2+1)D has no depth {depth}: choose one of {', '.join(map(str, _STAGE_DEPTH))}")
-    # torchvision's 18-layer stem is narrower than the formula asks for: 45 channels at width 64
-    stem_inner = _inner_channels(3, width, kernel=(3, 7, 7)) if depth == 10 else max(1, 45 * width // 64)
-    convs: ResidualConvs = _create_convs_10 if depth == 10 else _create_convs_18
-    blocks: list[nn.Module] = [_create_stem(width, inner_channels=stem_inner)]
+    if depth not in _DEPTHS:
+        raise ValueError(f"R(2+1)D has no depth {depth}: choose one of {', '.join(map(str, _DEPTHS))}")
+    return _create(_DEPTHS[depth], width=width, clip_spec=clip_spec)
+
+
+def _create(variant: _Variant, *, width: int, clip_spec: ClipSpec | None) -> Backbone:
+    stem_inner = max(1, 45 * width // 64) if variant.narrow_stem else _inner_channels(3, width, kernel=(3, 7, 7))
+    blocks: list[nn.Module] = [_create_stem(width, inner_channels=stem_inner, pooled=variant.pooled_stem)]
     dim_in = width
-    for stage, (blocks_in_stage, dim_out) in enumerate(zip(_STAGE_DEPTH[depth], stage_widths(width), strict=True)):
+    for stage, (depth, dim_out) in enumerate(zip(variant.blocks, stage_widths(width), strict=True)):
+        stride = 1 if stage == 0 else 2
         blocks.append(
-            create_basic_stage(
-                depth=blocks_in_stage,
-                dim_in=dim_in,
-                dim_out=dim_out,
-                stride=1 if stage == 0 else 2,
-                convs=convs,
-            )
+            create_basic_stage(depth=depth, dim_in=dim_in, dim_out=dim_out, stride=stride, convs=variant.convs)
         )
         dim_in = dim_out
+    for name, module in nn.ModuleList(blocks).named_modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eps = variant.inner_norm_eps if name.endswith(".norm") else variant.norm_eps
     return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
 
 
@@ -59,7 +79,7 @@ def _inner_channels(dim_in: int, dim_out: int, *, kernel: tuple[int, int, int] =
     return max(1, time * height * width * dim_in * dim_out // (height * width * dim_in + time * dim_out))
 
 
-def _create_stem(width: int, *, inner_channels: int) -> Net:
+def _create_stem(width: int, *, inner_channels: int, pooled: bool) -> Net:
     conv = create_conv_2plus1d(
         in_channels=3,
         out_channels=width,
@@ -69,7 +89,8 @@ def _create_stem(width: int, *, inner_channels: int) -> Net:
         stride=(1, 2, 2),
         padding=(1, 3, 3),
     )
-    return Net(blocks=nn.ModuleList([conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True)]))
+    pool = [nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))] if pooled else []
+    return Net(blocks=nn.ModuleList([conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True), *pool]))
 
 
 def _create_conv(dim_in: int, dim_out: int, *, stride: int = 1, inner_channels: int, kernel: int = 3) -> nn.Module:
@@ -84,21 +105,61 @@ def _create_conv(dim_in: int, dim_out: int, *, stride: int = 1, inner_channels: 
     )
 
 
-def _create_convs_10(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module, nn.Module | None]:
-    conv_a = _create_conv(dim_in, dim_out, stride=stride, inner_channels=_inner_channels(dim_in, dim_out))
-    conv_b = _create_conv(dim_out, dim_out, inner_channels=_inner_channels(dim_out, dim_out))
-    if stride == 1 and dim_in == dim_out:
-        return conv_a, conv_b, None
-    shortcut_inner = _inner_channels(dim_in, dim_out, kernel=(1, 1, 1))
-    return conv_a, conv_b, _create_conv(dim_in, dim_out, stride=stride, inner_channels=shortcut_inner, kernel=1)
+# How the published nets make a block's convolutions:
+#                  second convolution counts   shortcut
+#   10             its own channels            split
+#   18             the first one's             plain
+#   34             its own channels            plain
+#   34, MMAction2  its own channels            split, its channels counted as for three time steps
+_Convs = tuple[nn.Module, nn.Module, nn.Module | None]
 
 
-def _create_convs_18(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module, nn.Module | None]:
+def _create_convs_10(dim_in: int, dim_out: int, stride: int) -> _Convs:
+    conv_a, conv_b = _create_main_convs(dim_in, dim_out, stride)
+    return conv_a, conv_b, _create_split_shortcut(dim_in, dim_out, stride, counted_time=1)
+
+
+def _create_convs_18(dim_in: int, dim_out: int, stride: int) -> _Convs:
     inner_channels = _inner_channels(dim_in, dim_out)
     conv_a = _create_conv(dim_in, dim_out, stride=stride, inner_channels=inner_channels)
     conv_b = _create_conv(dim_out, dim_out, inner_channels=inner_channels)
-    keeps_shape = stride == 1 and dim_in == dim_out
-    return conv_a, conv_b, None if keeps_shape else nn.Conv3d(dim_in, dim_out, 1, stride=stride, bias=False)
+    return conv_a, conv_b, _create_plain_shortcut(dim_in, dim_out, stride)
+
+
+def _create_convs_34(dim_in: int, dim_out: int, stride: int) -> _Convs:
+    conv_a, conv_b = _create_main_convs(dim_in, dim_out, stride)
+    return conv_a, conv_b, _create_plain_shortcut(dim_in, dim_out, stride)
+
+
+def _create_convs_34_mmaction2(dim_in: int, dim_out: int, stride: int) -> _Convs:
+    conv_a, conv_b = _create_main_convs(dim_in, dim_out, stride)
+    return conv_a, conv_b, _create_split_shortcut(dim_in, dim_out, stride, counted_time=3)
+
+
+def _create_main_convs(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module]:
+    conv_a = _create_conv(dim_in, dim_out, stride=stride, inner_channels=_inner_channels(dim_in, dim_out))
+    return conv_a, _create_conv(dim_out, dim_out, inner_channels=_inner_channels(dim_out, dim_out))
+
+
+def _create_plain_shortcut(dim_in: int, dim_out: int, stride: int) -> nn.Module | None:
+    if stride == 1 and dim_in == dim_out:
+        return None
+    return nn.Conv3d(dim_in, dim_out, 1, stride=stride, bias=False)
+
+
+def _create_split_shortcut(dim_in: int, dim_out: int, stride: int, *, counted_time: int) -> nn.Module | None:
+    if stride == 1 and dim_in == dim_out:
+        return None
+    inner_channels = _inner_channels(dim_in, dim_out, kernel=(counted_time, 1, 1))
+    return _create_conv(dim_in, dim_out, stride=stride, inner_channels=inner_channels, kernel=1)
+
+
+_DEPTHS = {
+    10: _Variant((1, 1, 1, 1), _create_convs_10, narrow_stem=False),
+    18: _Variant((2, 2, 2, 2), _create_convs_18),
+    34: _Variant((3, 4, 6, 3), _create_convs_34, norm_eps=1e-3, inner_norm_eps=1e-3),
+}
+_MMACTION2_34 = _Variant((3, 4, 6, 3), _create_convs_34_mmaction2, narrow_stem=False, pooled_stem=True, norm_eps=1e-3)
 
 
 @BACKBONES.register()
@@ -111,3 +172,15 @@ def r2plus1d_10(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbo
 def r2plus1d_18(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
     """torchvision's 2-2-2-2 `r2plus1d_18` without its classifier; see `create_r2plus1d`."""
     return create_r2plus1d(depth=18, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r2plus1d_34(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """The 3-4-6-3 R(2+1)D of VMZ and IG65M without its classifier; see `create_r2plus1d`."""
+    return create_r2plus1d(depth=34, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r2plus1d_34_mmaction2(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """MMAction2's 3-4-6-3 R(2+1)D, with wide stem, pooling and split shortcuts."""
+    return _create(_MMACTION2_34, width=width, clip_spec=clip_spec)

@@ -1,4 +1,4 @@
-"""R3D: residual networks of full 3D convolutions, the 10-layer one of VCOP and PCL and torchvision's 18-layer one.
+"""R3D: residual networks of full 3D convolutions: VCOP's and PCL's of 10 layers, torchvision's and Hara's of 18.
 
 Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248.
 """
@@ -10,7 +10,7 @@ from kdvideo.models.backbone import Backbone, NetBackbone, create_basic_stage, s
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
-__all__ = ["create_r3d", "r3d_10", "r3d_18"]
+__all__ = ["create_r3d", "r3d_10", "r3d_18", "r3d_18_hara"]
 
 _STAGE_DEPTH = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
 
@@ -39,17 +39,16 @@ def create_r3d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None =
         conv_padding=(1, 3, 3),
         pool=None,
     )
+    return _create(stem, _STAGE_DEPTH[depth], width=width, clip_spec=clip_spec)
+
+
+def _create(stem: nn.Module, depths: tuple[int, int, int, int], *, width: int, clip_spec: ClipSpec | None) -> Backbone:
     blocks = [stem]
     dim_in = width
-    for stage, (blocks_in_stage, dim_out) in enumerate(zip(_STAGE_DEPTH[depth], stage_widths(width), strict=True)):
+    for stage, (depth, dim_out) in enumerate(zip(depths, stage_widths(width), strict=True)):
+        stride = 1 if stage == 0 else 2
         blocks.append(
-            create_basic_stage(
-                depth=blocks_in_stage,
-                dim_in=dim_in,
-                dim_out=dim_out,
-                stride=1 if stage == 0 else 2,
-                convs=_create_convs,
-            )
+            create_basic_stage(depth=depth, dim_in=dim_in, dim_out=dim_out, stride=stride, convs=_create_convs)
         )
         dim_in = dim_out
     return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
@@ -72,3 +71,19 @@ def r3d_10(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
 def r3d_18(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
     """torchvision's 2-2-2-2 `r3d_18` without its classifier; see `create_r3d`."""
     return create_r3d(depth=18, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r3d_18_hara(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """The R3D-18 of Hara et al., CVPR 2018, arXiv 1711.09577: a stem of seven time steps, then pooling."""
+    stem = create_res_basic_stem(
+        in_channels=3,
+        out_channels=width,
+        conv_kernel_size=(7, 7, 7),
+        conv_stride=(1, 2, 2),
+        conv_padding=(3, 3, 3),
+        pool_kernel_size=(3, 3, 3),
+        pool_stride=(2, 2, 2),
+        pool_padding=(1, 1, 1),
+    )
+    return _create(stem, _STAGE_DEPTH[18], width=width, clip_spec=clip_spec)

@@ -44,9 +44,18 @@ def test_pcl(foreign_outputs: Path, tmp_path: Path, file: str, backbone: str, wr
     assert relative_error(projection, expected["projection"]) < TOLERANCE
 
 
-@pytest.mark.parametrize(("file", "wrapper"), [("severe_pcl_r2plus1d18", None)])
+@pytest.mark.parametrize(
+    ("file", "wrapper"),
+    [
+        ("severe_pcl_r2plus1d18", None),
+        ("hara_r3d18", "state_dict"),
+        ("ig65m_r2plus1d34", None),
+        ("mmaction2_c3d", "state_dict"),
+        ("mmaction2_r2plus1d34", "state_dict"),
+    ],
+)
 def test_classifiers_and_backbones(foreign_outputs: Path, tmp_path: Path, file: str, wrapper: str | None):
-    """Features, and logits where the reference has them."""
+    """Features, and logits where the reference has them; its clip is the input as it is, whatever the convention."""
     state, expected = read_reference(foreign_outputs, file)
     torch.save(state if wrapper is None else {wrapper: state, "epoch": 200}, tmp_path / "model.pt")
     model, _ = load_model(str(tmp_path / "model.pt"), clip_spec=CLIP_SPECS["pcl-residual"])

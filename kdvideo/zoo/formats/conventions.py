@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models import adapters_pytorchvideo, adapters_torchvision
 from kdvideo.registry import unknown_name
 
 __all__ = ["CLIP_SPECS", "parse_clip_spec"]
@@ -20,6 +21,16 @@ CLIP_SPECS: dict[str, ClipSpec] = {
     "pcl-residual-finetuned": ClipSpec(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), modality="residual"),
     "rspnet": ClipSpec(**_IMAGENET, modality="rgb"),
     "torchvision": ClipSpec(**_KINETICS, frame_stride=2, modality="rgb"),  # 15 of Kinetics' 30 frames a second
+    "ig65m-8": ClipSpec(**_KINETICS, clip_len=8, modality="rgb"),
+    "ig65m-32": ClipSpec(**_KINETICS, clip_len=32, modality="rgb"),
+    # [104, 117, 128] and 1 of values up to 255
+    "mmaction2-c3d": ClipSpec(mean=(104 / 255, 117 / 255, 128 / 255), std=(1 / 255, 1 / 255, 1 / 255), modality="rgb"),
+    "mmaction2-8x8": ClipSpec(**_IMAGENET, clip_len=8, frame_stride=8, size=224, modality="rgb"),
+    "mmaction2-32x2": ClipSpec(**_IMAGENET, clip_len=32, frame_stride=2, size=224, modality="rgb"),
+    "hara": ClipSpec(mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737), modality="rgb"),
+    "pytorchvideo-slow_r50_4x16": ClipSpec(clip_len=4, frame_stride=16, size=224, modality="rgb"),
+    **{f"pytorchvideo-{name}": spec for name, spec in adapters_pytorchvideo.NATIVE_CLIP_SPECS.items()},
+    **{f"torchvision-{name}": spec for name, spec in adapters_torchvision.NATIVE_CLIP_SPECS.items()},
 }
 _REQUIRED = ("mean", "std", "modality")
 

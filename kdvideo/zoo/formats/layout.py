@@ -31,7 +31,7 @@ class Layout:
         backbone: the same network here, a name of BACKBONES.
         prefix: what the backbone's keys begin with.
         rename: a key without the prefix -> the one of kdvideo's backbone, or None where it has no such tensor.
-        signature: keys without the prefix, and their shapes, that together no other layout has.
+        signature: keys without the prefix, and their shapes (None: absent), that together no other layout has.
         clip_specs: names of the input conventions that such weights are published for.
         heads: first letters of a head's keys -> of kdvideo's (`head.`, `pretext_head.`, `projection_head.`).
         unused: first letters of keys that there is no use for -> why.
@@ -42,7 +42,7 @@ class Layout:
     backbone: str
     prefix: str
     rename: Callable[[str], str | None]
-    signature: Mapping[str, Shape]
+    signature: Mapping[str, Shape | None]
     clip_specs: Sequence[str]
     heads: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)

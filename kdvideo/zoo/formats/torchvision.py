@@ -46,6 +46,10 @@ def _rename(key: str, stem: Mapping[str, str]) -> str | None:
     return f"blocks.{match[1]}.res_blocks.{match[2]}.{_BLOCK[match[3]]}.{leaf}"
 
 
+def _keep(key: str) -> str:
+    return key  # the backbone is torchvision's own network
+
+
 LAYOUTS = (
     Layout(
         name="torchvision-r3d_18",
@@ -58,6 +62,16 @@ LAYOUTS = (
         heads={"fc.": "head."},
     ),
     Layout(
+        name="torchvision-mc3_18",
+        project="torchvision",
+        backbone="mc3_18",
+        prefix="",
+        rename=_keep,
+        signature={"stem.0.weight": (64, 3, 3, 7, 7), "layer2.1.conv2.0.weight": (128, 128, 1, 3, 3)},
+        clip_specs=("torchvision",),
+        heads={"fc.": "head."},
+    ),
+    Layout(
         name="torchvision-r2plus1d_18",
         project="torchvision",
         backbone="r2plus1d_18",
@@ -65,6 +79,16 @@ LAYOUTS = (
         rename=rename_r2plus1d,
         signature={"stem.0.weight": (45, 3, 1, 7, 7), "layer2.0.conv2.0.0.weight": (230, 128, 1, 3, 3)},
         clip_specs=("torchvision",),
+        heads={"fc.": "head."},
+    ),
+    Layout(
+        name="ig65m-r2plus1d_34",
+        project="ig65m-pytorch and VMZ",
+        backbone="r2plus1d_34",
+        prefix="",
+        rename=rename_r2plus1d,
+        signature={"stem.0.weight": (45, 3, 1, 7, 7), "layer2.0.conv2.0.0.weight": (288, 128, 1, 3, 3)},
+        clip_specs=("ig65m-8", "ig65m-32"),
         heads={"fc.": "head."},
     ),
 )
