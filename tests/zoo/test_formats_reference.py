@@ -1,5 +1,7 @@
 """Checkpoints in the layouts of other projects give those projects' own outputs."""
 
+import argparse
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import torch
 from foreign import read_reference, reference_clip, relative_error
 from torch import Tensor
 
+import kdvideo
+from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import backbone_of
 from kdvideo.zoo.formats import CLIP_SPECS
@@ -65,3 +69,34 @@ def test_classifiers_and_backbones(foreign_outputs: Path, tmp_path: Path, file: 
         if "logits" in expected:
             assert isinstance(model, ClassificationModel)
             assert relative_error(model.head(feature), expected["logits"]) < TOLERANCE
+
+
+@pytest.mark.parametrize(("file", "backbone"), [("pcl_c3d", "c3d"), ("pcl_r21d", "r2plus1d_10")])
+def test_rspnet(foreign_outputs: Path, tmp_path: Path, file: str, backbone: str):
+    """The same networks in an RSPNet file: the encoder that learns is taken, not its momentum copy."""
+    state, expected = read_reference(foreign_outputs, file)
+    nets = {key.removeprefix("base_network."): value for key, value in state.items() if key.startswith("base_network.")}
+    rspnet = {
+        **{f"encoder_q.encoder.{key}": value for key, value in nets.items()},
+        **{f"encoder_k.encoder.{key}": torch.zeros_like(value) for key, value in nets.items()},
+        **{f"encoder_{which}.fc{task}.2.weight": torch.zeros(128, 512) for which in "qk" for task in (1, 2)},
+        "encoder_q.encoder.linear.weight": torch.zeros(1, 512),
+        "queue": torch.zeros(128, 16),
+        "queue_ptr": torch.zeros(1, dtype=torch.long),
+    }
+    checkpoint = {"epoch": 200, "model": _in_data_parallel(rspnet), "arguments": argparse.Namespace(config="c3d")}
+    torch.save(checkpoint, tmp_path / "model_best_200epoch.pth.tar")
+    model, _ = load_model(str(tmp_path / "model_best_200epoch.pth.tar"), clip_spec=CLIP_SPECS["rspnet"])
+    assert isinstance(model, Backbone)
+    with torch.no_grad():
+        assert relative_error(model.eval()(reference_clip()), expected["feature"]) < TOLERANCE
+    report = kdvideo.load_pretrained(kdvideo.create_model(backbone), str(tmp_path / "model_best_200epoch.pth.tar"))
+    assert (len(report.used), len(report.dropped)) == (len(nets), len(nets) + 7)
+    assert report.dropped["encoder_k.encoder.bn1.weight"] == "the momentum copy of the encoder"
+
+
+def test_the_page_of_layouts_is_current(foreign_outputs: Path):
+    """Its counts are those of the code: python docs/make_checkpoints_table.py FOLDER writes them."""
+    script = Path(__file__).resolve().parents[2] / "docs" / "make_checkpoints_table.py"
+    module = runpy.run_path(str(script))
+    assert module["table"](foreign_outputs) in module["PAGE"].read_text(encoding="utf-8")

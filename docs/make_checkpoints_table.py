@@ -1,0 +1,95 @@
+"""Writes the table of layouts in docs/checkpoints.md: python docs/make_checkpoints_table.py FOLDER
+
+FOLDER holds the key layouts and reference outputs of other projects' networks, as tests/zoo/foreign.py reads them.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import simplejson
+import torch
+from torch import Tensor
+from torchvision.models import video
+
+from kdvideo.models.pytorchvideo_parts import hub
+from kdvideo.zoo.formats import LAYOUTS, Layout, convert, recognise
+
+PAGE = Path(__file__).with_name("checkpoints.md")
+START, END = "<!-- layouts -->\n", "<!-- end of layouts -->\n"
+HEADER = (
+    "| Layout | Files of | Backbone here | Keys: used, dropped | Input conventions | Checked against |\n"
+    "|---|---|---|---|---|---|\n"
+)
+# layout -> (key layout and outputs of the project's own network, what was compared to 1e-4)
+REFERENCES = {
+    "pcl-c3d": ("pcl_c3d", "PCL's network: features, pretext logits, projections"),
+    "pcl-r3d": ("pcl_r3d", "PCL's network: features, pretext logits, projections"),
+    "pcl-r21d": ("pcl_r21d", "PCL's network: features, pretext logits, projections"),
+    "pcl-r2plus1d_18": ("severe_pcl_r2plus1d18", "PCL's network: features"),
+    "ig65m-r2plus1d_34": ("ig65m_r2plus1d34", "ig65m-pytorch's network: features, logits"),
+    "mmaction2-c3d": ("mmaction2_c3d", "MMAction2's network: features, logits"),
+    "mmaction2-r2plus1d_34": ("mmaction2_r2plus1d34", "MMAction2's network: features"),
+    "hara-r3d_18": ("hara_r3d18", "3D-ResNets-PyTorch's network: features, logits"),
+}
+# layouts whose features and logits are compared to 1e-5 with the library's own code; of the others, every key is
+LIBRARY_OUTPUTS = {
+    **dict.fromkeys(("r3d_18", "mc3_18", "r2plus1d_18", "slow_r50", "r2plus1d_r50"), "features, logits"),
+    "x3d_m": "features, logits of X3D-XS",
+}
+
+
+def example(layout: Layout, folder: Path) -> tuple[dict[str, Tensor], str]:
+    """A state dict in the layout, without its numbers, and what it was checked against."""
+    name = layout.name.partition("-")[2]
+    if layout.name in REFERENCES:
+        file, checked = REFERENCES[layout.name]
+        keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
+        return {key.removeprefix("module."): _empty(shape) for key, shape in keys.items()}, checked
+    if layout.project == "RSPNet":
+        file, _ = REFERENCES[f"pcl-{name}"]
+        keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
+        inner = {key.removeprefix("base_network."): shape for key, shape in keys.items() if key.startswith("base_")}
+        state = {f"encoder_{which}.encoder.{key}": _empty(shape) for which in "qk" for key, shape in inner.items()}
+        return state, f"features of {file}, the same network, under RSPNet's keys"
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = getattr(video if layout.project == "torchvision" else hub, layout.backbone)()
+    state = {layout.prefix + key: value for key, value in network.state_dict().items()}
+    compared = "every key" if layout.project == "PySlowFast" else LIBRARY_OUTPUTS.get(name, "every key")
+    return state, f"the library's code: {compared}"
+
+
+def _empty(shape: list[int]) -> Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def table(folder: Path) -> str:
+    """The lines of all layouts."""
+    return HEADER + "".join(_row(layout, folder) for layout in LAYOUTS)
+
+
+def _row(layout: Layout, folder: Path) -> str:
+    state, checked = example(layout, folder)
+    assert recognise(state, LAYOUTS) is layout
+    converted = convert(state, layout, origin=layout.name)
+    cells = (
+        f"`{layout.name}`",
+        layout.project,
+        f"`{layout.backbone}`",
+        f"{len(converted.renamed)}, {len(converted.dropped)}",
+        ", ".join(f"`{name}`" for name in layout.clip_specs),
+        checked,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def main(folder: Path) -> None:
+    """Replaces what stands between the page's two marks."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{START}{table(folder)}{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
