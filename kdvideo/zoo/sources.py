@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchvision.models import get_weight
+
 from kdvideo.files import file_sha256
 from kdvideo.paths import user_zoo, zoo_root
 from kdvideo.registry import unknown_name
@@ -18,6 +20,7 @@ __all__ = ["PREFIX", "Weights", "entry_file", "find_entry", "list_entries", "rea
 logger = logging.getLogger("kdvideo")
 
 PREFIX = "kdvideo://"
+_TORCHVISION_ENUM = re.compile(r"\w+_Weights\.\w+")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.safetensors$")
 
 
@@ -91,13 +94,18 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
     """Finds or fetches a weights file and checks its hash.
 
     Args:
-        source: a zoo name with or without `kdvideo://`, a path, or a URL.
+        source: a zoo name with or without `kdvideo://`, a path, a URL, or one of torchvision's enums, e.g.
+            "R3D_18_Weights.KINETICS400_V1". An address that an entry names is that entry.
         zoo_dir: a zoo to look into before the user's and the packaged one.
 
     Raises:
         ValueError: nothing is there, or the file is not what its entry or its name says.
     """
+    if _TORCHVISION_ENUM.fullmatch(source):
+        source = _torchvision_address(source)
     scheme, separator, _ = source.partition("://")
+    if separator and scheme != "kdvideo" and (known := _entry_at(source, zoo_dir)) is not None:
+        return resolve_weights(known.name, zoo_dir=zoo_dir)
     is_file = not separator and ("/" in source or source.endswith(WEIGHTS_SUFFIXES))
     if scheme == "kdvideo" or not (separator or is_file):
         entry, directory = find_entry(source, zoo_dir=zoo_dir)
@@ -115,6 +123,18 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
         if separator:
             path.unlink(missing_ok=True)  # a damaged download must not be found again
         raise
+
+
+def _torchvision_address(enum: str) -> str:
+    try:
+        return get_weight(enum).url
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"weights {enum}: torchvision has no such weights ({error})") from None
+
+
+def _entry_at(address: str, zoo_dir: Path | None) -> ZooEntry | None:
+    entries = (entry for directory in zoo_dirs(zoo_dir) for entry in list_entries(directory))
+    return next((entry for entry in entries if address in entry.urls), None)
 
 
 def entry_file(entry: ZooEntry, zoo_dir: Path) -> Path:

@@ -39,10 +39,10 @@ def test_published_size(name: str, params: float, macs: float, features: int):
 
 
 def test_published_size_of_mmaction2s_r2plus1d_34():
-    """63.8 M parameters with the 0.2 M of its classifier, 53.1 GMACs at 8 frames of 224 x 224."""
-    model = kdvideo.create_model("r2plus1d_34_mmaction2", clip_spec=ClipSpec(clip_len=8, size=224))
-    assert round((sum(p.numel() for p in model.parameters()) + 401 * 512) / 1e6, 1) == 63.8
-    assert round(count_macs(model) / 1e9, 1) == 53.1
+    """63.8 M parameters with its classifier, 53.1 GMACs at 8 frames of the 256 x 256 that it is tested on."""
+    model = kdvideo.create_model("r2plus1d_34_mmaction2", clip_spec=ClipSpec(clip_len=8, size=256))
+    assert round((sum(p.numel() for p in model.parameters()) + 513 * 400) / 1e6, 1) == 63.8
+    assert count_macs(model) / 1e9 == pytest.approx(53.1, rel=0.005)  # counters differ in what they do with norms
 
 
 def test_c3d_sports1m_needs_16_frames():
