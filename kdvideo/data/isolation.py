@@ -46,7 +46,7 @@ def run_isolated(
         futures: dict[Future[R], T] = {pool.schedule(function, args=[item], timeout=time_limit): item for item in items}
         try:
             for future in as_completed(futures):
-                yield futures[future], _outcome(future, time_limit)
+                yield futures.pop(future), _outcome(future, time_limit)
         except BaseException:  # also a generator that is closed: leaving the pool would wait for all items
             pool.stop()
             raise

@@ -1,8 +1,15 @@
 """Training on datasets other than UCF101."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+import simplejson
+
 from kdvideo.config import load_config
+from kdvideo.data.prepare import prepare_dataset
+from kdvideo.data.proxies import ProxyConfig
+from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
 
 
@@ -11,3 +18,35 @@ def test_pretraining_without_labels(tiny_overrides: list[str], tiny_dataset: Pat
     result = train(load_config(None, [*tiny_overrides, "DATA.NAME", "unlabelled", "SOLVER.EPOCHS", "1"]))
     assert 0 <= result.metrics["pretext_accuracy"] <= 1
     assert not [name for name in result.metrics if "retrieval" in name]
+
+
+def test_training_with_a_broken_and_a_missing_video(
+    tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    """Refused above DATA.MAX_BAD_FRACTION before anything is trained; else they are named and left out."""
+    root = tmp_path / "damaged"
+    shutil.copytree(tiny_dataset, root)
+    (root / "BallRoll" / "v_BallRoll_g01_c01.avi").write_bytes(b"no video")
+    (root / "BallRise" / "v_BallRise_g02_c01.avi").unlink()
+    overrides = [*tiny_overrides, "DATA.ROOT", str(root), "SOLVER.EPOCHS", "1"]
+    with pytest.raises(ValueError, match=r"2 of 12 training videos cannot be used, 16\.7%, .* allows 1\.0%"):
+        train(load_config(None, overrides))
+    result = train(load_config(None, [*overrides, "DATA.MAX_BAD_FRACTION", "0.2"]))
+    log = capsys.readouterr().err
+    assert "BallRoll/v_BallRoll_g01_c01.avi: cannot be opened" in log
+    assert "BallRise/v_BallRise_g02_c01.avi: does not exist" in log
+    assert result.metrics["pretext_accuracy"] >= 0
+
+
+def test_proxies_train_as_their_sources(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path):
+    """DATA.ROOT is all that changes; videos, labels and draws are the same."""
+    proxies = tmp_path / "proxies"
+    prepare_dataset(tiny_dataset, proxies, config=ProxyConfig(short_side=36), num_workers=2, time_limit=60.0)
+    overrides = [*tiny_overrides, "SOLVER.EPOCHS", "1"]
+    train(load_config(None, overrides))
+    train(load_config(None, [*overrides, "DATA.ROOT", str(proxies), "OUTPUT_DIR", str(tmp_path / "second")]))
+    first, second = (
+        simplejson.loads((tmp_path / name / METRICS_NAME).read_text().splitlines()[0]) for name in ("run", "second")
+    )
+    assert second["majority_share"] == first["majority_share"]
+    assert second["loss"] == pytest.approx(first["loss"], rel=0.1)  # the same tuples, in slightly other pixels
