@@ -2,6 +2,8 @@
 
 import torch
 
+from kdvideo.data.draws import Draws
+from kdvideo.data.vcop import VCOP
 from kdvideo.models.heads import create_order_head, create_pcl_head
 
 
@@ -25,3 +27,28 @@ def test_pcl_head_takes_any_pretext_head_by_name():
     assert outputs["pretext_logits"].shape == (2, 6)
     assert outputs["z"].shape == (2, 2, 16)
     assert hasattr(head.pretext_head, "pair_fc")
+
+
+def test_order_head_learns_what_vcop_asks():
+    """Features that only say when a clip begins are enough: 64 shuffled tuples to learn from, 64 others to answer."""
+    torch.manual_seed(0)
+
+    def tuples(first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        plans = [
+            VCOP().plan(Draws(0, "test", index=i), [(i % 64 + 10 * clip,) for clip in range(3)], num_frames=100)
+            for i in range(first, first + 64)
+        ]
+        starts = torch.tensor([[clip[0] for clip in plan.clips] for plan in plans])
+        return torch.nn.functional.one_hot(starts // 5, 20).cumsum(dim=2).float(), torch.tensor(
+            [p.label for p in plans]
+        )
+
+    head = create_order_head(20, num_classes=VCOP.num_classes, tuple_len=3)
+    features, labels = tuples(0)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(head(features), labels).backward()
+        optimizer.step()
+    others, wanted = tuples(64)
+    assert (head(others).argmax(dim=1) == wanted).float().mean() > 0.9
