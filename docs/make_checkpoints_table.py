@@ -1,6 +1,6 @@
 """Writes the table of layouts in docs/checkpoints.md: python docs/make_checkpoints_table.py FOLDER
 
-FOLDER holds the key layouts and reference outputs of other projects' networks, as tests/zoo/foreign.py reads them.
+FOLDER holds the key layouts and reference outputs of other projects' networks, as tests/foreign.py reads them.
 """
 
 import sys

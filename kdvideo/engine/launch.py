@@ -135,7 +135,10 @@ def _run_class(task: str) -> type[Run]:
 def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[Model | None, Weights | None]:
     if not cfg.TEACHER.WEIGHTS:
         return None, None
-    clip_spec = parse_clip_spec(cfg.TEACHER.CLIP_SPEC) if cfg.TEACHER.CLIP_SPEC else None
+    try:
+        clip_spec = parse_clip_spec(cfg.TEACHER.CLIP_SPEC) if cfg.TEACHER.CLIP_SPEC else None
+    except ValueError as error:
+        raise ValueError(f"TEACHER.CLIP_SPEC: {error}") from None
     model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir, clip_spec=clip_spec)
     check_teacher(
         model,

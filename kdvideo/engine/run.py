@@ -53,7 +53,7 @@ class Run(ABC):
         self.model = build_model(self.spec, self.device) if model is None else model.to(self.device)
         self.model.to(memory_format=torch.channels_last_3d)
         if model is None and cfg.MODEL.WEIGHTS:
-            logger.info("%s", load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg)))
+            load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg))
         self.eval_config = build_eval_config(cfg)
         self.load_data()
 

@@ -54,9 +54,10 @@ class LoadReport:
     missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts = f"{len(self.used)} tensors used, {len(self.dropped)} dropped, {len(self.new)} new"
-        reasons = "; ".join(sorted(set(self.dropped.values())))
-        return f"{self.source}: {counts}" + (f" ({reasons})" if reasons else "")
+        why = "; ".join(sorted(set(self.dropped.values())))
+        dropped = f"{len(self.dropped)} dropped" + (f" ({why})" if why else "")
+        new = f"{len(self.new)} new" + (f" and not trained: {', '.join(self.new)}" if self.new else "")
+        return f"{self.source}: {len(self.used)} tensors used, {dropped}, {new}"
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -134,7 +135,7 @@ def create_pcl_model(
 
 
 def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = None) -> LoadReport:
-    """Fills a model from a zoo name, a path or a URL.
+    """Fills a model from a zoo name, a path or a URL, and logs the report; parts that stay new are a warning.
 
     Args:
         model: a backbone, or a model whose `backbone` it is; heads that the file lacks stay as they are.
@@ -144,7 +145,9 @@ def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = Non
     Raises:
         ValueError: a damaged file, a missing backbone tensor, a tensor of another shape. The model is unchanged.
     """
-    return _fill(model, read_contents(resolve_weights(source, zoo_dir=zoo_dir)))
+    report = _fill(model, read_contents(resolve_weights(source, zoo_dir=zoo_dir)))
+    logger.log(logging.WARNING if report.new else logging.INFO, "%s", report)
+    return report
 
 
 def load_model(source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
@@ -220,7 +223,7 @@ def _fill(model: nn.Module, contents: Contents) -> LoadReport:
     for key in [key for key in own if key in given]:
         given_shape, own_shape = tuple(given[key].shape), tuple(own[key].shape)
         if given_shape != own_shape and not is_backbone and key.startswith(_CLASSIFIER):
-            dropped[key] = f"a classifier of {given_shape[0]} classes, the model's has {own_shape[0]} and is new"
+            dropped[key] = f"a classifier of {given_shape[0]} classes, the model's has {own_shape[0]}"
         elif given_shape != own_shape:
             raise ValueError(
                 f"weights {contents.source}: {key} has shape {given_shape}, the model's {own_shape}: "

@@ -1,6 +1,7 @@
 """Recognising layouts, strictness, and what the report says."""
 
 import argparse
+import logging
 from collections import OrderedDict
 from pathlib import Path
 
@@ -48,9 +49,10 @@ def test_a_bare_file_needs_its_input_convention(r3d_18, tmp_path: Path):
     assert model.backbone.clip_spec == RGB
 
 
-def test_report_of_a_classifier(r3d_18, tmp_path: Path):
+def test_report_of_a_classifier(r3d_18, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """Everything is accounted for, under the file's names where they are the file's."""
-    source = _save({"state_dict": r3d_18, "args": argparse.Namespace(lr=0.1)}, tmp_path)
+    source = _save({"state_dict": r3d_18, "epoch": 45}, tmp_path)
+    caplog.set_level(logging.INFO)
     same = kdvideo.load_pretrained(kdvideo.create_model("r3d_18", num_classes=400), source)
     assert (len(same.used), dict(same.dropped), same.new) == (len(r3d_18), {}, ())
     assert same.renamed["head.weight"] == "fc.weight"
@@ -59,7 +61,11 @@ def test_report_of_a_classifier(r3d_18, tmp_path: Path):
     other = kdvideo.load_pretrained(model, source)
     assert other.new == ("head.weight", "head.bias")
     assert set(other.dropped) == {"fc.weight", "fc.bias"}
-    assert "a classifier of 400 classes, the model's has 7 and is new" in str(other)
+    assert str(other).endswith(
+        "120 tensors used, 2 dropped (a classifier of 400 classes, the model's has 7), "
+        "2 new and not trained: head.weight, head.bias"
+    )
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     backbone = kdvideo.load_pretrained(kdvideo.create_model("r3d_18"), source)
     assert set(backbone.dropped) == {"fc.weight", "fc.bias"}
     assert backbone.new == ()
