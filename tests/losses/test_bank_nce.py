@@ -1,53 +1,13 @@
-"""The contrastive losses against loops written from PCL (arXiv 2010.15464, section 3.2) and CMC (arXiv 1906.05849)."""
+"""NCE against memory banks, against loops and in closed form."""
 
 import math
 
 import pytest
 import torch
+from slow_nce import ATOL, DIM, INDEX, NEGATIVES, NUM_VIDEOS, dot, slow_bank_nce, unit
 from torch.nn.functional import normalize
 
 from kdvideo.losses import BankNCE, BatchNCE, MemoryBank
-
-# Losses here lie between 0 and about 60 and are sums of fewer than 100 float64 terms, so both sides round by some 1e-13
-# at most; 1e-6 leaves that far behind, while a wrong temperature, sign, mean or negative moves a loss by 1e-2 and more.
-ATOL = 1e-6
-
-NUM_VIDEOS = 9
-DIM = 6
-
-
-def unit(*shape, seed=0):
-    return normalize(torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)), dim=-1)
-
-
-def dot(a, b):
-    return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def cross_entropy(logits, target):
-    """-log of the target's share of the exponentials, shifted by the greatest logit against overflow."""
-    top = max(logits)
-    return math.log(sum(math.exp(logit - top) for logit in logits)) + top - logits[target]
-
-
-def slow_bank_nce(z, banks, index, negatives, temperature):
-    """Sum over the two clips of -1/B sum_i log(exp(z_i.v_i/t) / (exp(z_i.v_i/t) + sum_k exp(z_i.v_k/t)))."""
-    total = 0.0
-    for anchor, bank in ((0, banks[1]), (1, banks[0])):
-        for b in range(len(z)):
-            candidates = [index[b], *negatives[b]]
-            total += cross_entropy([dot(z[b][anchor], bank[video]) / temperature for video in candidates], 0) / len(z)
-    return total
-
-
-def slow_batch_nce(z, temperature):
-    """The first clips look for their partner among the second clips of the batch, and the other way round."""
-    size = len(z)
-    total = 0.0
-    for b in range(size):
-        total += cross_entropy([dot(z[b][0], z[other][1]) / temperature for other in range(size)], b) / size
-        total += cross_entropy([dot(z[other][0], z[b][1]) / temperature for other in range(size)], b) / size
-    return total
 
 
 def bank_loss(**options):
@@ -63,10 +23,6 @@ def set_banks(loss, first, last):
         loss.banks[0].vectors.copy_(first)
         loss.banks[1].vectors.copy_(last)
     return loss
-
-
-INDEX = torch.tensor([4, 0, 8])
-NEGATIVES = torch.tensor([[1, 2, 3, 8], [8, 4, 6, 5], [0, 7, 1, 2]])
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
@@ -289,75 +245,6 @@ def test_state_dict_round_trip_keeps_the_banks():
     for one, two in zip(trained.banks, loaded.banks, strict=True):
         assert torch.equal(one.vectors, two.vectors)
     assert loaded(z, INDEX, NEGATIVES).item() == trained(z, INDEX, NEGATIVES).item()
-
-
-@pytest.mark.parametrize("batch", [1, 2, 7])
-@pytest.mark.parametrize("temperature", [0.07, 0.5, 1.0])
-def test_batch_nce_is_rows_plus_columns_of_the_definition(batch, temperature):
-    """The value is the mean cross entropy of the rows plus that of the columns, partners on the diagonal."""
-    z = unit(batch, 2, DIM, seed=16)
-    value = BatchNCE(temperature=temperature)(z, torch.arange(batch))
-    assert value.shape == ()
-    assert value.item() == pytest.approx(slow_batch_nce(z.tolist(), temperature), abs=ATOL, rel=0)
-
-
-def test_batch_nce_adds_both_directions():
-    """A matrix whose rows and columns differ: z0 all equal makes the columns log B and the rows something else."""
-    z = unit(4, 2, DIM, seed=17)
-    z[:, 0] = z[0, 0].clone()
-    similarities = [dot(z[0, 0].tolist(), z[b, 1].tolist()) for b in range(4)]
-    rows = sum(cross_entropy(similarities, b) for b in range(4)) / 4
-    assert rows > math.log(4) + 1e-3  # else the two directions could not be told apart
-    value = BatchNCE(temperature=1.0)(z, torch.arange(4)).item()
-    assert value == pytest.approx(rows + math.log(4), abs=ATOL, rel=0)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 16])
-def test_batch_nce_of_equal_similarities_is_the_log_of_the_batch(batch):
-    """Where nothing stands out: 2 log B, which is 0 for a batch of one."""
-    z = unit(DIM, seed=18).expand(batch, 2, DIM)
-    assert BatchNCE()(z, torch.arange(batch)).item() == pytest.approx(2 * math.log(batch), abs=ATOL, rel=0)
-
-
-@pytest.mark.parametrize("temperature", [0.07, 0.3, 1.0])
-def test_batch_nce_of_aligned_orthogonal_videos_in_closed_form(temperature):
-    """Partners equal and videos orthogonal: 2 log(1 + (B - 1) exp(-1/t))."""
-    axes = torch.eye(5, DIM, dtype=torch.float64)
-    value = BatchNCE(temperature=temperature)(torch.stack([axes, axes], dim=1), torch.arange(5)).item()
-    # At 0.07 the value itself is 5e-6, so the tolerance is set below it: float64 rounds 1/0.07 = 14.3 by 2e-15.
-    assert value == pytest.approx(2 * math.log1p(4 * math.exp(-1 / temperature)), abs=1e-12, rel=0)
-
-
-def test_batch_nce_has_the_default_temperature_of_the_paper():
-    """Without the option the temperature is 0.07."""
-    z = unit(5, 2, DIM, seed=19)
-    value = BatchNCE()(z, torch.arange(5)).item()
-    assert value == pytest.approx(slow_batch_nce(z.tolist(), 0.07), abs=ATOL, rel=0)
-
-
-def test_batch_nce_is_symmetric_in_the_clips():
-    """Exchanging the two clips transposes the similarities and exchanges rows with columns."""
-    z = unit(6, 2, DIM, seed=20)
-    loss = BatchNCE()
-    value = loss(z, torch.arange(6)).item()
-    assert loss(z.flip(1), torch.arange(6)).item() == pytest.approx(value, abs=ATOL, rel=0)
-
-
-def test_batch_nce_takes_no_notice_of_video_numbers_and_negatives():
-    """Negatives come from the batch, so neither argument changes the value; both fit the call of the bank loss."""
-    z = unit(3, 2, DIM, seed=21)
-    loss = BatchNCE()
-    assert loss(z, INDEX, NEGATIVES).item() == loss(z, torch.arange(3), None).item() == loss(z, INDEX).item()
-
-
-def test_batch_nce_gradient_matches_finite_differences():
-    """The derivative flows into both clips and is that of the value."""
-    loss = BatchNCE(temperature=0.5)
-    z = unit(4, 2, DIM, seed=22).requires_grad_()
-    # gradcheck's defaults, as above.
-    assert torch.autograd.gradcheck(lambda x: loss(x, torch.arange(4)), (z,))
-    loss(z, torch.arange(4)).backward()
-    assert z.grad.abs().amax(dim=(0, 2)).min() > 1e-3
 
 
 def test_float32_agrees_with_float64():
