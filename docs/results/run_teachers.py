@@ -111,8 +111,8 @@ def run(name: str, teacher: tuple[str, str, Callable], student: str, *, loss: st
     config = zoo_root() / "configs" / "distill" / f"pcl_vcp_{student}_ucf101mini.yaml"
     options = ["DATA.ROOT", data, "OUTPUT_DIR", str(folder), "ZOO.DIR", str(output / "zoo"), "DATA.NUM_WORKERS", "1"]
     options += ["TEACHER.WEIGHTS", weights, "TEACHER.CLIP_SPEC", spec, "TEACHER.LOSSES", f"['{loss}']"]
-    options += ["SOLVER.EPOCHS", str(EPOCHS), "EVAL.PERIOD", str(EPOCHS), "EVAL.TUPLES_PER_VIDEO", "2"]
-    options += ["EVAL.FINAL_CLIPS_PER_VIDEO", "2"]
+    options += ["SOLVER.EPOCHS", str(EPOCHS), "EVAL.PERIOD", str(EPOCHS), "EVAL.TUPLES_PER_VIDEO", "1"]
+    options += ["EVAL.CLIPS_PER_VIDEO", "1", "EVAL.FINAL_CLIPS_PER_VIDEO", "1"]  # what is measured here is the loss
     hook = OwnCode(own)
     train(load_config(config, options), extra_hooks=(hook,))
     epochs, _ = read_lines(folder)
