@@ -222,9 +222,11 @@ def _fill(model: nn.Module, contents: Contents) -> LoadReport:
     dropped = {key: "the model has no such part" for key in given if key not in own}
     for key in [key for key in own if key in given]:
         given_shape, own_shape = tuple(given[key].shape), tuple(own[key].shape)
-        if given_shape != own_shape and not is_backbone and key.startswith(_CLASSIFIER):
+        if given_shape == own_shape:
+            continue
+        if not is_backbone and key.startswith(_CLASSIFIER) and len(given_shape) == len(own_shape):
             dropped[key] = f"a classifier of {given_shape[0]} classes, the model's has {own_shape[0]}"
-        elif given_shape != own_shape:
+        else:
             raise ValueError(
                 f"weights {contents.source}: {key} has shape {given_shape}, the model's {own_shape}: "
                 f"another {'architecture or width' if is_backbone or key.startswith(_BACKBONE) else 'head'}"

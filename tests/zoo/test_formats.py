@@ -16,6 +16,7 @@ from kdvideo.models.pcl import ClassificationModel
 from kdvideo.zoo.formats import CLIP_SPECS, LAYOUTS, parse_clip_spec
 from kdvideo.zoo.load import load_model
 
+SLOW = next(layout for layout in LAYOUTS if layout.name == "pyslowfast-slow_r50")
 RGB = CLIP_SPECS["torchvision"]
 
 
@@ -89,6 +90,13 @@ def test_counters_that_old_files_lack_are_no_error(r3d_18, tmp_path: Path):
         (lambda state: state.update({"stem.1.bias": argparse.Namespace()}), "stem.1.bias is a argparse.Namespace"),
         (lambda state: state.update({"stem.1.bias": 0.5}), "stem.1.bias is a float, not a tensor"),
         (lambda state: state.pop("stem.0.weight"), "of none of the layouts pcl-c3d"),
+        (lambda state: state.update({5: torch.zeros(1)}), "no state dict"),
+        (
+            lambda state: state.update(
+                {f"model.{key}": torch.zeros(shape) for key, shape in SLOW.signature.items() if shape is not None}
+            ),
+            "keys of several: torchvision-r3d_18, pyslowfast-slow_r50",
+        ),
     ],
 )
 def test_loading_is_strict(r3d_18, tmp_path: Path, change, message: str):

@@ -106,21 +106,31 @@ def find_state(checkpoint: Any, *, origin: str) -> State:
         raise ValueError(f"{origin} is a pickled {checkpoint.name}, which is not trusted: save its state_dict()")
     inner = [checkpoint[key] for key in _WRAPPERS if key in checkpoint] if isinstance(checkpoint, Mapping) else []
     for state in (*inner, checkpoint):
-        if isinstance(state, Mapping) and any(isinstance(value, Tensor) for value in state.values()):
-            if all(isinstance(key, str) and key.startswith(_DATA_PARALLEL) for key in state):
-                return {key.removeprefix(_DATA_PARALLEL): value for key, value in state.items()}
-            return state
         if isinstance(state, Placeholder):
             raise ValueError(f"{origin}: its weights need {state.name}, which is not trusted")
+        if _is_state(state):
+            parallel = all(key.startswith(_DATA_PARALLEL) for key in state)
+            return {key.removeprefix(_DATA_PARALLEL): value for key, value in state.items()} if parallel else state
     raise ValueError(
         f"{origin} is no checkpoint of kdvideo's, and no state dict, neither itself nor under {', '.join(_WRAPPERS)}"
     )
 
 
+def _is_state(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return False
+    return any(isinstance(item, Tensor) for item in value.values())
+
+
 def recognise(state: State, layouts: Sequence[Layout]) -> Layout | None:
-    """The one layout whose signature the state has."""
+    """The one layout whose signature the state has, or None.
+
+    Raises:
+        ValueError: it has several: keys of two networks in one file.
+    """
     matching = [layout for layout in layouts if layout.matches(state)]
-    assert len(matching) < 2, f"one state, several layouts: {', '.join(layout.name for layout in matching)}"
+    if len(matching) > 1:
+        raise ValueError(f"one state dict with the keys of several: {', '.join(layout.name for layout in matching)}")
     return matching[0] if matching else None
 
 

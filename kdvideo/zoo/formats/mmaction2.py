@@ -44,6 +44,7 @@ def _rename_r2plus1d(key: str) -> str | None:
 
 
 _HEAD = {"cls_head.fc_cls.": "head."}
+_UNUSED = {"data_preprocessor.": "the normalisation, which the input convention has"}
 
 LAYOUTS = (
     Layout(
@@ -55,6 +56,7 @@ LAYOUTS = (
         signature={"conv1a.conv.weight": (64, 3, 3, 3, 3), "fc6.weight": (4096, 8192)},
         clip_specs=("mmaction2-c3d",),
         heads=_HEAD,
+        unused=_UNUSED,
     ),
     Layout(
         name="mmaction2-r2plus1d_34",
@@ -68,5 +70,6 @@ LAYOUTS = (
         },
         clip_specs=("mmaction2-8x8", "mmaction2-32x2"),
         heads=_HEAD,
+        unused=_UNUSED,
     ),
 )
