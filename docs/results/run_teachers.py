@@ -4,7 +4,8 @@
 
 Five epochs each on ucf101-mini at width 16. The teachers: a c3d of PCL(VCP), trained here and read from the zoo;
 torchvision's r2plus1d_18 and PyTorchVideo's slow_r50 with random weights, saved in their own projects' layouts and read
-as another project's files. Inside each run, the teacher's output for the first batch is compared with what the other
+as another project's files. The students' clips are 8 x 32 x 32; torchvision's teacher gets them resampled, the others take
+frames of their own. `similarity_distillation` compares within the batch: while a queue fills, its scale changes. Inside each run, the teacher's output for the first batch is compared with what the other
 project's own code makes of the same input. Finished runs are not repeated.
 """
 
@@ -111,6 +112,8 @@ def run(name: str, teacher: tuple[str, str, Callable], student: str, *, loss: st
     config = zoo_root() / "configs" / "distill" / f"pcl_vcp_{student}_ucf101mini.yaml"
     options = ["DATA.ROOT", data, "OUTPUT_DIR", str(folder), "ZOO.DIR", str(output / "zoo"), "DATA.NUM_WORKERS", "1"]
     options += ["TEACHER.WEIGHTS", weights, "TEACHER.CLIP_SPEC", spec, "TEACHER.LOSSES", f"['{loss}']"]
+    options += ["TEACHER.SAMPLING", "shared" if "torchvision" in name else "own", "TEACHER.NUM_ANCHORS", "0"]
+    options += ["CLIP.SIZE", "32", "DATA.SHORT_SIDE", "36"]  # small students: the cost is to be the teachers'
     options += ["SOLVER.EPOCHS", str(EPOCHS), "EVAL.PERIOD", str(EPOCHS), "EVAL.TUPLES_PER_VIDEO", "1"]
     options += ["EVAL.CLIPS_PER_VIDEO", "1", "EVAL.FINAL_CLIPS_PER_VIDEO", "1"]  # what is measured here is the loss
     hook = OwnCode(own)
