@@ -3,11 +3,11 @@
     python docs/results/run_teachers.py DATA_ROOT OUTPUT
 
 Five epochs each on ucf101-mini at width 16, students' clips of 8 x 32 x 32. The teachers: a c3d of PCL(VCP), trained
-here and read from the zoo; torchvision's r2plus1d_18 and PyTorchVideo's slow_r50 with random weights, saved in their own
-projects' layouts and read as another project's files. Torchvision's gets the students' clips resampled, the others take
-frames of their own. `similarity_distillation` compares within the batch: while a queue fills, its scale changes. Inside
-each run, the teacher's output for the first batch is compared with what the other project's own code makes of the same
-input. Finished runs are not repeated.
+here and read from the zoo; torchvision's r2plus1d_18 and PyTorchVideo's slow_r50 with random weights, saved in their
+own projects' layouts and read as another project's files. Torchvision's gets the students' clips resampled, the others
+take frames of their own. `similarity_distillation` compares within the batch: while a queue fills, its scale changes.
+Inside each run, the teacher's output for the first batch is compared with what the other project's own code makes of
+the same input. Finished runs are not repeated.
 """
 
 import shutil
