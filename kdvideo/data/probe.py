@@ -12,6 +12,7 @@ from kdvideo.data.decode import TIME_LIMIT, Reader
 
 __all__ = ["VideoProbe", "probe"]
 
+_WORTHWHILE = 64  # frames from which on a seek can save anything
 _NUM_PROOFS = 4  # about as many pictures, spread over the video, have to come out of torchcodec exactly
 
 
@@ -45,7 +46,7 @@ def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
         with pyav_reader.open_video(path, time_limit=time_limit) as (container, stream):
             found = replace(found, codec=stream.codec_context.name, fps=float(stream.average_rate or 0))
             may_seek = torchcodec_reader.is_right_kind(container, stream)
-            every = stream.frames // _NUM_PROOFS if may_seek else 0
+            every = stream.frames // _NUM_PROOFS if may_seek and stream.frames >= _WORTHWHILE else 0
         return _decode_all(path, found, every=every, time_limit=time_limit)
     except ValueError as error:
         return replace(found, problem=str(error).removeprefix(f"video {path} "))

@@ -41,6 +41,8 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
         if not container.streams.video:
             raise ValueError(f"video {path} has no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ValueError(f"video {path} has a video stream that no decoder is known for")
         stream.thread_type = "NONE"
         yield container, stream
 
