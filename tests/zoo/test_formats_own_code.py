@@ -44,7 +44,7 @@ def _feature(network: nn.Module, classifier: nn.Linear, clip: Tensor) -> Tensor:
         ("mc3_18", "torchvision"),
         ("r2plus1d_18", "torchvision"),
         ("slow_r50", "pytorchvideo-slow_r50"),
-        ("r2plus1d_r50", "pytorchvideo-r2plus1d_r50"),
+        pytest.param("r2plus1d_r50", "pytorchvideo-r2plus1d_r50", marks=pytest.mark.slow),  # 2 x 76 GMACs
         ("x3d_xs", "pytorchvideo-x3d_xs"),
     ],
 )
