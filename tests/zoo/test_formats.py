@@ -27,7 +27,7 @@ def r3d_18() -> OrderedDict[str, Tensor]:
     """torchvision's network with 400 classes, under its own keys; each tensor one number, so that files are small."""
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in video.r3d_18().state_dict().items()}
-    return OrderedDict((key, fill(key, (1,)).expand(shape)) for key, shape in shapes.items())
+    return OrderedDict((key, fill(key, (1,))[0].expand(shape)) for key, shape in shapes.items())
 
 
 @pytest.fixture(scope="module")
