@@ -3,6 +3,7 @@
 import fnmatch
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
 from kdvideo.models.spec import Model
+from kdvideo.models.uninitialised import Uninitialised
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.contents import Contents, read_contents
 from kdvideo.zoo.entry import ZooEntry
@@ -85,7 +87,7 @@ def create_model(
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
     """
     entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
-    backbone = build_backbone(name, **kwargs) if entry is None else entry.model.build_backbone()
+    backbone = build_backbone(name, **kwargs) if entry is None else _build_backbone(entry, pretrained=pretrained)
     model = backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
     if pretrained:
         load_pretrained(model, name)
@@ -201,6 +203,12 @@ def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) ->
     if kwargs:
         raise ValueError(f"{name!r} is a zoo entry with its own settings: {', '.join(kwargs)} cannot be given")
     return entry
+
+
+def _build_backbone(entry: ZooEntry, *, pretrained: bool) -> Backbone:
+    """The entry's backbone; one that is about to be filled, which must be complete, draws no random weights."""
+    with Uninitialised() if pretrained else nullcontext():
+        return entry.model.build_backbone()
 
 
 def _fill(model: nn.Module, contents: Contents) -> LoadReport:

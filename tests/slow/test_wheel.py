@@ -40,7 +40,8 @@ def test_the_wheel_works_alone(tmp_path: Path):
         "write_synthetic_ucf101(Path('data'), config)\n"
         "print(zoo_root() / 'configs' / 'demo' / 'student.yaml')\n"
     )
-    environment = {**os.environ, "KDVIDEO_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "KDVIDEO_HOME": str(tmp_path / "home"), "KDVIDEO_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)  # it may lead to the checkout
     options = {"cwd": tmp_path, "env": environment, "check": True, "capture_output": True, "text": True}
     listed = subprocess.run([bin_dir / "python", "-W", "error::FutureWarning", "-c", script], **options)
     assert listed.stderr == ""

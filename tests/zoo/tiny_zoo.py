@@ -1,7 +1,10 @@
 """A tiny published model for the tests of the zoo."""
 
+import itertools
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -71,3 +74,32 @@ def hold_lock(path: Path, held: Event) -> None:
 def fetch_by_name(name: str) -> None:
     """Asks for a model's weights."""
     resolve_weights(name)
+
+
+def publish_again_and_again(number: int, ready: Event) -> None:
+    """New names, and one that is replaced each time, until the process is killed."""
+    model = SPEC.build()
+    ready.set()
+    for round_number in itertools.count():
+        for name in (f"new{number}.x{round_number}", NAME):
+            config = f"SEED: {number}{round_number}\n"
+            model.pretext_head.fc.bias.data.fill_(number + round_number / 1000)  # another file each time
+            publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": config}, replace=True)
+
+
+def publish_and_die(name: str, event_number: int) -> None:
+    """Kills itself just before its `event_number`-th access to the file system after the lock is taken."""
+    model = SPEC.build()
+    left = event_number
+    counting = False
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left, counting
+        counting = counting or (event == "open" and str(arguments[0]).endswith(".lock"))
+        if counting and event.startswith(("open", "os.", "tempfile.", "shutil.")):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": f"{name}\n"}, replace=True)

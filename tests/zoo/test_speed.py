@@ -1,0 +1,110 @@
+"""What loading by name costs, and that shipped weights need no network."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import kdvideo
+from kdvideo.models.pcl import build_backbone
+from kdvideo.models.uninitialised import Uninitialised
+from kdvideo.registry import BACKBONES
+from kdvideo.zoo.sources import entry_file, find_entry
+
+SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
+
+
+def test_shipped_weights_load_without_a_network():
+    """Any try to connect, or to ask for a name's address, would end the process."""
+    script = (
+        "import sys\n"
+        "def refuse(event, arguments):\n"
+        "    assert event not in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'), (event, arguments)\n"
+        "sys.addaudithook(refuse)\n"
+        "import kdvideo\n"
+        f"kdvideo.create_model('{SHIPPED}', pretrained=True)\n"
+        f"kdvideo.create_pcl_model('{SHIPPED}', pretrained=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_weights_are_not_drawn_to_be_overwritten():
+    """`pretrained=True` takes less than 1.3 times the bare network and reading its file; measured in turns."""
+    entry, zoo_dir = find_entry(SHIPPED)
+    path = entry_file(entry, zoo_dir)
+
+    def separately() -> None:
+        entry.model.build_backbone()
+        load_file(path)
+
+    seconds: dict[Callable[[], object], list[float]] = {
+        separately: [],
+        lambda: kdvideo.create_model(SHIPPED, pretrained=True): [],
+    }
+    for _ in range(15):
+        for function, taken in seconds.items():
+            start = time.process_time()  # other processes do not count
+            function()
+            taken.append(time.process_time() - start)
+    bare, pretrained = (statistics.median(taken) for taken in seconds.values())
+    assert pretrained < 1.3 * bare, f"{pretrained:.4f} s against {bare:.4f} s"
+
+
+@pytest.mark.parametrize("name", ["c3d", "r2plus1d_10", "x3d_xs", "mc3_18", "mvit_v2_s"])
+def test_only_draws_are_left_out(name: str):
+    """Same tensors, same buffers also where the state dict has them not; no number is drawn."""
+    if name not in BACKBONES:
+        pytest.skip(f"{name} is not registered")
+    drawn = build_backbone(name)
+    before = torch.get_rng_state()
+    with Uninitialised():
+        left = build_backbone(name)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {key: value.shape for key, value in left.state_dict().items()} == {
+        key: value.shape for key, value in drawn.state_dict().items()
+    }
+    buffers = dict(left.named_buffers())
+    for key, value in drawn.named_buffers():
+        assert torch.equal(buffers[key], value), key
+
+
+def test_a_new_classifier_is_drawn():
+    """Only what the file fills is left out: the new head is the same as without weights."""
+    heads = []
+    for pretrained in (False, True):
+        torch.manual_seed(0)
+        backbone_draws = torch.get_rng_state()
+        model = kdvideo.create_model(SHIPPED, num_classes=3, pretrained=pretrained)
+        torch.set_rng_state(backbone_draws)
+        heads.append(model.head.weight)
+    assert all(0.001 < head.std() < 1 and head.abs().max() < 1 for head in heads)
+
+
+def test_import_is_cheap():
+    """After torch and torchvision: 0.3 s at most for kdvideo, its public names and all that they load; no warning."""
+    script = (
+        "import time, torch, torchvision\n"
+        "start = time.process_time()\n"
+        "import kdvideo\n"
+        "[getattr(kdvideo, name) for name in kdvideo.__all__]\n"
+        "print(time.process_time() - start)\n"
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONWARNINGS": ""},
+        )
+        assert done.stderr == ""
+        seconds.append(float(done.stdout))
+    assert statistics.median(seconds) <= 0.3, seconds
