@@ -4,9 +4,11 @@ import pytest
 from tiny_zoo import NAME, publish_tiny
 
 import kdvideo
-from kdvideo.paths import user_zoo
+from kdvideo.models.uninitialised import Uninitialised
+from kdvideo.paths import user_zoo, zoo_root
 from kdvideo.zoo.entry import ZooEntry, check_name
-from kdvideo.zoo.sources import resolve_weights
+from kdvideo.zoo.formats import LAYOUTS
+from kdvideo.zoo.sources import list_entries, resolve_weights
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "a..b", "", "x" * 151, "a b"])
@@ -50,3 +52,17 @@ def test_one_bad_entry_does_not_hide_the_others(old: str, new: str, message: str
     names = kdvideo.list_models("*.*")
     assert "good.one" in names
     assert NAME not in names
+
+
+def test_packaged_entries():
+    """Each builds its architecture with the parameters that it names, and is of a layout that can be read."""
+    layouts = {"kdvideo": "", **{layout.name: layout.backbone for layout in LAYOUTS}}
+    for entry in list_entries(zoo_root()):
+        with Uninitialised():
+            backbone = entry.model.build_backbone()
+        assert sum(parameter.numel() for parameter in backbone.parameters()) == entry.params, entry.name
+        assert entry.layout in layouts, entry.name
+        assert entry.name.startswith(entry.model.backbone), entry.name
+        assert entry.licence, entry.name
+        assert entry.urls or entry.manual or entry.layout == "kdvideo", entry.name
+        assert all(0 < value <= 1 for value in entry.metrics.values()), entry.name

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 import kdvideo
 from kdvideo.models.pcl import build_backbone
 from kdvideo.models.uninitialised import Uninitialised
-from kdvideo.registry import BACKBONES
 from kdvideo.zoo.sources import entry_file, find_entry
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
@@ -48,31 +47,38 @@ def test_weights_are_not_drawn_to_be_overwritten():
         separately: [],
         lambda: kdvideo.create_model(SHIPPED, pretrained=True): [],
     }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine threads wait for each other, which is not what is measured here
     for _ in range(15):
         for function, taken in seconds.items():
-            start = time.process_time()  # other processes do not count
+            start = time.perf_counter()
             function()
-            taken.append(time.process_time() - start)
-    bare, pretrained = (statistics.median(taken) for taken in seconds.values())
+            taken.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    bare, pretrained = (min(taken) for taken in seconds.values())  # what other processes do only adds
     assert pretrained < 1.3 * bare, f"{pretrained:.4f} s against {bare:.4f} s"
 
 
 @pytest.mark.parametrize("name", ["c3d", "r2plus1d_10", "x3d_xs", "mc3_18", "mvit_v2_s"])
 def test_only_draws_are_left_out(name: str):
-    """Same tensors, same buffers also where the state dict has them not; no number is drawn."""
-    if name not in BACKBONES:
-        pytest.skip(f"{name} is not registered")
+    """Same tensors, same buffers also where the state dict has them not."""
     drawn = build_backbone(name)
-    before = torch.get_rng_state()
     with Uninitialised():
         left = build_backbone(name)
-    assert torch.equal(torch.get_rng_state(), before)
     assert {key: value.shape for key, value in left.state_dict().items()} == {
         key: value.shape for key, value in drawn.state_dict().items()
     }
     buffers = dict(left.named_buffers())
     for key, value in drawn.named_buffers():
         assert torch.equal(buffers[key], value), key
+
+
+def test_loops_that_reject_draws_end():
+    """`trunc_normal_` draws until all numbers lie between its bounds; here the mean does not."""
+    with Uninitialised():
+        tensor = torch.nn.init.trunc_normal_(torch.empty(10), mean=0.0, std=1.0, a=0.1, b=2.0)
+    assert tensor.min() >= 0.1
+    assert tensor.max() <= 2.0
 
 
 def test_a_new_classifier_is_drawn():

@@ -1,4 +1,4 @@
-"""`kdvideo zoo publish | remove | render | release`: commands that write into a zoo, or out of one."""
+"""`kdvideo zoo publish | convert | remove | render | release`: commands that write into a zoo, or out of one."""
 
 import argparse
 from pathlib import Path
@@ -18,6 +18,14 @@ def add_arguments(commands: Any) -> None:
     publish.add_argument("--replace", action="store_true", help="replace an entry of that name")
     add_zoo(publish)
     publish.set_defaults(run=_publish)
+    convert = commands.add_parser("convert", help="put another project's checkpoint into the zoo")
+    convert.add_argument("source", metavar="FILE", help="a path, an address or a zoo name")
+    convert.add_argument("--name", required=True)
+    convert.add_argument("--clip-spec", metavar="SPEC", help="input convention of a bare file: a name, or yaml")
+    convert.add_argument("--licence", help="of the weights; the entry's unless given")
+    convert.add_argument("--replace", action="store_true", help="replace an entry of that name")
+    add_zoo(convert)
+    convert.set_defaults(run=_convert)
     remove = commands.add_parser("remove", help="remove a model from the zoo, or a fetched file")
     remove.add_argument("name")
     add_zoo(remove)
@@ -40,6 +48,22 @@ def _publish(options: argparse.Namespace) -> None:
         options.checkpoint.expanduser(),
         options.name,
         zoo_dir=zoo_of(options),
+        licence=options.licence,
+        replace=options.replace,
+    )
+    print(f"{zoo_of(options) / 'weights' / entry.file}  sha256 {entry.sha256}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    import kdvideo.models  # noqa: F401 - fills the registry
+    from kdvideo.zoo.convert import convert_weights
+    from kdvideo.zoo.formats import parse_clip_spec
+
+    entry = convert_weights(
+        options.source,
+        options.name,
+        zoo_dir=zoo_of(options),
+        clip_spec=None if options.clip_spec is None else parse_clip_spec(options.clip_spec),
         licence=options.licence,
         replace=options.replace,
     )

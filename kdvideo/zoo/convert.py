@@ -1,0 +1,55 @@
+"""Other projects' checkpoints as entries of one's own zoo: safetensors under kdvideo's names."""
+
+from pathlib import Path
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.zoo.contents import read_contents
+from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.load import load_model
+from kdvideo.zoo.publish import publish
+from kdvideo.zoo.sources import resolve_weights
+
+__all__ = ["convert_weights"]
+
+
+def convert_weights(
+    source: str,
+    name: str,
+    *,
+    zoo_dir: Path,
+    clip_spec: ClipSpec | None = None,
+    licence: str | None = None,
+    replace: bool = False,
+) -> ZooEntry:
+    """Publishes a checkpoint of a known layout, backbone and head; what is known of it comes from its entry.
+
+    Args:
+        source: a zoo name, a path or an address.
+        name: of the new entry.
+        zoo_dir: the zoo.
+        clip_spec: the input convention of a bare file, whose keys cannot tell it.
+        licence: of the weights; the entry's unless given.
+        replace: whether an entry of that name may be replaced.
+
+    Raises:
+        ValueError: an unknown layout, no input convention or licence where neither entry nor file says them, a taken
+            name.
+    """
+    check_name(name)
+    weights = resolve_weights(source, zoo_dir=zoo_dir)
+    entry = weights.entry
+    if licence is None and entry is None:
+        raise ValueError(f"{source} has no entry that says its licence: give --licence")
+    spec = read_contents(weights).spec_with(clip_spec)
+    model, _ = load_model(source, zoo_dir=zoo_dir, clip_spec=clip_spec)
+    facts = {
+        "metrics": entry.metrics if entry else {},
+        "protocol": entry.protocol if entry else "not measured",
+        "teacher": None,
+        "dataset": entry.dataset if entry else "not said",
+        "config": f"CONVERTED_FROM: {weights.sha256}\n",
+        "source": f"converted from {entry.name if entry else weights.path.name}, sha256 {weights.sha256}"
+        + (f"; {entry.source}" if entry else ""),
+        "licence": licence or (entry.licence if entry else ""),
+    }
+    return publish(model.eval(), name, zoo_dir=zoo_dir, spec=spec, facts=facts, replace=replace)
