@@ -17,14 +17,14 @@ SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 def test_list(capsys: pytest.CaptureFixture):
     """Architectures and entries that match, and where weights are."""
-    assert main(["zoo", "list", "r3d_1*"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [
-        ["r3d_10", "architecture"],
-        [SHIPPED, "published", "verified"],
-        ["r3d_18", "architecture"],
-        ["r3d_18.torchvision_k400", "to", "fetch", "verified"],
-    ]
+    for pattern, expected in (
+        ("r3d_10*", [["r3d_10", "architecture"], [SHIPPED, "published", "verified"]]),
+        ("r3d_18.t*", [["r3d_18.torchvision_k400", "to", "fetch", "verified"]]),
+        ("r3d_18_h*", [["r3d_18_hara", "architecture"], ["r3d_18_hara.hara_k700", "by", "hand", "unverified"]]),
+        ("no such*", []),
+    ):
+        assert main(["zoo", "list", pattern]) == 0
+        assert [line.split() for line in capsys.readouterr().out.splitlines()] == expected
 
 
 def test_list_for_programs(capsys: pytest.CaptureFixture):
