@@ -13,7 +13,7 @@ from kdvideo.data.proxies import proxy_name
 
 SEEDS = (0, 1, 2)
 T_95 = 4.303  # Student's t for three values, two-sided 95 %
-MEASURES = ("pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_1", "seconds")
+MEASURES = ("pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_1")
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -22,9 +22,8 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def run_values(folder: Path) -> dict[str, float]:
-    """A run's final metrics, and the seconds of an epoch."""
-    lines = [simplejson.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return {**lines[-1], "seconds": statistics.median(line["seconds"] for line in lines[:-1])}
+    """A run's final metrics."""
+    return simplejson.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
 
 def table(runs: Path) -> str:

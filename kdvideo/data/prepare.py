@@ -63,11 +63,12 @@ def prepare_dataset(
         ValueError: folders that cannot be these, two sources with one proxy's name, or another process at work.
     """
     check_apart(source, target)
-    names = part_of(find_videos(source), part)
-    by_proxy = {proxy_name(name): name for name in names}
-    if not names or len(by_proxy) < len(names):
-        why = "has both a and a.mp4, whose proxies would be one file" if names else "has no videos in this part"
-        raise ValueError(f"{source} {why}")
+    names = find_videos(source)
+    if len({proxy_name(name) for name in names}) < len(names):
+        raise ValueError(f"{source} has both a and a.mp4, whose proxies would be one file")
+    by_proxy = {proxy_name(name): name for name in part_of(names, part)}
+    if not by_proxy:
+        raise ValueError(f"{source} has no videos" + ("" if part is None else " in this part"))
     manifest = target / MANIFEST_NAME
     journal = part_path(manifest, part)
     lock = journal.with_name(f".{journal.name}.lock")
@@ -86,6 +87,8 @@ def prepare_dataset(
         with open_journal(journal) as stream:
             for name, result in tqdm(results, total=len(todo), desc="writing proxies", unit="video", disable=None):
                 entry = _failed(source, name, result.reason, config) if isinstance(result, Failure) else result
+                if entry.probe.problem is not None:
+                    (target / entry.path).unlink(missing_ok=True)  # of the source as it was before it broke
                 append_entry(stream, entry)
                 done[entry.path] = entry
         if part is None:

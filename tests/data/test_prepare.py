@@ -80,8 +80,9 @@ def test_parts(source: Path, tmp_path: Path):
 
 
 def test_a_broken_source_is_named_once(source: Path, tmp_path: Path):
-    """It costs no other video; it is tried again when it has changed."""
+    """It costs no other video, and its earlier proxy goes; it is tried again when it has changed."""
     target = tmp_path / "target"
+    prepare(source, target)
     broken = source / "BallRoll" / "v_BallRoll_g01_c01.avi"
     good = broken.read_bytes()
     broken.write_bytes(good[:100])
