@@ -10,12 +10,14 @@ and every case does what the same plans say.
     source        kdvideo, from the videos
     proxy         kdvideo, from what `kdvideo data prepare` writes; `proxy_pyav` the same without torchcodec
 
-One core: the cases take turns on each sample; the median over samples and rounds counts. Two workers: a DataLoader's
-wall time a sample. The last line is one JSON object of ratios, above 1 where the first one named is faster.
+One core: the cases take turns, each in a process of its own; the median over samples and rounds counts. Ours runs with
+the allocator's setting that our trainer makes (`engine/memory.py`), the others as their users have them. Two workers: a
+DataLoader's wall time a sample. The last line is one JSON object of ratios, above 1 where the first named is faster.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -48,6 +50,7 @@ from kdvideo.engine.memory import keep_freed_memory
 SHORT_SIDE = 128
 CONFIG = TupleConfig(TupleLayout(ClipSpec(), tuple_len=3, interval=8), VCP(), AugmentConfig(), short_side=SHORT_SIDE)
 REMOTE = 4  # VCP's label with a clip far away: left out, so that every sample spans 64 frames
+OURS = ("source", "source_pyav", "proxy", "proxy_pyav")
 Case = Callable[[int], Tensor]
 
 
@@ -155,16 +158,37 @@ def build_cases(videos: list[tuple[Path, VideoProbe]], proxies: list[tuple[Path,
 
 
 def time_in_turn(cases: dict[str, Case], num_samples: int, *, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a sample on one core: the process's time, so that other processes count for little."""
+    """Median milliseconds of a sample on one core, every case and round in a process of its own."""
     times: dict[str, list[float]] = {name: [] for name in cases}
-    for round_number in range(rounds + 1):  # the first one warms up
-        for i in range(num_samples):
-            for name, case in cases.items():
-                started = time.process_time()
-                case(i)
-                if round_number > 0:
-                    times[name].append(1e3 * (time.process_time() - started))
+    context = multiprocessing.get_context("fork")
+    for _ in range(rounds):
+        for name, case in cases.items():
+            with context.Pool(1, initializer=_prepare, initargs=(name, case, num_samples)) as pool:
+                times[name] += pool.apply(_time_samples)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _prepare(name: str, case: Case, num_samples: int) -> None:
+    global _job
+    _job = case, num_samples
+    if name in OURS:
+        keep_freed_memory()  # as our trainer does; the others get what their users get
+
+
+def _time_samples() -> list[float]:
+    """The process's own time, which on one core is the wall time of a quiet machine."""
+    case, num_samples = _job
+    case(0)  # warms up
+    times = []
+    for i in range(num_samples):
+        started = time.process_time()
+        case(i)
+        times.append(1e3 * (time.process_time() - started))
+    return times
+
+
+def _prepare_worker(_: int) -> None:
+    keep_freed_memory()
 
 
 class _Repeated(Dataset):
@@ -183,7 +207,11 @@ def time_with_workers(cases: dict[str, Case], num_samples: int, *, rounds: int, 
     times: dict[str, list[float]] = {name: [] for name in cases}
     loaders = {
         name: DataLoader(
-            _Repeated(case, num_samples, 2), batch_size=8, num_workers=num_workers, persistent_workers=True
+            _Repeated(case, num_samples, 2),
+            batch_size=8,
+            num_workers=num_workers,
+            persistent_workers=True,
+            worker_init_fn=_prepare_worker if name in OURS else None,
         )
         for name, case in cases.items()
     }
@@ -201,7 +229,7 @@ def ratios(medians: dict[str, float], suffix: str) -> dict[str, float]:
     """How many times faster ours is, with torchcodec where it is right and with PyAV alone."""
     return {
         f"{ours}_vs_{theirs}{suffix}": round(medians[theirs] / medians[ours], 2)
-        for ours in ("source", "proxy", "source_pyav", "proxy_pyav")
+        for ours in OURS
         for theirs in ("pytorchvideo", "pil")
     }
 
@@ -212,7 +240,6 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=32, help="samples, each of its own video")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    keep_freed_memory()  # as training does
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
     videos = choose_videos(options.root, options.clips)

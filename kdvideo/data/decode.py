@@ -40,11 +40,10 @@ def read_frames(
         time_limit: seconds; looked at between frames by PyAV only.
 
     Returns:
-        uint8 `[len(indices), C, H, W]`, RGB, turned upright where the file says so.
+        uint8 `[len(indices), C, H, W]`, RGB, turned upright where the file says so, all of the first frame's size.
 
     Raises:
-        ValueError: the file cannot be opened, ends before the largest index, changes its size in between or takes too
-            long.
+        ValueError: the file cannot be opened, ends before the largest index or takes too long.
     """
     if min(indices) < 0:
         raise ValueError(f"frame {min(indices)} of video {path} was asked for: frames are counted from 0")

@@ -59,11 +59,12 @@ def _decode_all(path: Path, found: VideoProbe, *, every: int, time_limit: float)
     count, intact, shape = 0, True, (0, 0)
     for frame in pyav_reader.decode(path, time_limit=time_limit):
         if count == 0:
+            size = frame.width, frame.height
             shape = pyav_reader.to_rgb(frame, reformatter).shape[:2]
         if every and (count + 1) % every == 0:
             picture = pyav_reader.to_rgb(frame, reformatter)
             pictures[count] = torch.from_numpy(picture.copy()).permute(2, 0, 1)
-        intact = intact and not frame.is_corrupt
+        intact = intact and not frame.is_corrupt and size == (frame.width, frame.height)
         count += 1
     if count == 0:
         raise ValueError(f"video {path} gives no frame")

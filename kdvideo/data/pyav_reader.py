@@ -71,11 +71,13 @@ def decode(path: Path, *, time_limit: float) -> Iterator[av.VideoFrame]:
 def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> Tensor:
     """Decodes from the start up to the largest index and converts only what is asked for.
 
+    Where a video changes its size on the way, pictures are scaled to the size of the first one, as ffmpeg does it.
+
     Returns:
         uint8 `[len(indices), C, H, W]`.
 
     Raises:
-        ValueError: as `decode`, and where the video ends too early or its frames change their size.
+        ValueError: as `decode`, and where the video ends too early.
     """
     places = defaultdict(list)
     for place, index in enumerate(indices):
@@ -83,30 +85,32 @@ def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> 
     images = np.empty(0, dtype=np.uint8)
     reformatter, seen = VideoReformatter(), 0
     for i, frame in enumerate(decode(path, time_limit=time_limit)):
+        if i == 0:
+            size = frame.width, frame.height
         if i in places:
-            image = to_rgb(frame, reformatter)
+            image = to_rgb(frame, reformatter, size=size)
             if seen == 0:  # written once, where it stays: memory for many frames costs as much as decoding them
                 images = np.empty((len(indices), *image.shape), dtype=np.uint8)
-            elif image.shape != images.shape[1:]:
-                raise ValueError(
-                    f"video {path} changes its size at frame {i}, from {_size(images[0])} to {_size(image)}"
-                )
-            images[places[i]] = image
+            for place in places[i]:
+                images[place] = image
             seen += 1
             if seen == len(places):
                 return torch.from_numpy(images).permute(0, 3, 1, 2)
     raise ValueError(f"video {path} ends before frame {max(places)}; it gives {seen} of {len(places)} asked for")
 
 
-def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+def to_rgb(
+    frame: av.VideoFrame, reformatter: VideoReformatter, *, size: tuple[int | None, int | None] = (None, None)
+) -> np.ndarray:
     """The picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
 
     Args:
         frame: decoded.
         reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
             which takes longer than decoding it.
+        size: width and height before it is turned upright; its own unless given.
     """
-    converted = reformatter.reformat(frame, format="rgb24", threads=1)
+    converted = reformatter.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
     plane = converted.planes[0]
     strides = (plane.line_size, 3, 1)
     image = np.ndarray((converted.height, converted.width, 3), np.uint8, memoryview(plane), strides=strides)
@@ -118,7 +122,3 @@ def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     # The file gives the counter-clockwise turn that shows it upright, in degrees. Broken ones give any number.
     quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
     return np.rot90(image, k=quarters) if quarters else image
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"
