@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/results/finetune.md. Usage: docs/results/run_finetune.sh DATA_ROOT OUTPUT
 #
-# r3d_10 of width 16: PCL(VCP) and a student of the shipped teacher, 30 epochs each, then 40 epochs of finetuning from
+# r3d_10 of width 16: PCL(VCP) and a student of the shipped teacher, 30 epochs each, then 20 epochs of finetuning from
 # scratch, from PCL, from the student; three seeds, one thread, one after the other. What is finished is not run again, what
 # was interrupted is continued.
 set -euo pipefail
