@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import kdvideo.data
+import kdvideo.losses
+import kdvideo.models  # noqa: F401 - all three fill registries, before a test restores them
 from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
