@@ -63,12 +63,7 @@ def prepare_dataset(
         ValueError: folders that cannot be these, two sources with one proxy's name, or another process at work.
     """
     check_apart(source, target)
-    names = find_videos(source)
-    if len({proxy_name(name) for name in names}) < len(names):
-        raise ValueError(f"{source} has both a and a.mp4, whose proxies would be one file")
-    by_proxy = {proxy_name(name): name for name in part_of(names, part)}
-    if not by_proxy:
-        raise ValueError(f"{source} has no videos" + ("" if part is None else " in this part"))
+    by_proxy = _sources_by_proxy(source, part)
     manifest = target / MANIFEST_NAME
     journal = part_path(manifest, part)
     lock = journal.with_name(f".{journal.name}.lock")
@@ -94,6 +89,17 @@ def prepare_dataset(
         if part is None:
             write_manifest(manifest, {**known, **done})
     return done
+
+
+def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, str]:
+    """The part's videos below `source`, by their proxies' names."""
+    names = find_videos(source)
+    if len({proxy_name(name) for name in names}) < len(names):
+        raise ValueError(f"{source} has both a and a.mp4, whose proxies would be one file")
+    by_proxy = {proxy_name(name): name for name in part_of(names, part)}
+    if not by_proxy:
+        raise ValueError(f"{source} has no videos" + ("" if part is None else " in this part"))
+    return by_proxy
 
 
 def _prepare_one(source: Path, target: Path, name: str, *, config: ProxyConfig, time_limit: float) -> ManifestEntry:
