@@ -29,6 +29,7 @@ EXTRAS = {
         "pytest",
         "pytest-timeout",
         "ruff",
+        "scipy",
         "types-PyYAML",
         "types-simplejson",
         "types-tqdm",
