@@ -79,6 +79,7 @@ _C.SOLVER.WEIGHT_DECAY = 5e-4
 _C.SOLVER.SCHEDULE = "constant"
 _C.SOLVER.PLATEAU_FACTOR = 0.1
 _C.SOLVER.PLATEAU_PATIENCE = 5  # evaluations without a better one before the rate is lowered
+_C.SOLVER.SYNC_BN = False  # BatchNorm over the batch of all processes instead of each one's share; GPUs only
 _C.SOLVER.CLIP_GRADIENTS = 0.0  # largest norm of the whole gradient; 0 leaves it alone
 
 _C.EVAL = CfgNode()

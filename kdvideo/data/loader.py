@@ -1,6 +1,7 @@
 """Loaders: which rank and which worker reads what changes nothing of what a training run or an evaluation sees."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from kdvideo.data.plan import epoch_order
+from kdvideo.distributed import rank, world_size
 
 __all__ = ["EpochSampler", "create_loader", "gather_shares", "take_share"]
 
@@ -72,10 +74,11 @@ def create_loader(
         dataset: what is read.
         batch_size: samples in a batch of this process.
         num_workers: processes that read ahead, two batches each; 0 reads in this one.
-        sampler: for training: its workers stay alive between epochs, and a last smaller batch is dropped.
+        sampler: for training: its workers stay alive between epochs, and a last smaller batch is dropped. Without one
+            each rank reads its share, see `take_share`.
     """
     return DataLoader(
-        dataset,
+        take_share(dataset, rank=rank(), world_size=world_size()) if sampler is None else dataset,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=num_workers,
@@ -98,22 +101,25 @@ def take_share(dataset: Dataset, *, rank: int, world_size: int) -> Dataset:
     return Subset(dataset, range(rank, len(dataset), world_size))  # type: ignore[arg-type]
 
 
-def gather_shares(outputs: Tensor, *, num_samples: int) -> Tensor:
+def gather_shares(outputs: Tensor) -> Tensor:
     """Every rank's outputs for its share, put back into the samples' order, on every rank.
 
     Args:
-        outputs: `[samples of this rank's share, ...]`, on the device of the process group.
-        num_samples: of the whole dataset.
+        outputs: `[samples of this rank's share, ...]` on the CPU; of an empty share only the 0 counts.
 
     Returns:
-        `[num_samples, ...]`; `outputs` itself where there is one process.
+        `[samples, ...]`; `outputs` itself where there is one process.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if world_size() == 1:
         return outputs
-    world_size = distributed.get_world_size()
-    longest = -(-num_samples // world_size)
-    padding = [0, 0] * (outputs.dim() - 1) + [0, longest - len(outputs)]
-    parts = [outputs.new_empty(longest, *outputs.shape[1:]) for _ in range(world_size)]
+    described: list[Any] = [None] * world_size()
+    distributed.all_gather_object(described, (tuple(outputs.shape), outputs.dtype))
+    (longest, *trailing), dtype = described[0]  # no share is longer than the first
+    if len(outputs) == 0:
+        outputs = outputs.new_empty(0, *trailing, dtype=dtype)
+    padding = [0, 0] * len(trailing) + [0, longest - len(outputs)]
+    parts = [outputs.new_empty(longest, *trailing) for _ in range(world_size())]
     distributed.all_gather(parts, F.pad(outputs, padding))
     # [place in the share, rank] is the order of the samples; only the last places can be padding.
+    num_samples = sum(shape[0] for shape, _ in described)
     return torch.stack(parts, dim=1).flatten(0, 1)[:num_samples]

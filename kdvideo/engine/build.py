@@ -20,6 +20,7 @@ from kdvideo.data.plan import TupleLayout
 from kdvideo.data.samples import TrainTuples, TupleConfig, augment_batch
 from kdvideo.data.subsets import hold_out, take_fraction
 from kdvideo.data.videos import VideoList
+from kdvideo.distributed import main_first, rank, world_size
 from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.protocols import EvalConfig
 from kdvideo.models.pcl import ClassificationModel, PCLModel, takes_option
@@ -164,14 +165,15 @@ def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
 def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     """The videos of DATA's training or test list that give frames; the manifest or a look at each says so."""
     data = cfg.DATA
-    return usable_videos(
-        read_records(cfg, subset),
-        Path(data.ROOT).expanduser(),
-        manifest=Path(data.MANIFEST).expanduser() if data.MANIFEST else None,
-        max_bad_fraction=data.MAX_BAD_FRACTION,
-        num_workers=available_cores(),
-        label=f"{'training' if subset == 'train' else 'test'} videos",
-    )
+    with main_first():  # what it remembers, the other ranks need not look at again
+        return usable_videos(
+            read_records(cfg, subset),
+            Path(data.ROOT).expanduser(),
+            manifest=Path(data.MANIFEST).expanduser() if data.MANIFEST else None,
+            max_bad_fraction=data.MAX_BAD_FRACTION,
+            num_workers=available_cores(),
+            label=f"{'training' if subset == 'train' else 'test'} videos",
+        )
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:
@@ -184,17 +186,16 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
     """The loader of training batches.
 
     Raises:
-        ValueError: fewer videos than one batch.
+        ValueError: fewer videos than one batch, or a batch that the processes cannot share evenly.
     """
     if len(dataset) < cfg.SOLVER.BATCH_SIZE:
         raise ValueError(
             f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}, but {len(dataset)} training videos can be used: lower it"
         )
+    batch_size = cfg.SOLVER.BATCH_SIZE
+    sampler = EpochSampler(len(dataset), seed=cfg.SEED, batch_size=batch_size, rank=rank(), world_size=world_size())
     return create_loader(
-        dataset,
-        batch_size=cfg.SOLVER.BATCH_SIZE,
-        num_workers=cfg.DATA.NUM_WORKERS,
-        sampler=EpochSampler(len(dataset), seed=cfg.SEED, batch_size=cfg.SOLVER.BATCH_SIZE),
+        dataset, batch_size=batch_size // world_size(), num_workers=cfg.DATA.NUM_WORKERS, sampler=sampler
     )
 
 

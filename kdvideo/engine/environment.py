@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import dump_config
+from kdvideo.distributed import is_main, rank
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME
 from kdvideo.files import write_text
 from kdvideo.version import __version__
@@ -54,11 +55,14 @@ def refuse_other_run(output_dir: Path) -> None:
 
 @contextmanager
 def exclusive_use(output_dir: Path) -> Iterator[None]:
-    """Keeps a second process out of the run's folder; the system lifts the lock when the process dies.
+    """Keeps a second run out of the run's folder; the system lifts the lock when the process dies.
 
     Raises:
         ValueError: another process is at work there.
     """
+    if not is_main():  # rank 0 holds it for all
+        yield
+        return
     try:
         with FileLock(output_dir / ".lock", timeout=0):
             yield
@@ -73,15 +77,19 @@ def describe_run(cfg: CfgNode, output_dir: Path) -> None:
 
 
 def set_up_logging(output_dir: Path) -> None:
-    """Sends kdvideo's log to standard error and to `log.txt`."""
+    """Sends kdvideo's log to standard error and to `log.txt`; of ranks above 0 warnings alone, and to no file."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    formatter = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    for handler in (logging.StreamHandler(), logging.FileHandler(output_dir / "log.txt", encoding="utf-8")):
+    speaker = "" if is_main() else f"rank {rank()}: "
+    formatter = logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if is_main():
+        handlers.append(logging.FileHandler(output_dir / "log.txt", encoding="utf-8"))
+    for handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if is_main() else logging.WARNING)
     logger.propagate = False
 
 

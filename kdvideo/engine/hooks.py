@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from kdvideo.distributed import is_main
 from kdvideo.engine.checkpoint import BEST_NAME, save_checkpoint, save_state
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.files import write_text
@@ -67,6 +68,8 @@ class Plateau(Hook):
 class KeepBest(Hook):
     """Keeps the student of the epoch with the highest value of a metric, the earliest of equals, in `best.pt`.
 
+    Rank 0 writes, all ranks may read.
+
     Args:
         output_dir: of the run.
         metric: in [0, 1].
@@ -78,11 +81,13 @@ class KeepBest(Hook):
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Forgets what a run left that died in its first epoch."""
-        if trainer.epoch == 0:
+        if trainer.epoch == 0 and is_main():
             self.path.unlink(missing_ok=True)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Writes where there is no better epoch; one of a killed run that is done again does not count as better."""
+        if not is_main():
+            return
         best = self.read()
         if self.metric in metrics and (best is None or metrics[self.metric] > best["value"]):
             model = trainer.task.student.state_dict()

@@ -13,10 +13,12 @@ from fvcore.common.config import CfgNode
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
+from kdvideo.distributed import is_main, process_group, wait_for_all
 from kdvideo.engine.build import follow_model, zoo_dir_of
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import append_metrics
+from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
 from kdvideo.engine.publish import FACTS_NAME
 from kdvideo.engine.run import Run
@@ -46,7 +48,7 @@ class RunResult:
         model: the trained network, in eval mode.
         metrics: the last line of `metrics.jsonl`.
         output_dir: the run's folder.
-        entry: what was published, or None.
+        entry: what was published, or None; rank 0 alone publishes.
     """
 
     model: Model
@@ -55,8 +57,9 @@ class RunResult:
     entry: ZooEntry | None
 
 
+@process_group()
 def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = ()) -> RunResult:
-    """Trains, evaluates and, with ZOO.PUBLISH_AS, publishes.
+    """Trains, evaluates and, with ZOO.PUBLISH_AS, publishes; started by torchrun, together with its other processes.
 
     Args:
         cfg: a loaded config; it is checked here.
@@ -66,8 +69,10 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     Raises:
         ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
         FloatingPointError: loss or gradient became infinite or NaN.
+        ConnectionError: another process of the run has ended.
     """
     validate_config(cfg)
+    check_sync_bn(cfg)
     zoo_dir = zoo_dir_of(cfg)
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE, config=cfg.dump())
@@ -80,18 +85,25 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         else:
             refuse_other_run(output_dir)
             checkpoint = None
-        describe_run(cfg, output_dir)
+        if is_main():
+            describe_run(cfg, output_dir)
         run = _run_class(cfg.TASK.NAME)(cfg, output_dir)
         trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
         trainer.train()
+        wait_for_all()  # until rank 0 has written which epoch is the best
         metrics = run.measure_final(epoch=trainer.epoch)
-        append_metrics(run.output_dir, metrics)
-        facts = run.facts(metrics, teacher_weights)
-        write_text(output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
-        entry = run.publish(facts, zoo_dir=zoo_dir) if cfg.ZOO.PUBLISH_AS else None
+        entry = _write_results(run, metrics, teacher_weights, zoo_dir=zoo_dir) if is_main() else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
 
 
+def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry | None:
+    append_metrics(run.output_dir, metrics)
+    facts = run.facts(metrics, teacher)
+    write_text(run.output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
+    return run.publish(facts, zoo_dir=zoo_dir) if run.cfg.ZOO.PUBLISH_AS else None
+
+
+@process_group()
 def evaluate(cfg: CfgNode) -> dict[str, Any]:
     """Measures MODEL.WEIGHTS, or else the checkpoint in OUTPUT_DIR, or else the weights that SEED draws.
 
@@ -115,7 +127,8 @@ def evaluate(cfg: CfgNode) -> dict[str, Any]:
     run = _run_class(cfg.TASK.NAME)(cfg, output_dir, model=model)
     run.prepare_evaluation()
     metrics = run.measure_final(epoch=0)
-    write_text(output_dir / "evaluation.json", simplejson.dumps(metrics, indent=2) + "\n")
+    if is_main():
+        write_text(output_dir / "evaluation.json", simplejson.dumps(metrics, indent=2) + "\n")
     return metrics
 
 

@@ -12,11 +12,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples
+from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_batch_transform, build_eval_config, build_model, build_train_loader, zoo_dir_of
 from kdvideo.engine.environment import set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
@@ -93,6 +95,8 @@ class Run(ABC):
         task = TASKS.get(cfg.TASK.NAME).from_config(
             cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher
         )
+        if cfg.SOLVER.SYNC_BN and world_size() > 1:
+            synchronise_batch_norm(self.model)
         task.to(self.device)
         logger.info("%s", task.describe())
         dataset = self.train_dataset(task)
@@ -117,13 +121,19 @@ class Run(ABC):
             Evaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
             *plateau,
             *self.selection_hooks(),
-            MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
-            # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
-            Checkpointer(self.output_dir, extra={"model": self.spec.to_dict(), "config": cfg.dump()}),
-            Progress(cfg.SOLVER.EPOCHS * len(loader), done=trainer.step),
+            *(self._writing_hooks(trainer) if is_main() else ()),
             *extra_hooks,
         )
         return trainer
+
+    def _writing_hooks(self, trainer: Trainer) -> tuple[Hook, ...]:
+        cfg = self.cfg
+        return (
+            MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
+            # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
+            Checkpointer(self.output_dir, extra={"model": self.spec.to_dict(), "config": cfg.dump()}),
+            Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
+        )
 
     @property
     @abstractmethod

@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader
 
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
+from kdvideo.distributed import mean_over_ranks
 from kdvideo.engine.optim import Schedule
+from kdvideo.engine.parallel import average_running_statistics, parallel
 from kdvideo.tasks.task import Task
 
 __all__ = ["BatchTransform", "Hook", "Trainer"]
@@ -65,6 +67,7 @@ class Trainer:
         batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
+        self._forward = parallel(task)
         self.loader = loader
         self.optimizer = optimizer
         self.schedule = schedule
@@ -110,9 +113,10 @@ class Trainer:
     def _train_epoch(self) -> dict[str, Any]:
         assert isinstance(self.loader.sampler, EpochSampler)
         self.loader.sampler.epoch = self.epoch
-        self.task.train()
-        # A backbone with dropout draws the same after resuming.
-        torch.manual_seed(Draws(self.loader.sampler.seed, "torch", epoch=self.epoch).integer(2**63))
+        self._forward.train()
+        # A backbone with dropout draws the same after resuming, and not the same on every rank.
+        sampler = self.loader.sampler
+        torch.manual_seed(Draws(sampler.seed, "torch", epoch=self.epoch, index=sampler.rank).integer(2**63))
         for hook in self.hooks:
             hook.before_epoch(self)
         sums: defaultdict[str, float] = defaultdict(float)
@@ -137,12 +141,13 @@ class Trainer:
         }
         if self.batch_transform is not None:
             batch = self.batch_transform(batch)
-        outputs = self.task(batch)
+        outputs = self._forward(batch)
         loss = outputs["loss"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients or math.inf)
         scalars = {**{name: value.item() for name, value in outputs.items()}, "grad_norm": grad_norm.item()}
+        scalars = mean_over_ranks(scalars)
         if not (math.isfinite(scalars["loss"]) and math.isfinite(scalars["grad_norm"])):
             parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
             raise FloatingPointError(
@@ -150,6 +155,7 @@ class Trainer:
                 "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
             )
         self.optimizer.step()
+        average_running_statistics(self.task)
         self.step += 1
         return scalars
 

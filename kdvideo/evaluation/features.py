@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.data.loader import gather_shares
+from kdvideo.distributed import is_main
 
 __all__ = ["CachedClips", "compute_outputs"]
 
@@ -23,7 +25,8 @@ logger = logging.getLogger("kdvideo")
 class CachedClips:
     """All batches of a loader of fixed clips, decoded once into a memory-mapped file without a name.
 
-    The operating system keeps in memory what there is room for, and gives the disk back when the process ends.
+    The operating system keeps in memory what there is room for, and gives the disk back when the process ends. With
+    several processes each has the clips of its share, and all have all labels.
 
     Args:
         loader: its batches have `clips`, uint8 `[B, S, ...]`, and a label.
@@ -35,15 +38,16 @@ class CachedClips:
         self.batch_size = loader.batch_size or 1
         num_samples = len(loader.dataset)  # type: ignore[arg-type]
         labels: list[Tensor] = []
+        self._clips = np.empty(0, dtype=np.uint8)  # of a share without a sample
         start = 0
-        for batch in tqdm(loader, desc="decoding evaluation clips", leave=False, disable=None):
+        for batch in tqdm(loader, desc="decoding evaluation clips", leave=False, disable=None if is_main() else True):
             clips = batch["clips"]
             if start == 0:
                 self._clips = _memory_map(directory, (num_samples, *clips.shape[1:]))
             self._clips[start : start + len(clips)] = clips.numpy()
             labels.append(batch[label])
             start += len(clips)
-        self.labels = torch.cat(labels)
+        self.labels = gather_shares(torch.cat(labels) if labels else torch.empty(0))
 
     def __iter__(self) -> Iterator[Tensor]:
         """The clips batch by batch, uint8 `[B, S, ...]`."""
@@ -64,13 +68,13 @@ def compute_outputs(
 
     Args:
         model: put into eval mode and back into the mode that it was in.
-        batches: uint8 `[B, S, ...]`.
+        batches: uint8 `[B, S, ...]`, of this process' share.
         output: takes prepared `[B * S, ...]`, gives `[B * S, D]`; usually the model or a part of it.
         spec: the model's input convention.
         device: where the model is.
 
     Returns:
-        `[samples, S, D]` on the CPU.
+        `[samples, S, D]` on the CPU, of all processes' shares.
     """
     was_training = model.training
     model.eval()
@@ -79,7 +83,7 @@ def compute_outputs(
         prepared = prepare_clips(clips.to(device).flatten(0, 1), spec)
         outputs.append(output(prepared).unflatten(0, clips.shape[:2]).cpu())
     model.train(was_training)
-    return torch.cat(outputs)
+    return gather_shares(torch.cat(outputs) if outputs else torch.empty(0))
 
 
 def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:

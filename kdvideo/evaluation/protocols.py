@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdvideo.data.loader import create_loader
+from kdvideo.data.loader import create_loader, gather_shares
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.evaluation.features import CachedClips, compute_outputs
@@ -116,7 +116,7 @@ def evaluate_retrieval(
         loader = _uniform_loader(videos, tuples, num_clips=num_clips, config=config)
         seen: list[Tensor] = []
         features.append(_features(model, _clips_of(loader, seen), device))
-        classes.append(torch.cat(seen))
+        classes.append(gather_shares(torch.cat(seen) if seen else torch.empty(0)))
     shares = retrieval_at_k(*features, query_classes=classes[0], gallery_classes=classes[1], ks=FINAL_KS)
     return {f"retrieval_{num_clips}clip_at_{k}": share for k, share in shares.items()}
 

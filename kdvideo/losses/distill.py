@@ -7,6 +7,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.distributed import gather, gather_with_gradient, rank
 from kdvideo.losses.queue import Queue
 from kdvideo.registry import LOSSES
 
@@ -89,7 +90,7 @@ class SimilarityDistillation(DistillationLoss):
 
     Each network compares a clip with the same anchors, each in its own space, so that no adapter is needed (CompRess,
     Koohpayegani et al., arXiv 2010.14713, equations 1 and 2; SEED, Fang et al., arXiv 2101.04731, has one space for
-    both). Anchors are the other clips of the batch and a queue of earlier clips:
+    both). Anchors are the other clips of the batch, of all processes together, and a queue of earlier clips:
     `KL(softmax(teacher_similarity / t) || softmax(student_similarity / t))`, averaged over clips, similarity = cosine.
 
     Args:
@@ -122,17 +123,19 @@ class SimilarityDistillation(DistillationLoss):
         """`[B, N, D]` and `[B, N, D']`, the teacher's without gradient; a scalar, 0 where all similarities agree."""
         student = F.normalize(student_feature.flatten(0, 1), dim=1)
         teacher = F.normalize(teacher_feature.detach().flatten(0, 1), dim=1)
-        student_view = self._log_probabilities(student, self.student_queue)
-        teacher_view = self._log_probabilities(teacher, self.teacher_queue)
+        students, teachers = gather_with_gradient(student), gather(teacher)
+        student_view = self._log_probabilities(student, students, self.student_queue)
+        teacher_view = self._log_probabilities(teacher, teachers, self.teacher_queue)
         if self.training and len(self.student_queue.places):
-            self.student_queue.push(student.detach())
-            self.teacher_queue.push(teacher)
+            self.student_queue.push(students.detach())
+            self.teacher_queue.push(teachers)
         return F.kl_div(student_view, teacher_view, reduction="batchmean", log_target=True)
 
-    def _log_probabilities(self, clips: Tensor, queue: Queue) -> Tensor:
-        """Of each clip's similarities to all anchors but itself: `[M, D]` -> `[M, M - 1 + queued]`."""
-        others = ~torch.eye(len(clips), dtype=torch.bool, device=clips.device)
+    def _log_probabilities(self, clips: Tensor, batch: Tensor, queue: Queue) -> Tensor:
+        """Of each clip's similarities to all anchors but itself: `[M, D]`, all `[A, D]` -> `[M, A - 1 + queued]`."""
+        itself = torch.arange(len(clips), device=clips.device)[:, None] + rank() * len(clips)
+        others = itself != torch.arange(len(batch), device=clips.device)
         # m = clip, a = anchor, d = feature
-        in_batch = torch.einsum("md,ad->ma", clips, clips)[others].view(len(clips), -1)
+        in_batch = torch.einsum("md,ad->ma", clips, batch)[others].view(len(clips), -1)
         queued = torch.einsum("md,ad->ma", clips, queue.rows.to(clips.dtype))
         return torch.log_softmax(torch.cat((in_batch, queued), dim=1) / self.temperature, dim=1)

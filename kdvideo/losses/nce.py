@@ -7,6 +7,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.distributed import gather, gather_with_gradient, rank
 from kdvideo.registry import LOSSES
 
 __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
@@ -43,7 +44,7 @@ class BankNCE(nn.Module):
 
     The first clip's projection has to find its own video's entry in the last clip's bank among those of the negatives,
     and the other way round: `CE([z0 . bank1[own], z0 . bank1[negatives]] / temperature, 0)`, plus the same for z1. The
-    two cross-entropies are added. In training, both banks are updated with the projections afterwards.
+    two cross-entropies are added. In training, both banks are updated with the projections of all ranks afterwards.
 
     Args:
         num_videos: slots of each bank.
@@ -114,14 +115,17 @@ class BankNCE(nn.Module):
             similarity = torch.einsum("be,bke->bk", z[:, own], entries)
             loss = loss + F.cross_entropy(similarity / self.temperature, target)
         if self.training:
+            index, z = gather(index), gather(z)
             for i, bank in enumerate(banks):
-                bank.update(index, z[:, i].detach())
+                bank.update(index, z[:, i])
         return loss
 
 
 @LOSSES.register_as("batch_nce")
 class BatchNCE(nn.Module):
     """InfoNCE whose negatives are the other videos of the batch (van den Oord et al., arXiv 1807.03748, equation 4).
+
+    With several processes it is the batch of all of them; the gradient goes through the others' projections too.
 
     Args:
         temperature: divides the similarities.
@@ -147,9 +151,13 @@ class BatchNCE(nn.Module):
             negatives: not needed here.
 
         Returns:
-            A scalar; `2 log(B)` where all similarities are equal.
+            A scalar; `2 log(B)` where all similarities are equal, B counted over all processes.
         """
-        # i = first clip of a video, j = last clip of a video, e = embedding
-        similarity = torch.einsum("ie,je->ij", z[:, 0], z[:, 1]) / self.temperature
-        target = torch.arange(len(z), device=z.device)
-        return F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
+        everybody = gather_with_gradient(z)
+        target = torch.arange(len(z), device=z.device) + rank() * len(z)
+        loss = z.new_zeros(())
+        for own, other in ((0, 1), (1, 0)):
+            # b = video of this process, j = video of any, e = embedding
+            similarity = torch.einsum("be,je->bj", z[:, own], everybody[:, other])
+            loss = loss + F.cross_entropy(similarity / self.temperature, target)
+        return loss

@@ -7,6 +7,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.distributed import gather
 from kdvideo.registry import LOSSES
 
 __all__ = ["Queue", "QueueNCE"]
@@ -101,7 +102,8 @@ class QueueNCE(nn.Module):
             logits = torch.cat((positive[:, None], similarity.masked_fill(own_video, -torch.inf)), dim=1)
             loss = loss + F.cross_entropy(logits / self.temperature, target)
         if self.training:
+            index, z = gather(index), gather(z)
             for i, queue in enumerate(queues):
-                queue.push(z[:, i].detach())
+                queue.push(z[:, i])
             self.videos.push(index[:, None])
         return loss

@@ -1,0 +1,124 @@
+"""Several processes of one run: who this one is, and what they tell each other. A process alone gets its own back."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from fvcore.nn.distributed import differentiable_all_gather
+from torch import Tensor, distributed
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+__all__ = [
+    "gather",
+    "gather_with_gradient",
+    "is_main",
+    "main_first",
+    "mean_over_ranks",
+    "process_group",
+    "rank",
+    "wait_for_all",
+    "world_size",
+]
+
+_TIMEOUT = timedelta(minutes=30)  # of one exchange; nothing between two of them takes that long
+_PREPARATION = timedelta(days=2)  # looking at every video of a big dataset for the first time
+
+
+def rank() -> int:
+    """This process' number among those of the run."""
+    return distributed.get_rank() if _initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes share the run."""
+    return distributed.get_world_size() if _initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is rank 0, the only one that writes."""
+    return rank() == 0
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Joins the processes that torchrun or `kdvideo train --submit` has started; one process alone joins nothing.
+
+    Who they are is read from RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. CPU
+    tensors travel by gloo, those of GPUs by nccl, and each process uses the GPU of its LOCAL_RANK.
+
+    Raises:
+        ConnectionError: another process of the run has died; its own message says why.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _initialized():
+        yield
+        return
+    if torch.cuda.is_available():  # not run on a GPU
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
+    try:
+        yield
+        wait_for_all()  # rank 0 may be the one that the others talk through
+    except RuntimeError as error:
+        if not _is_lost_peer(error):
+            raise
+        raise ConnectionError("another process of the run has ended; its own message, if any, says why") from None
+    except Exception as error:
+        _tell_torchrun(error)
+        raise
+    distributed.destroy_process_group()
+
+
+def wait_for_all() -> None:
+    """Returns when all ranks have come here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Rank 0 goes through the block alone, then all others at once, who find what it has left on disk."""
+    if world_size() == 1:
+        yield
+        return
+    patient = distributed.new_group(backend="gloo", timeout=_PREPARATION)
+    assert isinstance(patient, distributed.ProcessGroup)
+    if not is_main():
+        distributed.barrier(patient)
+    yield
+    if is_main():
+        distributed.barrier(patient)
+    distributed.destroy_process_group(patient)
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """All ranks' `[B, ...]`, equally many of each, one after the other as `[world_size * B, ...]`; without gradient."""
+    return gather_with_gradient(tensor.detach())
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """As `gather`; the gradient of each rank's part is the sum of what all ranks' losses make of it."""
+    return torch.cat(differentiable_all_gather(tensor.contiguous())) if world_size() > 1 else tensor
+
+
+def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
+    """The means of numbers that all ranks have under the same names."""
+    if world_size() == 1:
+        return dict(values)
+    totals = torch.tensor(list(values.values()), dtype=torch.float64)
+    distributed.all_reduce(totals)
+    return dict(zip(values, (totals / world_size()).tolist(), strict=True))
+
+
+def _initialized() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+
+
+def _tell_torchrun(error: Exception) -> None:
+    """Leaves the error where torchrun looks for its "root cause"; elsewhere nothing happens."""
+    get_error_handler().record_exception(error)

@@ -1,0 +1,79 @@
+"""Two gloo ranks against one process: losses, every gradient, banks, queues and running statistics."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import multiprocessing
+from two_ranks import CASES, NUM_RANKS, run_alone, run_rank
+
+from kdvideo.config import load_config
+from kdvideo.engine.parallel import check_sync_bn
+
+# float32 sums of some thousand terms, taken in another order, which is worth 1e-7 to 1e-6 of the largest of a tensor. A
+# share that is weighed wrongly, a gradient that is not sent back or a bank that is not told of the other rank's videos
+# moves gradients by 1e-2 and more.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What both ranks have left."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(run_rank, args=(port, folder), nprocs=NUM_RANKS)
+    return folder
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["own statistics", "fixed statistics"])
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_are_one_process(folder: Path, case: str, training: bool):
+    """The mean of their losses, the gradient of every parameter, and all that a checkpoint would hold."""
+    expected = run_alone(case, norm_in_training=training)
+    ranks = [torch.load(folder / f"{case}-{training}-{number}.pt") for number in range(NUM_RANKS)]
+    for step, losses in enumerate(expected["losses"]):
+        for name, value in losses.items():
+            mean = sum(result["losses"][step][name] for result in ranks) / NUM_RANKS
+            assert mean == pytest.approx(value, abs=TOLERANCE, rel=TOLERANCE), (step, name)
+    for result in ranks:
+        for step, gradients in enumerate(expected["gradients"]):
+            for name, gradient in gradients.items():
+                distance = (result["gradients"][step][name] - gradient).abs().max().item()
+                assert distance <= TOLERANCE * max(1.0, gradient.abs().max().item()), (step, name)
+        for part in ("student", "task"):
+            assert set(result[part]) == set(expected[part])
+            for name, value in expected[part].items():
+                torch.testing.assert_close(result[part][name], value, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_both_ranks_have_the_same_task(folder: Path, case: str, training: bool):
+    """To the bit: whichever evaluates or writes, it is the same network with the same banks."""
+    first, second = (torch.load(folder / f"{case}-{training}-{number}.pt") for number in range(NUM_RANKS))
+    assert first["losses"] != second["losses"]  # of different samples
+    for part in ("student", "task"):
+        assert all(torch.equal(value, second[part][name]) for name, value in first[part].items())
+    for one, other in zip(first["gradients"], second["gradients"], strict=True):
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_gradients_of_the_cases_are_no_rounding(folder: Path):
+    """What is compared above is far from zero, and not the same with and without own statistics."""
+    for case in CASES:
+        own, fixed = (torch.load(folder / f"{case}-{training}-0.pt")["gradients"][1] for training in (True, False))
+        key = next(name for name in own if name.endswith("backbone.stem.conv.weight") or "conv" in name)
+        assert own[key].abs().max() > 1e-3
+        assert (own[key] - fixed[key]).abs().max() > 1e-3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so SyncBatchNorm works")
+def test_synchronised_batch_norm_is_refused_on_cpu():
+    """Before anything is loaded."""
+    cfg = load_config(None, ["SOLVER.SYNC_BN", "True"])
+    with pytest.raises(ValueError, match=r"SOLVER\.SYNC_BN is True, but there is no GPU"):
+        check_sync_bn(cfg)
+    check_sync_bn(load_config())

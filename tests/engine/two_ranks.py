@@ -1,0 +1,128 @@
+"""Two steps of a task, by two real processes or by one that normalises each rank's share on its own."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from kdvideo.config import load_config
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.distributed import is_main, process_group, rank, world_size
+from kdvideo.engine.parallel import average_running_statistics, parallel
+from kdvideo.models.pcl import build_backbone, build_pcl_model
+from kdvideo.registry import TASKS
+from kdvideo.tasks import Task
+
+NUM_RANKS, BATCH_SIZE, NUM_VIDEOS, NUM_STEPS = 2, 4, 9, 2
+CLIP = ClipSpec(clip_len=4, size=32)
+_EVERY_DISTILLATION = ["logit_distillation", "embedding_distillation", "similarity_distillation"]
+CASES: dict[str, list[str]] = {
+    "bank": ["CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3"],
+    "queue": ["CONTRAST.NAME", "queue_nce", "CONTRAST.NUM_NEGATIVES", "6"],
+    "batch": ["CONTRAST.NAME", "batch_nce"],
+    "distill": [
+        *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill"),
+        *("TEACHER.LOSSES", str(_EVERY_DISTILLATION), "TEACHER.LOSS_WEIGHTS", "[1.0, 0.5, 2.0]"),
+        *("TEACHER.NUM_ANCHORS", "20"),
+    ],
+}
+
+
+class ShareNorm(nn.BatchNorm3d):
+    """BatchNorm of each rank's share apart; the running statistics are the mean of what the shares make of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        normalised, means, variances = [], [], []
+        for share in x.chunk(NUM_RANKS):
+            means.append(self.running_mean.clone())
+            variances.append(self.running_var.clone())
+            normalised.append(
+                F.batch_norm(
+                    share, means[-1], variances[-1], self.weight, self.bias, self.training, self.momentum, self.eps
+                )
+            )
+        self.num_batches_tracked += int(self.training)
+        self.running_mean.copy_(torch.stack(means).mean(dim=0))
+        self.running_var.copy_(torch.stack(variances).mean(dim=0))
+        return torch.cat(normalised)
+
+
+def build_task(case: str) -> Task:
+    """The same weights in every process."""
+    torch.manual_seed(0)
+    student, teacher = (
+        build_pcl_model(build_backbone(name, width=4, clip_spec=CLIP), projection_dim=16)
+        for name in ("r3d_10", "r2plus1d_10")
+    )
+    cfg = load_config(None, ["MODEL.PROJECTION_DIM", "16", *CASES[case]])
+    return TASKS.get(cfg.TASK.NAME).from_config(
+        cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher if cfg.TASK.NAME == "distill" else None
+    )
+
+
+def batch_of(step: int) -> dict[str, Tensor]:
+    """One step's samples of all ranks."""
+    generator = torch.Generator().manual_seed(step)
+    index = torch.randperm(NUM_VIDEOS, generator=generator)[:BATCH_SIZE]
+    others = [[video for video in range(NUM_VIDEOS) if video != own][-3:] for own in index.tolist()]
+    return {
+        "clips": torch.randint(0, 256, (BATCH_SIZE, 3, 3, 4, 32, 32), dtype=torch.uint8, generator=generator),
+        "pretext_label": torch.randint(0, 5, (BATCH_SIZE,), generator=generator),
+        "index": index,
+        "negatives": torch.tensor(others),
+    }
+
+
+def train(task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, norm_in_training: bool) -> dict:
+    """Losses and gradients of each step, and the state after the last."""
+    forward.train()
+    for module in task.modules():
+        if isinstance(module, _BatchNorm):
+            module.train(norm_in_training and not any(module is other for other in _of_the_teacher(task)))
+    optimizer = torch.optim.SGD(task.trainable.parameters(), lr=0.05)
+    losses, gradients = [], []
+    for step in range(NUM_STEPS):
+        scalars = forward({key: take(value) for key, value in batch_of(step).items()})
+        optimizer.zero_grad()
+        scalars["loss"].backward()
+        losses.append({name: value.item() for name, value in scalars.items()})
+        gradients.append({name: p.grad.clone() for name, p in task.trainable.named_parameters()})
+        optimizer.step()
+        average_running_statistics(task)
+    return {"losses": losses, "gradients": gradients, "student": task.student.state_dict(), "task": task.task_state()}
+
+
+def run_rank(number: int, port: int, folder: Path) -> None:
+    """All cases on one of the ranks, each result in a file of its own."""
+    os.environ.update(RANK=str(number), WORLD_SIZE=str(NUM_RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    with process_group():
+        assert (rank(), world_size(), is_main()) == (number, NUM_RANKS, number == 0)
+        for case in CASES:
+            for training in (True, False):
+                task = build_task(case)
+                result = train(task, parallel(task), lambda x: x.chunk(NUM_RANKS)[number], norm_in_training=training)
+                torch.save(result, folder / f"{case}-{training}-{number}.pt")
+
+
+def run_alone(case: str, *, norm_in_training: bool) -> dict:
+    """The one-process reference."""
+    task = build_task(case)
+    for module in list(task.trainable.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                norm = ShareNorm(child.num_features, eps=child.eps, momentum=child.momentum)
+                norm.load_state_dict(child.state_dict())
+                setattr(module, name, norm)
+    return train(task, task, lambda value: value, norm_in_training=norm_in_training)
+
+
+def _of_the_teacher(task: Task) -> list[nn.Module]:
+    return list(task.teacher.modules()) if hasattr(task, "teacher") else []
