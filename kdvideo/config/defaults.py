@@ -81,6 +81,9 @@ _C.SOLVER.PLATEAU_FACTOR = 0.1
 _C.SOLVER.PLATEAU_PATIENCE = 5  # evaluations without a better one before the rate is lowered
 _C.SOLVER.SYNC_BN = False  # BatchNorm over the batch of all processes instead of each one's share; GPUs only
 _C.SOLVER.CLIP_GRADIENTS = 0.0  # largest norm of the whole gradient; 0 leaves it alone
+_C.SOLVER.AMP = "fp32"  # what the backbones compute in: "fp32", "bf16" or, on CUDA, "fp16"
+_C.SOLVER.ACCUMULATE = 1  # parts in which a batch goes through the network, to need less memory
+_C.SOLVER.COMPILE = False  # torch.compile of the backbone that is trained
 
 _C.EVAL = CfgNode()
 _C.EVAL.PERIOD = 1  # epochs between two evaluations

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from fvcore.common.config import CfgNode
 
+from kdvideo.distributed import world_size
 from kdvideo.registry import BACKBONES, DATASETS, LOSSES, PRETEXTS, TASKS, NamedRegistry
 
 __all__ = ["validate_config"]
@@ -26,6 +28,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "TEACHER.SAMPLING": ("shared", "own"),
     "SOLVER.OPTIMIZER": ("sgd", "adamw"),
     "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),
+    "SOLVER.AMP": ("fp32", "bf16", "fp16"),
     "ZOO.DTYPE": ("float32", "float16"),
 }
 _AT_LEAST: dict[str, float] = {
@@ -49,6 +52,7 @@ _AT_LEAST: dict[str, float] = {
     "SOLVER.PLATEAU_PATIENCE": 0,
     "SOLVER.WEIGHT_DECAY": 0,
     "SOLVER.CLIP_GRADIENTS": 0,
+    "SOLVER.ACCUMULATE": 1,
     "EVAL.PERIOD": 1,
     "EVAL.TUPLES_PER_VIDEO": 1,
     "EVAL.CLIPS_PER_VIDEO": 1,
@@ -116,6 +120,14 @@ def _validate_together(cfg: CfgNode) -> None:
     if cfg.DATA.SHORT_SIDE < cfg.CLIP.SIZE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
     PRETEXTS.get(cfg.PRETEXT.NAME).check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+    if cfg.SOLVER.AMP == "fp16" and not torch.cuda.is_available():
+        raise ValueError("SOLVER.AMP is 'fp16', which needs a CUDA device, and there is none: use bf16 or fp32")
+    share, parts = cfg.SOLVER.BATCH_SIZE // world_size(), cfg.SOLVER.ACCUMULATE
+    if share % parts or share < 2 * parts > 2:
+        raise ValueError(
+            f"SOLVER.ACCUMULATE is {parts}; it must part a process' share of SOLVER.BATCH_SIZE, {share}, into equal "
+            "parts of at least 2"
+        )
     if cfg.SOLVER.SCHEDULE == "plateau" and not cfg.DATA.VALIDATION_SHARE:
         raise ValueError(
             "SOLVER.SCHEDULE plateau looks at held-out videos, but DATA.VALIDATION_SHARE is 0: set it, e.g. to 0.1"

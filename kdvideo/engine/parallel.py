@@ -1,6 +1,7 @@
 """A task on several processes: gradients averaged by DDP, BatchNorm's running statistics kept equal."""
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from fvcore.common.config import CfgNode
@@ -11,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from kdvideo.distributed import world_size
 from kdvideo.tasks.task import Task
 
-__all__ = ["average_running_statistics", "check_sync_bn", "parallel", "synchronise_batch_norm"]
+__all__ = ["average_running_statistics", "check_sync_bn", "parallel", "synchronise_batch_norm", "without_exchange"]
 
 
 def parallel(task: Task) -> nn.Module:
@@ -25,6 +26,11 @@ def parallel(task: Task) -> nn.Module:
     with warnings.catch_warnings():  # torch 2.14 has a new name for the argument, which 2.9 does not know
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(task, broadcast_buffers=False)
+
+
+def without_exchange(module: nn.Module) -> AbstractContextManager[None]:
+    """Leaves the gradients of what `parallel` gave on their ranks while the block runs, to be added to."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @torch.no_grad()

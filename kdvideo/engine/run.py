@@ -19,6 +19,7 @@ from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Platea
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
+from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
@@ -92,12 +93,15 @@ class Run(ABC):
     ) -> Trainer:
         """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
         cfg = self.cfg
+        if teacher is not None:
+            prepare_teacher(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
         task = TASKS.get(cfg.TASK.NAME).from_config(
             cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher
         )
         if cfg.SOLVER.SYNC_BN and world_size() > 1:
             synchronise_batch_norm(self.model)
         task.to(self.device)
+        prepare_student(backbone_of(self.model), cfg, device=self.device)
         logger.info("%s", task.describe())
         dataset = self.train_dataset(task)
         loader = build_train_loader(cfg, dataset)
@@ -110,6 +114,8 @@ class Run(ABC):
             num_epochs=cfg.SOLVER.EPOCHS,
             device=self.device,
             clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            scaler=torch.amp.GradScaler(self.device.type, enabled=cfg.SOLVER.AMP == "fp16"),
             batch_transform=build_batch_transform(cfg, dataset),
         )
         if checkpoint is not None:

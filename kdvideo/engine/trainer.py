@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import mean_over_ranks
 from kdvideo.engine.optim import Schedule
-from kdvideo.engine.parallel import average_running_statistics, parallel
+from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
 from kdvideo.tasks.task import Task
 
 __all__ = ["BatchTransform", "Hook", "Trainer"]
@@ -49,6 +50,8 @@ class Trainer:
         num_epochs: to train.
         device: where the task is.
         clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
+        accumulate: equal parts in which a batch goes through the task, their gradients averaged.
+        scaler: of the loss, for fp16; none for anything else.
         hooks: in their order.
         batch_transform: done to each batch on the device.
     """
@@ -63,6 +66,8 @@ class Trainer:
         num_epochs: int,
         device: torch.device,
         clip_gradients: float = 0.0,
+        accumulate: int = 1,
+        scaler: torch.amp.GradScaler | None = None,
         hooks: Sequence[Hook] = (),
         batch_transform: BatchTransform | None = None,
     ) -> None:
@@ -74,6 +79,8 @@ class Trainer:
         self.num_epochs = num_epochs
         self.device = device
         self.clip_gradients = clip_gradients
+        self.accumulate = accumulate
+        self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
         self.hooks = hooks
         self.batch_transform = batch_transform
         self.epoch = 0  # finished epochs
@@ -98,6 +105,7 @@ class Trainer:
             "student": self.task.student.state_dict(),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "plateau": self.schedule.state_dict() if isinstance(self.schedule, ReduceLROnPlateau) else None,
         }
 
@@ -106,6 +114,7 @@ class Trainer:
         self.task.student.load_state_dict(state["student"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         if isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.load_state_dict(state["plateau"])
         self.epoch, self.step = state["epoch"], state["step"]
@@ -141,23 +150,41 @@ class Trainer:
         }
         if self.batch_transform is not None:
             batch = self.batch_transform(batch)
-        outputs = self._forward(batch)
-        loss = outputs["loss"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients or math.inf)
-        scalars = {**{name: value.item() for name, value in outputs.items()}, "grad_norm": grad_norm.item()}
-        scalars = mean_over_ranks(scalars)
-        if not (math.isfinite(scalars["loss"]) and math.isfinite(scalars["grad_norm"])):
+        scalars = self._compute_gradients(batch)
+        # fp16's scaler leaves out a step whose gradient is not finite, and lowers its scale
+        guarded = ("loss",) if self.scaler.is_enabled() else ("loss", "grad_norm")
+        if not all(math.isfinite(scalars[name]) for name in guarded):
             parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
             raise FloatingPointError(
                 f"loss or gradient is not finite at step {self.step} of epoch {self.epoch + 1} ({parts}); "
                 "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
             )
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         average_running_statistics(self.task)
         self.step += 1
         return scalars
 
+    def _compute_gradients(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: defaultdict[str, float] = defaultdict(float)
+        for number, part in enumerate(_split(batch, self.accumulate), start=1):
+            # Ranks exchange gradients once a step, with the last part.
+            with without_exchange(self._forward) if number < self.accumulate else nullcontext():
+                outputs = self._forward(part)
+                self.scaler.scale(outputs["loss"] / self.accumulate).backward()
+            for name, value in outputs.items():
+                sums[name] += value.item() / self.accumulate
+        self.scaler.unscale_(self.optimizer)
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients or math.inf)
+        return mean_over_ranks({**sums, "grad_norm": grad_norm.item()})
+
     def _parameters(self) -> Iterable[nn.Parameter]:
         return (parameter for group in self.optimizer.param_groups for parameter in group["params"])
+
+
+def _split(batch: Mapping[str, Any], num_parts: int) -> Iterator[Mapping[str, Any]]:
+    """Equal parts of a batch, of its tensors and lists alike."""
+    size = len(next(iter(batch.values()))) // num_parts
+    for start in range(0, num_parts * size, size):
+        yield {key: value[start : start + size] for key, value in batch.items()}

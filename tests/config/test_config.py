@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - fills the registries
@@ -76,6 +77,12 @@ def test_bad_file(tmp_path: Path, text: str, message: str):
         (["CONTRAST.NAME", "logit_distillation"], "it must be a contrastive loss: bank_nce, batch_nce"),
         (["CLIP.MODALITY", "flow"], "CLIP.MODALITY is 'flow'; it must be one of rgb, residual"),
         (["SOLVER.BATCH_SIZE", "1"], "SOLVER.BATCH_SIZE is 1; it must be at least 2"),
+        (["SOLVER.AMP", "fp8"], "SOLVER.AMP is 'fp8'; it must be one of fp32, bf16, fp16"),
+        (["SOLVER.ACCUMULATE", "3"], "SOLVER.ACCUMULATE is 3; it must part a process' share of SOLVER.BATCH_SIZE, 16,"),
+        (
+            ["SOLVER.ACCUMULATE", "16"],
+            "SOLVER.ACCUMULATE is 16; it must part a process' share of SOLVER.BATCH_SIZE, 16",
+        ),
         (["SOLVER.BASE_LR", "0"], "SOLVER.BASE_LR is 0.0; it must be above 0"),
         (["AUGMENT.FLIP_PROB", "1.5"], "AUGMENT.FLIP_PROB is 1.5; it must be between 0 and 1"),
         (["CLIP.MEAN", "[0.5]"], "CLIP.MEAN is [0.5]; it must be a list of three numbers"),
@@ -91,6 +98,13 @@ def test_impossible_values(overrides: list[str], message: str):
     cfg = load_config(None, ["DATA.ROOT", "/videos", *overrides])
     with pytest.raises(ValueError, match=re.escape(message)):
         validate_config(cfg)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA fp16 works")
+def test_fp16_needs_cuda():
+    """Its gradients underflow without a scaler, and CPUs have no kernels for it."""
+    with pytest.raises(ValueError, match=r"SOLVER\.AMP is 'fp16', which needs a CUDA device, .* use bf16 or fp32"):
+        validate_config(load_config(None, ["DATA.ROOT", "/videos", "SOLVER.AMP", "fp16"]))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -15,7 +15,7 @@ from kdvideo.config import load_config
 from kdvideo.data.samples import VideoList
 from kdvideo.engine.build import load_videos
 from kdvideo.engine.hooks import METRICS_NAME
-from kdvideo.engine.launch import train
+from kdvideo.engine.launch import evaluate, train
 from kdvideo.engine.trainer import Hook
 from kdvideo.zoo.sources import find_entry
 
@@ -57,6 +57,19 @@ def test_teacher_student_and_its_student(tiny_overrides: list[str], tmp_path: Pa
         torch.load(tmp_path / "third.c" / "checkpoint.pt", weights_only=True)["student"]["pretext_head.fc.weight"],
         result.model.state_dict()["pretext_head.fc.weight"],
     )
+
+
+def test_bf16_run_with_a_teacher_in_parts(tiny_overrides: list[str], tmp_path: Path):
+    """Weights stay fp32, the log says what was checked, and what it measures is what its checkpoint gives in fp32."""
+    faster = ["SOLVER.AMP", "bf16", "SOLVER.ACCUMULATE", "2"]
+    teacher = run(tiny_overrides, *faster, "OUTPUT_DIR", str(tmp_path / "teacher"), "ZOO.PUBLISH_AS", "t.a")
+    assert {value.dtype for key, value in teacher.model.state_dict().items() if "tracked" not in key} == {torch.float32}
+    run(tiny_overrides, *faster, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "teacher: 12 BatchNorms folded into convolutions, torch.bfloat16" in log
+    assert "convolutions compared with fp32" in log
+    measured = evaluate(load_config(None, tiny_overrides))
+    assert measured["pretext_accuracy"] == metrics_lines(tmp_path / "run")[-1]["pretext_accuracy"]
 
 
 @pytest.mark.parametrize("contrast", ["bank_nce", "batch_nce"])

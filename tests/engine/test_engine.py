@@ -73,6 +73,17 @@ def test_gradient_clipping():
     assert trainer.task.trainable.weight.item() == pytest.approx(0.01 * 0.5, rel=1e-4)
 
 
+def test_a_batch_in_parts_gives_the_same_step():
+    """Two parts of two instead of four at once: the mean of their gradients, one step, means of what is logged."""
+    batch = {"x": torch.tensor([[1.0], [2.0], [3.0], [4.0]]), "epoch": torch.tensor([0, 0, 1, 1])}
+    whole, parts = make_trainer(), make_trainer(ACCUMULATE=2)
+    logged = [trainer._train_step(batch) for trainer in (whole, parts)]
+    assert logged[0] == pytest.approx(logged[1], rel=1e-6)
+    assert logged[0]["epoch_seen"] == 0.5
+    assert parts.step == 1
+    torch.testing.assert_close(whole.task.trainable.weight, parts.task.trainable.weight)
+
+
 def test_state_round_trip(tmp_path: Path):
     """Weights, momentum, epoch and step: the next epoch is the same after loading."""
     trainer = make_trainer(EPOCHS=2)

@@ -45,4 +45,5 @@ def make_trainer(**solver) -> Trainer:
         num_epochs=cfg.SOLVER.EPOCHS,
         device=torch.device("cpu"),
         clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+        accumulate=cfg.SOLVER.ACCUMULATE,
     )

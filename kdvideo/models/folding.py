@@ -1,0 +1,56 @@
+"""BatchNorm folded into the convolutions before it, for networks that are not trained any more."""
+
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+__all__ = ["fold_batch_norm"]
+
+_FITTING: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
+    (nn.Conv1d, nn.BatchNorm1d),
+    (nn.Conv2d, nn.BatchNorm2d),
+    (nn.Conv3d, nn.BatchNorm3d),
+)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Convolutions that others have derived from torch's count as torch's own."""
+        return isinstance(m, tuple(conv for conv, _ in _FITTING)) or super().is_leaf_module(m, module_qualified_name)
+
+
+def fold_batch_norm(module: nn.Module) -> int:
+    """Folds each BatchNorm that alone follows a convolution into it; in place, for eval mode.
+
+    What follows what is read from a symbolic trace, since the order in which a network holds its parts need not be the
+    order in which it applies them. Where a network cannot be traced, its parts are tried one by one.
+
+    Args:
+        module: in eval mode.
+
+    Returns:
+        How many were folded.
+    """
+    assert not module.training
+    try:
+        graph = _Tracer().trace(module)
+    except Exception:  # whatever the network's Python makes of a tensor without values
+        return sum(fold_batch_norm(child) for child in module.children())
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    targets = [node.target for node in calls]
+    folded = 0
+    for node in calls:
+        before = node.args[0]
+        if before not in calls or len(before.users) > 1 or max(map(targets.count, (node.target, before.target))) > 1:
+            continue
+        conv, norm = module.get_submodule(before.target), module.get_submodule(node.target)
+        if _fit(conv, norm):
+            module.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))  # type: ignore[type-var, arg-type]
+            module.set_submodule(node.target, nn.Identity())
+            folded += 1
+    return folded
+
+
+def _fit(conv: nn.Module, norm: nn.Module) -> bool:
+    # without running statistics a BatchNorm normalises by each batch's own also in eval mode
+    has_statistics = isinstance(getattr(norm, "running_mean", None), Tensor)
+    return has_statistics and any(isinstance(conv, convs) and isinstance(norm, norms) for convs, norms in _FITTING)
