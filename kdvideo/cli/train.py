@@ -1,6 +1,8 @@
 """`kdvideo train`, and `tools/train_net.py`."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,18 @@ def add_arguments(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     from kdvideo.config import load_config
     from kdvideo.engine.launch import evaluate, train
+    from kdvideo.engine.stop import Preempted
 
     cfg = load_config(options.config_file, options.overrides)
     if options.eval_only:
         evaluate(cfg)
-    else:
+        return 0
+    try:
         train(cfg, resume=options.resume)
+    except Preempted as stopped:
+        print(f"kdvideo: {stopped}; continue with --resume", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    return 0

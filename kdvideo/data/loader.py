@@ -1,5 +1,8 @@
 """Loaders: which rank and which worker reads what changes nothing of what a training run or an evaluation sees."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from kdvideo.data.plan import epoch_order
 from kdvideo.distributed import rank, world_size
 
-__all__ = ["EpochSampler", "create_loader", "gather_shares", "take_share"]
+__all__ = ["STOP_SIGNALS", "EpochSampler", "create_loader", "gather_shares", "take_share"]
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # what schedulers announce the end of a job's time with
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -85,7 +90,23 @@ def create_loader(
         drop_last=sampler is not None,
         persistent_workers=sampler is not None and num_workers > 0,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_leave_stopping_to_the_run,
     )
+
+
+def _leave_stopping_to_the_run(worker: int) -> None:
+    """Schedulers signal every process of a job; the run still needs its workers to reach the end of its step.
+
+    Who sent a signal is told to those only who wait for it, so a thread does; PyTorch ends workers by SIGTERM, too.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    threading.Thread(target=_obey_the_run_alone, daemon=True).start()
+
+
+def _obey_the_run_alone() -> None:
+    while signal.sigwaitinfo(STOP_SIGNALS).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def take_share(dataset: Dataset, *, rank: int, world_size: int) -> Dataset:

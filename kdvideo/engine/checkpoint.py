@@ -16,7 +16,10 @@ __all__ = ["BEST_NAME", "CHECKPOINT_NAME", "check_same_run", "load_checkpoint", 
 
 CHECKPOINT_NAME = "checkpoint.pt"
 BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
-_FREE_ON_RESUME = ("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO.")
+_FREE_ON_RESUME = (
+    *("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO."),
+    "SOLVER.CHECKPOINT_PERIOD",
+)
 
 
 def save_checkpoint(output_dir: Path, state: Mapping[str, Any]) -> None:

@@ -132,19 +132,33 @@ class MetricsWriter(Hook):
 
 
 class Checkpointer(Hook):
-    """Saves the run after every epoch.
+    """Saves the run after every epoch, when it is stopped, and every `period` steps.
 
     Args:
         output_dir: of the run.
+        period: in steps; 0 for none within an epoch.
         extra: constant entries that go into the checkpoint, e.g. what the model is built from.
     """
 
-    def __init__(self, output_dir: Path, *, extra: Mapping[str, Any]) -> None:
+    def __init__(self, output_dir: Path, *, period: int, extra: Mapping[str, Any]) -> None:
         self.output_dir = output_dir
+        self.period = period
         self.extra = extra
+
+    def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
+        """Saves where it is time to."""
+        if self.period and trainer.step % self.period == 0:
+            self._save(trainer)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Saves."""
+        self._save(trainer)
+
+    def before_stop(self, trainer: Trainer) -> None:
+        """Saves."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
         save_checkpoint(self.output_dir, {**trainer.state(), **self.extra})
 
 

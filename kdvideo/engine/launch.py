@@ -22,6 +22,7 @@ from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
 from kdvideo.engine.publish import FACTS_NAME
 from kdvideo.engine.run import Run
+from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
 from kdvideo.files import write_text
@@ -70,6 +71,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
         FloatingPointError: loss or gradient became infinite or NaN.
         ConnectionError: another process of the run has ended.
+        Preempted: SIGTERM or SIGUSR2 stopped the run after a step; `resume` goes on from there.
     """
     validate_config(cfg)
     check_sync_bn(cfg)
@@ -89,7 +91,8 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
             describe_run(cfg, output_dir)
         run = _run_class(cfg.TASK.NAME)(cfg, output_dir)
         trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
-        trainer.train()
+        with stop_signals() as trainer.should_stop:  # later signals end the process: what is left is done again
+            trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best
         metrics = run.measure_final(epoch=trainer.epoch)
         entry = _write_results(run, metrics, teacher_weights, zoo_dir=zoo_dir) if is_main() else None

@@ -120,7 +120,7 @@ class Run(ABC):
         )
         if checkpoint is not None:
             trainer.load_state(checkpoint)
-            logger.info("resumed after epoch %d", trainer.epoch)
+            logger.info("resumed after epoch %d and %d steps", trainer.epoch, trainer.epoch_step)
         self.prepare_evaluation()  # after all that could refuse the run: it decodes for minutes on a big dataset
         plateau = [Plateau(self.validation_metric)] if isinstance(trainer.schedule, ReduceLROnPlateau) else []
         trainer.hooks = (
@@ -137,7 +137,11 @@ class Run(ABC):
         return (
             MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
             # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
-            Checkpointer(self.output_dir, extra={"model": self.spec.to_dict(), "config": cfg.dump()}),
+            Checkpointer(
+                self.output_dir,
+                period=cfg.SOLVER.CHECKPOINT_PERIOD,
+                extra={"model": self.spec.to_dict(), "config": cfg.dump()},
+            ),
             Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
         )
 

@@ -16,6 +16,7 @@ from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import mean_over_ranks
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
+from kdvideo.engine.stop import Preempted
 from kdvideo.tasks.task import Task
 
 __all__ = ["BatchTransform", "Hook", "Trainer"]
@@ -27,13 +28,16 @@ class Hook:
     """What happens around steps and epochs. Hooks run in the order in which they are given."""
 
     def before_epoch(self, trainer: "Trainer") -> None:
-        """Before the first step of an epoch."""
+        """Before an epoch's first step, or the first one after resuming within it."""
 
     def after_step(self, trainer: "Trainer", scalars: Mapping[str, float]) -> None:
         """After an optimizer step."""
 
     def after_epoch(self, trainer: "Trainer", metrics: dict[str, Any]) -> None:
         """After the last step of an epoch; `metrics` is the epoch's line, hooks add to it."""
+
+    def before_stop(self, trainer: "Trainer") -> None:
+        """After a step that `Trainer.should_stop` made the last one."""
 
     def close(self) -> None:
         """When training ends, also by an error."""
@@ -52,8 +56,14 @@ class Trainer:
         clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
         accumulate: equal parts in which a batch goes through the task, their gradients averaged.
         scaler: of the loss, for fp16; none for anything else.
-        hooks: in their order.
         batch_transform: done to each batch on the device.
+
+    Attributes:
+        hooks: in their order; none until they are set.
+        should_stop: asked after every step; all ranks have to get the same answer.
+        epoch: finished epochs.
+        epoch_step: finished steps of the current epoch.
+        step: finished steps of all epochs.
     """
 
     def __init__(
@@ -68,7 +78,6 @@ class Trainer:
         clip_gradients: float = 0.0,
         accumulate: int = 1,
         scaler: torch.amp.GradScaler | None = None,
-        hooks: Sequence[Hook] = (),
         batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
@@ -81,13 +90,19 @@ class Trainer:
         self.clip_gradients = clip_gradients
         self.accumulate = accumulate
         self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
-        self.hooks = hooks
         self.batch_transform = batch_transform
-        self.epoch = 0  # finished epochs
-        self.step = 0  # finished steps
+        self.hooks: Sequence[Hook] = ()
+        self.should_stop: Callable[[], bool] = lambda: False
+        self.epoch = self.epoch_step = self.step = 0
+        self._sums: defaultdict[str, float] = defaultdict(float)  # of the current epoch's scalars
 
     def train(self) -> None:
-        """Trains from `self.epoch` to `num_epochs`."""
+        """Trains from where it is to the end of epoch `num_epochs`.
+
+        Raises:
+            Preempted: `should_stop` said so; hooks have had their `before_stop`.
+            FloatingPointError: loss or gradient is infinite or NaN.
+        """
         try:
             while self.epoch < self.num_epochs:
                 metrics = self._train_epoch()
@@ -101,7 +116,10 @@ class Trainer:
         """What `load_state` needs to go on from here."""
         return {
             "epoch": self.epoch,
+            "epoch_step": self.epoch_step,
             "step": self.step,
+            "num_samples": self.sampler.num_samples,
+            "sums": dict(self._sums),
             "student": self.task.student.state_dict(),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
@@ -110,34 +128,60 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """The inverse of `state`.
+
+        Raises:
+            ValueError: the state is of a run on another number of samples.
+        """
+        if state["num_samples"] != self.sampler.num_samples:
+            raise ValueError(
+                f"--resume: the run was started on {state['num_samples']} videos, now there are "
+                f"{self.sampler.num_samples}: bring back the missing ones, or start a new run"
+            )
         self.task.student.load_state_dict(state["student"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.load_state_dict(state["plateau"])
-        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
+        self._sums = defaultdict(float, state["sums"])
+
+    @property
+    def sampler(self) -> EpochSampler:
+        """The loader's."""
+        assert isinstance(self.loader.sampler, EpochSampler)
+        return self.loader.sampler
 
     def _train_epoch(self) -> dict[str, Any]:
-        assert isinstance(self.loader.sampler, EpochSampler)
-        self.loader.sampler.epoch = self.epoch
+        self.sampler.epoch, self.sampler.start_step = self.epoch, self.epoch_step
         self._forward.train()
-        # A backbone with dropout draws the same after resuming, and not the same on every rank.
-        sampler = self.loader.sampler
-        torch.manual_seed(Draws(sampler.seed, "torch", epoch=self.epoch, index=sampler.rank).integer(2**63))
         for hook in self.hooks:
             hook.before_epoch(self)
-        sums: defaultdict[str, float] = defaultdict(float)
         for batch in self.loader:
+            self._seed_step()
             scalars = self._train_step(batch)
+            self.epoch_step += 1
             for name, value in scalars.items():
-                sums[name] += value
+                self._sums[name] += value
             for hook in self.hooks:
                 hook.after_step(self, scalars)
-        self.epoch += 1
-        means = {name: total / len(self.loader) for name, total in sums.items()}
+            if self.should_stop():
+                self._stop()
+        means = {name: total / len(self.loader) for name, total in self._sums.items()}
+        self.epoch, self.epoch_step = self.epoch + 1, 0
+        self._sums.clear()
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
+
+    def _seed_step(self) -> None:
+        """A backbone with dropout draws the same after resuming, whatever has been drawn before; ranks draw apart."""
+        place = self.epoch_step * self.sampler.world_size + self.sampler.rank
+        torch.manual_seed(Draws(self.sampler.seed, "torch", epoch=self.epoch, index=place).integer(2**63))
+
+    def _stop(self) -> None:
+        for hook in self.hooks:
+            hook.before_stop(self)
+        raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
     def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:
         if not isinstance(self.schedule, ReduceLROnPlateau):

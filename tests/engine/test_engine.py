@@ -8,7 +8,8 @@ import torch
 from toy_trainer import make_trainer
 
 from kdvideo.engine.checkpoint import load_checkpoint, save_checkpoint
-from kdvideo.engine.hooks import METRICS_NAME, Evaluation, MetricsWriter
+from kdvideo.engine.hooks import METRICS_NAME, Checkpointer, Evaluation, MetricsWriter
+from kdvideo.engine.stop import Preempted
 from kdvideo.engine.trainer import Hook
 
 
@@ -93,6 +94,57 @@ def test_state_round_trip(tmp_path: Path):
     other.load_state(load_checkpoint(tmp_path))
     assert first["epoch"] == other.epoch == 1
     assert trainer._train_epoch() == other._train_epoch()
+
+
+@pytest.mark.parametrize("stop_at", range(1, 10))
+def test_stopping_after_any_step_changes_nothing(tmp_path: Path, stop_at: int):
+    """A third of the steps end an epoch: the epochs' lines, random draws among them, and the weight are the same."""
+    whole, first, second = (make_trainer(SCHEDULE="one_cycle") for _ in range(3))
+    for trainer in (whole, first, second):
+        trainer.task.noise = 0.1
+    lines, parts = [], []
+    whole.hooks = (_Lines(lines),)
+    whole.train()
+    first.hooks = (_Lines(parts), Checkpointer(tmp_path, period=0, extra={}))
+    first.should_stop = lambda: first.step == stop_at
+    with pytest.raises(Preempted, match=f"stopped after step {stop_at}, {(stop_at - 1) % 3 + 1} of epoch"):
+        first.train()
+    torch.rand(stop_at)  # what else the resuming process draws does not matter
+    second.load_state(load_checkpoint(tmp_path))
+    second.hooks = (_Lines(parts),)
+    second.train()
+    assert parts == lines
+    assert second.state()["student"] == whole.state()["student"]
+    assert second.step == 9
+
+
+class _Lines(Hook):
+    def __init__(self, lines: list) -> None:
+        self.lines = lines
+
+    def after_epoch(self, trainer, metrics):
+        self.lines.append(metrics)
+
+
+def test_checkpoint_period(tmp_path: Path):
+    """In steps of the whole run, and after every epoch."""
+    saved = []
+
+    class Spy(Checkpointer):
+        def _save(self, trainer):
+            saved.append((trainer.step, trainer.epoch, trainer.epoch_step))
+
+    trainer = make_trainer()
+    trainer.hooks = (Spy(tmp_path, period=2, extra={}),)
+    trainer.train()
+    assert saved == [(2, 0, 2), (3, 1, 0), (4, 1, 1), (6, 1, 3), (6, 2, 0), (8, 2, 2), (9, 3, 0)]
+
+
+def test_another_number_of_videos_is_another_run():
+    """The order of the samples would be another one."""
+    trainer = make_trainer()
+    with pytest.raises(ValueError, match="--resume: the run was started on 5 videos, now there are 6"):
+        trainer.load_state({**trainer.state(), "num_samples": 5})
 
 
 def test_missing_or_damaged_checkpoint(tmp_path: Path):

@@ -20,7 +20,9 @@ class _Numbers(Dataset):
 
 
 class _Line(Task):
-    """Fits y = 2x with one weight."""
+    """Fits y = 2x with one weight; where `noise` is set, torch's generator draws it."""
+
+    noise = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +31,10 @@ class _Line(Task):
 
     def forward(self, batch: dict) -> dict:
         error = self.trainable(batch["x"]) - 2 * batch["x"]
-        return {"loss": error.square().mean(), "epoch_seen": batch["epoch"].float().mean()}
+        return {
+            "loss": error.square().mean() * (1 + self.noise * torch.rand(())),
+            "epoch_seen": batch["epoch"].float().mean(),
+        }
 
 
 def make_trainer(**solver) -> Trainer:
@@ -39,7 +44,7 @@ def make_trainer(**solver) -> Trainer:
     optimizer = build_optimizer(cfg, task.trainable, backbone=task.trainable)
     return Trainer(
         task,
-        DataLoader(_Numbers(), batch_size=2, sampler=EpochSampler(6, seed=0), drop_last=True),
+        DataLoader(_Numbers(), batch_size=2, sampler=EpochSampler(6, seed=0, batch_size=2), drop_last=True),
         optimizer=optimizer,
         schedule=build_schedule(cfg, optimizer),
         num_epochs=cfg.SOLVER.EPOCHS,
