@@ -19,6 +19,7 @@ __all__ = [
     "process_group",
     "rank",
     "wait_for_all",
+    "was_restarted",
     "world_size",
 ]
 
@@ -39,6 +40,11 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this is rank 0, the only one that writes."""
     return rank() == 0
+
+
+def was_restarted() -> bool:
+    """Whether torchrun or Slurm has started this run before, so that it is to be continued without being told."""
+    return any(int(os.environ.get(count) or 0) > 0 for count in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
 
 
 @contextmanager

@@ -36,9 +36,14 @@ def _run(options: argparse.Namespace) -> int:
     except (ValueError, FloatingPointError, OSError) as error:
         # A loader's worker sends its whole traceback as the message; its last line is the error.
         message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
-        print(f"kdvideo: error: {message}", file=sys.stderr)
+        print(f"kdvideo: error: {_speaker()}{message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         hint = "; continue with --resume" if options.command == "train" else ""
         print(f"kdvideo: interrupted{hint}", file=sys.stderr)
         return 130
+
+
+def _speaker() -> str:
+    """Which of several processes of a run this is."""
+    return f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
-from kdvideo.distributed import is_main, process_group, wait_for_all
+from kdvideo.distributed import is_main, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import follow_model, zoo_dir_of
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
@@ -64,7 +64,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
 
     Args:
         cfg: a loaded config; it is checked here.
-        resume: continue from OUTPUT_DIR's checkpoint.
+        resume: continue from OUTPUT_DIR's checkpoint. A run that torchrun or Slurm has restarted does so by itself.
         extra_hooks: run after kdvideo's own.
 
     Raises:
@@ -81,7 +81,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
     output_dir = prepare_output(cfg)
     with exclusive_use(output_dir):
-        if resume:
+        if resume or (was_restarted() and (output_dir / CHECKPOINT_NAME).exists()):
             checkpoint = load_checkpoint(output_dir)
             check_same_run(cfg, checkpoint)
         else:
