@@ -1,14 +1,19 @@
 """Several processes of one run: who this one is, and what they tell each other. A process alone gets its own back."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
-from fvcore.nn.distributed import differentiable_all_gather
 from torch import Tensor, distributed
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+with warnings.catch_warnings():
+    # fvcore calls torch.jit.script while it is imported; nothing here uses what that makes.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    from fvcore.nn.distributed import differentiable_all_gather
 
 __all__ = [
     "gather",
