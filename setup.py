@@ -16,7 +16,7 @@ def read_version() -> str:
 
 EXTRAS = {
     "fast": ["torchcodec"],
-    "report": ["plotly"],
+    "report": ["jinja2", "plotly"],
     "slurm": ["submitit"],
     "hub": ["huggingface_hub"],
     "export": ["onnx", "onnxruntime"],
@@ -25,6 +25,7 @@ EXTRAS = {
         "hypothesis",
         "import-linter",
         "mypy",
+        "playwright",
         "pre-commit",
         "pytest",
         "pytest-timeout",
@@ -49,6 +50,7 @@ setup(
     package_dir={"kdvideo": "kdvideo", "kdvideo.model_zoo": "model_zoo"},
     package_data={
         "kdvideo": ["py.typed"],
+        "kdvideo.study.report": ["templates/*"],
         "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*.safetensors"],
     },
     install_requires=[

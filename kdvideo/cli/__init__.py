@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, train, zoo
+from kdvideo.cli import data, demo, report, train, zoo
 
 __all__ = ["main", "train_main"]
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of kdvideo's commands; a user's mistake ends in one line on standard error and exit code 2."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, demo, zoo, data):
+    for command in (train, demo, zoo, data, report):
         command.add_arguments(commands)
     return _run(parser.parse_args(arguments))
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import simplejson
 
@@ -16,6 +16,16 @@ __all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name"]
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
+_KINDS = {  # of the keys that are not simply texts
+    "model": dict,
+    "sha256": str | None,
+    "params": int,
+    "macs": int,
+    "metrics": dict,
+    "teacher": dict | None,
+    "urls": list,
+    "size": int | None,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -107,9 +117,7 @@ class ZooEntry:
             keys = set(values) if isinstance(values, dict) else set()
             wrong = sorted((known - optional - keys) | (keys - known))
             raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
-        for key in ("name", "file", "sha256"):
-            if not isinstance(values[key], str) and (key, values[key]) != ("sha256", None):
-                raise ValueError(f"{origin} is no zoo entry: {key} is {values[key]!r}, it must be a string")
+        _check_types(values, origin)
         check_name(values["name"])
         if Path(values["file"]).name != values["file"]:
             raise ValueError(f"{origin} names a file outside its zoo: {values['file']!r}")
@@ -122,3 +130,19 @@ class ZooEntry:
         path = zoo_dir / "entries" / f"{self.name}.json"
         write_text(path, self.to_json())
         return path
+
+
+def _check_types(values: dict[str, Any], origin: str) -> None:
+    """Entries come from other people; what reads one relies on its types."""
+    for key, value in values.items():
+        kind = _KINDS.get(key, str)
+        if not isinstance(value, kind):
+            allowed = getattr(kind, "__name__", str(kind))
+            raise ValueError(f"{origin} is no zoo entry: {key} is {value!r}, it must be of type {allowed}")
+    for name, value in values["metrics"].items():
+        if not isinstance(value, int | float):
+            raise ValueError(f"{origin} is no zoo entry: the metric {name} is {value!r}, it must be a number")
+    teacher = values["teacher"] or {"name": "", "sha256": ""}
+    texts = [*values.get("urls", []), teacher.get("name"), teacher.get("sha256")]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{origin} is no zoo entry: urls, and name and sha256 of the teacher, must be strings")

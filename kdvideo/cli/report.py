@@ -1,0 +1,26 @@
+"""`kdvideo report`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds `report` to argparse's `commands`."""
+    parser = commands.add_parser("report", help="one HTML page of the zoo's models and of runs, works offline")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="where to write it")
+    parser.add_argument("--zoo", type=Path, metavar="DIR", help="a zoo to show before the user's and the packaged one")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="runs, or folders of runs")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    import kdvideo.models  # noqa: F401 - fills the registry, by which names of teachers are understood
+    from kdvideo.study.report import write_report
+
+    folders = [folder.expanduser() for folder in options.runs]
+    zoo_dir = options.zoo and options.zoo.expanduser()
+    out = write_report(options.out.expanduser(), zoo_dir=zoo_dir, runs=folders)
+    print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")
