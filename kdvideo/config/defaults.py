@@ -47,6 +47,7 @@ _C.TEACHER.LOSS_WEIGHTS = [1.0]
 _C.TEACHER.KD_TEMPERATURE = 4.0  # of logit_distillation
 _C.TEACHER.SIMILARITY_TEMPERATURE = 0.07  # of similarity_distillation
 _C.TEACHER.NUM_ANCHORS = 1024  # earlier clips that similarity_distillation compares with, besides those of the batch
+_C.TEACHER.REPLAY = False  # on: the teacher's answers are kept on disk, and read by the runs that come after
 
 _C.DATA = CfgNode()
 _C.DATA.NAME = "ucf101"

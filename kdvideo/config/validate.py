@@ -143,6 +143,8 @@ def _validate_together(cfg: CfgNode) -> None:
     needs_teacher = TASKS.get(cfg.TASK.NAME).needs_teacher
     if needs_teacher and not cfg.TEACHER.WEIGHTS:
         raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
+    if cfg.TEACHER.REPLAY and not needs_teacher:
+        raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} has no teacher: set it to off")
     if cfg.TEACHER.WEIGHTS and not needs_teacher:
         raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {cfg.TASK.NAME} has no teacher: use TASK.NAME distill")
 

@@ -1,7 +1,7 @@
 """Sample plans: everything random about one sample, as a pure function of (seed, epoch, index, num_frames).
 
 A plan knows frame numbers and draws, no pixels. So batches do not depend on the number of workers, a run resumes
-exactly, and a teacher's outputs for (epoch, index) could be kept.
+exactly, and a teacher's outputs for (epoch, index) can be kept.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from kdvideo.data.draws import Draws
 from kdvideo.data.pretext import ClipFrames, Pretext, PretextPlan
 
 __all__ = [
+    "PLAN_VERSION",
     "SamplePlan",
     "TupleLayout",
     "epoch_order",
@@ -24,6 +25,8 @@ __all__ = [
     "plan_uniform_clips",
     "respread",
 ]
+
+PLAN_VERSION = 1  # raised when a training sample of the same plan's key gets other frames, draws or pixels
 
 # Evaluation tuples are the same in every run, whatever its seed, so that runs can be compared.
 _FIXED_SEED = 0

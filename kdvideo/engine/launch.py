@@ -90,7 +90,9 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         if is_main():
             describe_run(cfg, output_dir)
         run = _run_class(cfg.TASK.NAME)(cfg, output_dir)
-        trainer = run.build_trainer(teacher, checkpoint=checkpoint, extra_hooks=extra_hooks)
+        trainer = run.build_trainer(
+            teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
+        )
         with stop_signals() as trainer.should_stop:  # later signals end the process: what is left is done again
             trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best

@@ -20,6 +20,7 @@ from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
+from kdvideo.engine.replay import add_replay
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
@@ -89,7 +90,12 @@ class Run(ABC):
         return []
 
     def build_trainer(
-        self, teacher: Model | None, *, checkpoint: dict[str, Any] | None, extra_hooks: Sequence[Hook]
+        self,
+        teacher: Model | None,
+        *,
+        teacher_weights: Weights | None = None,
+        checkpoint: dict[str, Any] | None,
+        extra_hooks: Sequence[Hook],
     ) -> Trainer:
         """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
         cfg = self.cfg
@@ -104,6 +110,9 @@ class Run(ABC):
         prepare_student(backbone_of(self.model), cfg, device=self.device)
         logger.info("%s", task.describe())
         dataset = self.train_dataset(task)
+        if cfg.TEACHER.REPLAY:
+            assert teacher_weights is not None, "a config with TEACHER.REPLAY has a teacher"
+            add_replay(task, cfg, dataset.videos, teacher_sha256=teacher_weights.sha256, device=self.device)
         loader = build_train_loader(cfg, dataset)
         optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(self.model))
         trainer = Trainer(

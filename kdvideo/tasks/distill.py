@@ -14,6 +14,7 @@ from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import HEADS, LOSSES, PRETEXTS, TASKS
 from kdvideo.tasks.pcl import PCLTask
+from kdvideo.tasks.replay import ReplayStore
 
 __all__ = ["AdaptedStudent", "DistillTask", "FrozenTeacher", "check_teacher", "resample_clips"]
 
@@ -168,6 +169,7 @@ class DistillTask(PCLTask):
         self.teacher = teacher
         self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
         self.weights = {name: weight for name, (weight, _) in losses.items()}
+        self.replay: ReplayStore | None = None  # where the teacher's answers are kept and looked up
         if any(loss.adapts for _, loss in losses.values()):
             self.trainable = AdaptedStudent(model, teacher_dim=backbone_of(teacher.model).num_features)
 
@@ -213,7 +215,7 @@ class DistillTask(PCLTask):
         To log, where both have pretext logits: `teacher_agreement`, the share of equal answers.
         """
         scalars, student = self.forward_with_outputs(batch)
-        teacher = self.teacher(batch["clips"] if self.teacher.given is not None else batch["teacher_clips"])
+        teacher = self.teacher_outputs(batch)
         parts = {}
         for name, loss in self.losses.items():
             assert isinstance(loss, DistillationLoss)
@@ -230,6 +232,20 @@ class DistillTask(PCLTask):
             answers, wanted = (outputs["pretext_logits"].detach().argmax(dim=1) for outputs in (student, teacher))
             scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
+
+    def teacher_outputs(self, batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """The teacher's outputs for a batch, from `replay` where there is one."""
+        clips = batch["clips"] if self.teacher.given is not None else batch["teacher_clips"]
+        return self.teacher(clips) if self.replay is None else self.replay.answer(batch, lambda: self.teacher(clips))
+
+    def teacher_output_shapes(self, *, tuple_len: int) -> dict[str, tuple[int, ...]]:
+        """Of one sample, those of the teacher's outputs that the losses compare, and of its pretext logits."""
+        model = self.teacher.model
+        shapes: dict[str, tuple[int, ...]] = {"feature": (tuple_len, backbone_of(model).num_features)}
+        if isinstance(model, PCLModel):
+            shapes["pretext_logits"] = (model.pretext_head.num_classes,)
+        compared = {loss.output for loss in self.losses.values() if isinstance(loss, DistillationLoss)}
+        return {name: shape for name, shape in shapes.items() if name in compared | {"pretext_logits"}}
 
     def task_state(self) -> dict[str, Tensor]:
         """The contrastive loss's memory, the distillation losses' queues, and the adapter."""

@@ -1,0 +1,89 @@
+"""Which replay store belongs to a run: what a teacher's answers depend on."""
+
+import hashlib
+import inspect
+import json
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+
+from kdvideo.data.plan import PLAN_VERSION
+from kdvideo.data.videos import VideoList
+from kdvideo.paths import kdvideo_home
+from kdvideo.registry import PRETEXTS
+from kdvideo.tasks.distill import DistillTask
+from kdvideo.tasks.replay import ReplayStore
+from kdvideo.tasks.task import Task
+
+__all__ = ["add_replay", "replay_key"]
+
+_PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # decode, resize and compute
+
+
+def add_replay(task: Task, cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: torch.device) -> None:
+    """Gives a task the store of its teacher and samples in KDVIDEO_HOME/replay; runs with both the same share it.
+
+    Raises:
+        ValueError: the task has no teacher to replay, or the store cannot be written.
+    """
+    if not isinstance(task, DistillTask):
+        raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to off")
+    task.replay = ReplayStore(
+        kdvideo_home() / "replay",
+        replay_key(cfg, videos, teacher_sha256=teacher_sha256, device=device),
+        shapes=task.teacher_output_shapes(tuple_len=cfg.PRETEXT.TUPLE_LEN),
+        num_epochs=cfg.SOLVER.EPOCHS,
+        num_videos=len(videos),
+    )
+
+
+def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: torch.device) -> dict[str, Any]:
+    """All that a teacher's answer to the sample (epoch, index) depends on.
+
+    Not in it: the student, its batch size, the losses and the number of epochs.
+    """
+    pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
+    return {
+        "teacher": {
+            "sha256": teacher_sha256,
+            "clip_spec": cfg.TEACHER.CLIP_SPEC,
+            "sampling": cfg.TEACHER.SAMPLING,
+            "amp": cfg.SOLVER.AMP,
+            "device": device.type,
+        },
+        "videos": {"number": len(videos), "sha256": _hash_videos(videos)},
+        "plan": {
+            "version": PLAN_VERSION,
+            "seed": cfg.SEED,
+            "clip": dict(cfg.CLIP),
+            "pretext": {**cfg.PRETEXT, "source": _hash_text(inspect.getsource(pretext))},
+            "augment": dict(cfg.AUGMENT),
+            "short_side": cfg.DATA.SHORT_SIDE,
+            "augment_on": cfg.DATA.AUGMENT_ON,
+        },
+        "packages": {name: metadata.version(name) for name in _PACKAGES if util.find_spec(name)},
+    }
+
+
+def _hash_videos(videos: VideoList) -> str:
+    # The size tells a proxy from its source, and a file from another of that name.
+    readers = videos.readers or ["pyav"] * len(videos)
+    described = [
+        (record.name, _size(record.path), num_frames, reader)
+        for record, num_frames, reader in zip(videos.records, videos.num_frames, readers, strict=True)
+    ]
+    return _hash_text(json.dumps(described))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise ValueError(f"TEACHER.REPLAY: {path} cannot be looked at: {error.strerror}") from None
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

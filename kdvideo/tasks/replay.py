@@ -1,0 +1,137 @@
+"""Teacher replay: what a frozen teacher answers to each training sample, computed once and kept on disk.
+
+A sample is a pure function of (seed, epoch, index), so what a teacher in eval mode answers to it is one, too. Every
+student after the first reads instead of running the teacher.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdvideo.files import locked, write_text
+
+__all__ = ["ReplayStore", "replay_size"]
+
+KEY_NAME = "key.json"
+_CHECK = np.dtype("<u4")
+_LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are made or grow
+logger = logging.getLogger("kdvideo")
+
+
+def replay_size(shapes: Mapping[str, tuple[int, ...]], *, num_epochs: int, num_videos: int) -> int:
+    """Bytes that a store takes: four a value, and four a sample and output for its checksum."""
+    return num_epochs * num_videos * sum(4 * math.prod(shape) + _CHECK.itemsize for shape in shapes.values())
+
+
+class ReplayStore:
+    """The answers to the samples of one plan, by (epoch, index), in memory-mapped files.
+
+    ::
+
+        HASH_OF_KEY/  key.json                what the answers depend on
+                      pretext_logits.values   float32 [epochs, videos, ...]      one after the other
+                      pretext_logits.valid    uint32  [epochs, videos]           0, or the checksum of the values
+
+    A checksum instead of a bit: the system writes mapped pages in any order, and after a power cut a bit could say yes
+    to values that never came. So nothing has to be waited for, and any number of runs may read and write at once: what
+    they write is the same.
+
+    Args:
+        directory: of all stores.
+        key: JSON of all that an answer depends on besides (epoch, index). Another key is another store.
+        shapes: of one sample's answer, by output; an output that was not asked for before is added.
+        num_epochs: the store grows to them.
+        num_videos: numbers below it are an `index`.
+
+    Raises:
+        ValueError: the disk is full, or the store cannot be written or belongs to another key.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        key: Mapping[str, Any],
+        *,
+        shapes: Mapping[str, tuple[int, ...]],
+        num_epochs: int,
+        num_videos: int,
+    ) -> None:
+        text = json.dumps(key, indent=2, sort_keys=True) + "\n"
+        self.key_hash = hashlib.sha256(text.encode()).hexdigest()
+        self.directory = directory / self.key_hash[:16]
+        self.num_videos = num_videos
+        num_rows = num_epochs * num_videos
+        size = replay_size(shapes, num_epochs=num_epochs, num_videos=num_videos)
+        logger.info("teacher replay: %.1f MB in %s", size / 1e6, self.directory)
+        try:
+            with locked(self.directory / ".lock", timeout=_LOCK_TIMEOUT, what=f"another run prepares {self.directory}"):
+                self._claim(text)
+                self._values = {
+                    name: _map(self.directory / f"{name}.values", np.dtype("<f4"), (num_rows, *shape))
+                    for name, shape in shapes.items()
+                }
+                self._valid = {name: _map(self.directory / f"{name}.valid", _CHECK, (num_rows,)) for name in shapes}
+        except OSError as error:
+            raise ValueError(
+                f"TEACHER.REPLAY: {size / 1e6:.1f} MB cannot be written in {self.directory} "
+                f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or TEACHER.REPLAY to off"
+            ) from None
+        there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
+        logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
+
+    def answer(self, batch: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The stored outputs for a batch; if one is missing, `compute` gives them all and the missing ones are stored.
+
+        The whole batch is computed then, although some of it is there: in parts, its last bits would be others, and a
+        run that was killed could not be repeated exactly.
+
+        Args:
+            batch: `epoch` and `index`, `[B]`.
+            compute: the teacher's outputs for the batch.
+        """
+        rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
+        device = batch["index"].device
+        values = {name: mapped[rows] for name, mapped in self._values.items()}  # copies
+        missing = {name: self._valid[name][rows] != _checksums(of_name) for name, of_name in values.items()}
+        if any(of_name.any() for of_name in missing.values()):
+            computed = compute()
+            for name, places in missing.items():
+                new = computed[name].detach().float().cpu().numpy()[places]
+                values[name][places] = new
+                self._values[name][rows[places]] = new
+                self._valid[name][rows[places]] = _checksums(new)
+        return {name: torch.from_numpy(of_name).to(device) for name, of_name in values.items()}
+
+    def _claim(self, key: str) -> None:
+        path = self.directory / KEY_NAME
+        if not path.exists():
+            write_text(path, key)
+        elif path.read_text(encoding="utf-8") != key:
+            raise ValueError(f"TEACHER.REPLAY: {path} is of another key than its folder's name says: remove the folder")
+
+
+def _checksums(values: np.ndarray) -> np.ndarray:
+    """CRC-32 of each row, never 0: that means that nothing is there."""
+    return np.array([zlib.crc32(row.tobytes()) or 1 for row in values], dtype=_CHECK)
+
+
+def _map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps the beginning of a file that is at least as long; its blocks are allocated, new ones hold zeros.
+
+    Without that a disk that fills up would kill the process in the middle of a write to the map.
+    """
+    num_bytes = dtype.itemsize * math.prod(shape)
+    with path.open("ab+") as stream:
+        if stream.seek(0, os.SEEK_END) < num_bytes:
+            os.posix_fallocate(stream.fileno(), 0, num_bytes)
+    return np.memmap(path, dtype=dtype, mode="r+", shape=shape)

@@ -1,0 +1,155 @@
+"""Replayed teachers: runs that read give the losses of runs that compute, and a key leaves nothing out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fvcore.common.config import CfgNode
+
+import kdvideo.models
+import kdvideo.tasks  # noqa: F401 - fills the registries
+from kdvideo.config import load_config
+from kdvideo.data.datasets import VideoRecord
+from kdvideo.data.videos import VideoList
+from kdvideo.engine.launch import train
+from kdvideo.engine.replay import replay_key
+from kdvideo.engine.trainer import Hook
+from kdvideo.tasks.distill import FrozenTeacher
+
+CPU = torch.device("cpu")
+
+
+class _Trace(Hook):
+    def __init__(self) -> None:
+        self.losses: list[dict] = []
+
+    def after_step(self, trainer, scalars):
+        self.losses.append(dict(scalars))
+
+
+@pytest.fixture
+def distill(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs a distillation: its trace of losses, and how often its teacher ran."""
+    teacher = ["OUTPUT_DIR", str(tmp_path / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a"]
+    train(load_config(None, [*tiny_overrides, *teacher]))
+    calls: list[int] = []
+    forward = FrozenTeacher.forward
+    monkeypatch.setattr(FrozenTeacher, "forward", lambda self, clips: calls.append(len(clips)) or forward(self, clips))
+
+    def run(name: str, *extra: str) -> tuple[list[dict], int]:
+        trace = _Trace()
+        options = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", "OUTPUT_DIR", str(tmp_path / name)]
+        calls.clear()
+        train(load_config(None, [*tiny_overrides, *options, *extra]), extra_hooks=(trace,))
+        return trace.losses, len(calls)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [],
+        ["TEACHER.LOSSES", "[embedding_distillation, similarity_distillation]", "TEACHER.LOSS_WEIGHTS", "[1, 1]"],
+        ["TEACHER.SAMPLING", "own", "SOLVER.AMP", "bf16", "SOLVER.ACCUMULATE", "2", "DATA.AUGMENT_ON", "device"],
+    ],
+    ids=["logits", "features", "own_frames_bf16"],
+)
+def test_the_same_losses(distill, losses: list[str]):
+    """Online, recording, replayed: every step's every number is the same, bit by bit, and the last asks no teacher."""
+    online, num_online = distill("online", *losses)
+    recorded, num_recorded = distill("recorded", "TEACHER.REPLAY", "on", *losses)
+    replayed, num_replayed = distill("replayed", "TEACHER.REPLAY", "on", *losses)
+    assert online == recorded == replayed
+    assert "teacher_agreement" in online[0]
+    assert num_online == num_recorded > 0
+    assert num_replayed == 0
+
+
+def test_another_student_and_batch(distill):
+    """What another student in batches of another size reads is what its own teacher would say, up to rounding."""
+    other = ["SOLVER.BATCH_SIZE", "4", "MODEL.BACKBONE", "c3d", "SOLVER.EPOCHS", "1"]
+    distill("recorded", "TEACHER.REPLAY", "on")
+    online, _ = distill("online", *other)
+    replayed, num_replayed = distill("replayed", "TEACHER.REPLAY", "on", *other)
+    assert num_replayed == 0
+    assert replayed[0] == pytest.approx(online[0], rel=1e-6, abs=1e-6)
+
+
+def test_another_seed_computes(distill):
+    """Its samples are others."""
+    distill("recorded", "TEACHER.REPLAY", "on")
+    _, num_calls = distill("other", "TEACHER.REPLAY", "on", "SEED", "1")
+    assert num_calls > 0
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> VideoList:
+    """Three files of different sizes."""
+    paths = [tmp_path / f"{i}.avi" for i in range(3)]
+    for i, path in enumerate(paths):
+        path.write_bytes(b"x" * (i + 1))
+    return VideoList([VideoRecord(path, path.name, 0) for path in paths], [60, 70, 80], ["pyav"] * 3)
+
+
+def key(videos: VideoList, *overrides: str, teacher: str = "a" * 64) -> dict:
+    cfg: CfgNode = load_config(None, ["DATA.ROOT", "/videos", *overrides])
+    return replay_key(cfg, videos, teacher_sha256=teacher, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["SEED", "1"],
+        ["CLIP.MODALITY", "rgb"],
+        ["CLIP.MEAN", "[0.4, 0.4, 0.4]"],
+        ["CLIP.LENGTH", "8"],
+        ["PRETEXT.NAME", "vcop"],
+        ["PRETEXT.INTERVAL", "4"],
+        ["AUGMENT.BLUR_PROB", "0.0"],
+        ["DATA.SHORT_SIDE", "140"],
+        ["DATA.AUGMENT_ON", "device"],
+        ["TEACHER.SAMPLING", "own"],
+        ["TEACHER.CLIP_SPEC", "kinetics"],
+        ["SOLVER.AMP", "bf16"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_what_changes_an_answer_is_in_the_key(videos: VideoList, overrides: list[str]):
+    """Each of these makes other clips, or another arithmetic."""
+    assert key(videos, *overrides) != key(videos)
+
+
+def test_teacher_and_videos_are_in_the_key(videos: VideoList):
+    """Hash, order, frame counts, readers, and size, by which a proxy differs from its source."""
+    same = key(videos)
+    assert key(videos) == same
+    assert key(videos, teacher="b" * 64) != same
+    assert key(videos.subset([0, 1])) != same
+    assert key(videos.subset([1, 0, 2])) != same
+    assert key(replace(videos, num_frames=[60, 70, 81])) != same
+    assert key(replace(videos, readers=["pyav", "pyav", "torchcodec"])) != same
+    assert key(replace(videos, readers=())) == same  # PyAV for all
+    videos.records[0].path.write_bytes(b"longer")
+    assert key(videos) != same
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["SOLVER.EPOCHS", "7"], ["SOLVER.BATCH_SIZE", "4"], ["MODEL.BACKBONE", "c3d"], ["DATA.NUM_WORKERS", "5"]],
+    ids=lambda overrides: overrides[0],
+)
+def test_what_changes_no_answer_is_not(videos: VideoList, overrides: list[str]):
+    """Students of all kinds share a store."""
+    assert key(videos, *overrides) == key(videos)
+
+
+def test_a_run_says_what_it_stores(distill, tmp_path: Path):
+    """Size and place, before it is written; 12 videos, 2 epochs, 24 bytes each."""
+    distill("recorded", "TEACHER.REPLAY", "on")
+    log = (tmp_path / "recorded" / "log.txt").read_text()
+    assert "teacher replay: 0.0 MB in" in log
+    assert "0 of 24 answers are there" in log
+    distill("replayed", "TEACHER.REPLAY", "on")
+    assert "24 of 24 answers are there" in (tmp_path / "replayed" / "log.txt").read_text()
