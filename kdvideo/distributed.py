@@ -109,7 +109,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:
-    """As `gather`; the gradient of each rank's part is the sum of what all ranks' losses make of it."""
+    """As `gather`, `[B, ...] -> [world_size * B, ...]`; a part's gradient is the sum over all ranks' losses."""
     return torch.cat(differentiable_all_gather(tensor.contiguous())) if world_size() > 1 else tensor
 
 

@@ -48,5 +48,5 @@ class VCOP(Pretext):
         return PretextPlan(label=plan.label, argument=0, clips=shuffled)
 
     def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
-        """Nothing: the clips have been read in the order of the plan."""
+        """Gives `clips[N, C, T, H, W]` as they are: they have been read in the order of the plan."""
         return clips

@@ -10,7 +10,7 @@ __all__ = ["majority_share", "retrieval_at_k", "video_features"]
 
 
 def majority_share(labels: Tensor) -> float:
-    """What always answering the most frequent label scores: the chance level of an accuracy."""
+    """What always answering the most frequent of `labels[...]` scores, in [0, 1]: the chance level of an accuracy."""
     return labels.flatten().bincount().max().item() / labels.numel()
 
 

@@ -16,6 +16,8 @@ __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
 class MemoryBank(nn.Module):
     """One unit vector a video, a running average of its projections (Wu et al., CVPR 2018, arXiv 1805.01978).
 
+    `vectors[num_videos, dim]` are in the checkpoint.
+
     Args:
         num_videos: slots.
         dim: length of a vector.

@@ -21,6 +21,8 @@ class Queue(nn.Module):
         length 5, three batches of 2:    a a . . .    a a b b .    c a b b c
                                              ^                ^      ^        the next place to write
 
+    `places[length, dim]` and how many rows were ever pushed are in the checkpoint.
+
     Args:
         length: places.
         dim: length of a row.

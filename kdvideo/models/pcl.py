@@ -42,7 +42,7 @@ class ClassificationModel(nn.Module):
         self.head = HEADS.get("classification_head")(backbone.num_features, num_classes=num_classes)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits of a prepared clip."""
+        """Logits `[B, num_classes]` of prepared clips `[B, C, T, H, W]`."""
         return self.head(self.backbone(clip))
 
 

@@ -212,7 +212,9 @@ class DistillTask(PCLTask):
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """As `PCLTask.forward`, with each distillation loss and their weighted sum `kd_loss` added.
 
-        To log, where both have pretext logits: `teacher_agreement`, the share of equal answers.
+        Where the teacher draws frames of its own, the batch also has `teacher_clips`, uint8
+        `[B, N, C, T', H', W']`. To log, where both have pretext logits: `teacher_agreement`, the share of equal
+        answers.
         """
         scalars, student = self.forward_with_outputs(batch)
         teacher = self.teacher_outputs(batch)

@@ -63,7 +63,7 @@ class PCLTask(Task):
         return scalars
 
     def forward_with_outputs(self, batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """As `forward`, with the outputs of `trainable` beside it."""
+        """As `forward`, and what `trainable` gives: `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`."""
         outputs = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
         logits, label = outputs["pretext_logits"], batch["pretext_label"]
         pretext_loss = F.cross_entropy(logits, label)

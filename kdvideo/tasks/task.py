@@ -26,7 +26,15 @@ class Task(nn.Module):
     trainable: nn.Module
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Scalars: `loss` to minimise, all others to log."""
+        """One step's numbers.
+
+        Args:
+            batch: what the loader gives, on the training device: `clips` uint8 `[B, N, C, T, H, W]` and what else the
+                task asks for.
+
+        Returns:
+            Scalars: `loss` to minimise, all others to log.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     @property

@@ -49,6 +49,7 @@ class RecordedHash:
 
     @classmethod
     def of_file(cls, path: Path, *, sha256: str, source: str) -> Self:
+        """The record of a file that has come from `source` today; `sha256` is its whole hash."""
         today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
         return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
 
