@@ -4,13 +4,23 @@ import hashlib
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["file_sha256", "locked", "publish_file", "remove_temporaries", "write_atomic", "write_text"]
+__all__ = [
+    "check_archive",
+    "file_sha256",
+    "locked",
+    "make_durable",
+    "publish_file",
+    "remove_temporaries",
+    "write_atomic",
+    "write_text",
+]
 
 logger = logging.getLogger("kdvideo")
 
@@ -23,6 +33,21 @@ def file_sha256(path: Path) -> str:
     """The file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_archive(path: Path) -> None:
+    """Compares each part of a zip file with its checksum, which `torch.load` does not.
+
+    Raises:
+        ValueError: the file is no whole zip file, or a part of it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a damaged header makes zipfile raise almost anything
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged: its part {damaged} has another checksum than when it was written")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -43,11 +68,16 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def publish_file(temporary: Path, path: Path) -> None:
     """Makes a finished file durable and renames it to `path`, in the same folder."""
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
+    make_durable(temporary)
     temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide a shared zoo's files from colleagues
     temporary.replace(path)
     _fsync_directory(path.parent)
+
+
+def make_durable(path: Path) -> None:
+    """Returns when the file's content would outlive a power cut."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

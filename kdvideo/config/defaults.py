@@ -86,6 +86,7 @@ _C.SOLVER.AMP = "fp32"  # what the backbones compute in: "fp32", "bf16" or, on C
 _C.SOLVER.ACCUMULATE = 1  # parts in which a batch goes through the network, to need less memory
 _C.SOLVER.COMPILE = False  # torch.compile of the backbone that is trained
 _C.SOLVER.CHECKPOINT_PERIOD = 0  # steps between two checkpoints, besides the one after every epoch; 0 for none
+_C.SOLVER.CHECKPOINT_MAX_TO_KEEP = 2  # the newest and those before it; a damaged one falls back to the one before
 
 _C.EVAL = CfgNode()
 _C.EVAL.PERIOD = 1  # epochs between two evaluations

@@ -1,7 +1,9 @@
 """Checkpoints of a run: all that is needed to go on as if nothing had happened."""
 
 import errno
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,44 +12,97 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import flatten_config
-from kdvideo.files import write_atomic
+from kdvideo.distributed import is_main
+from kdvideo.files import check_archive, make_durable, write_atomic
 
-__all__ = ["BEST_NAME", "CHECKPOINT_NAME", "check_same_run", "load_checkpoint", "save_checkpoint", "save_state"]
+__all__ = [
+    "BEST_NAME",
+    "CHECKPOINT_NAME",
+    "check_same_run",
+    "list_checkpoints",
+    "load_checkpoint",
+    "read_state",
+    "save_checkpoint",
+    "save_state",
+]
 
-CHECKPOINT_NAME = "checkpoint.pt"
+logger = logging.getLogger("kdvideo")
+
+CHECKPOINT_NAME = "checkpoint.pt"  # the newest; the ones before it are checkpoint.1.pt, checkpoint.2.pt, ..
 BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
 _FREE_ON_RESUME = (
     *("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO."),
-    "SOLVER.CHECKPOINT_PERIOD",
+    "SOLVER.CHECKPOINT_",
 )
 
 
-def save_checkpoint(output_dir: Path, state: Mapping[str, Any]) -> None:
-    """Replaces the run's checkpoint, whole or not at all."""
-    save_state(output_dir / CHECKPOINT_NAME, state)
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """A run's checkpoints, the newest first."""
+    newest = output_dir / CHECKPOINT_NAME
+    older = [path for path in output_dir.glob("checkpoint.*.pt") if _age(path).isdigit()]
+    return [newest] * newest.exists() + sorted(older, key=lambda path: int(_age(path)))
+
+
+def save_checkpoint(output_dir: Path, state: Mapping[str, Any], *, max_to_keep: int) -> None:
+    """Writes the run's newest checkpoint, whole or not at all, and lets the older ones move on by one name.
+
+    ::
+
+        checkpoint.pt   checkpoint.1.pt   checkpoint.2.pt     max_to_keep 3
+              d   ->    c           ->    b           ->      a is gone
+    """
+
+    def fill(temporary: Path) -> None:
+        torch.save(dict(state), temporary)
+        make_durable(temporary)  # before a checkpoint that might be the last good one goes
+        _move_on(output_dir, max_to_keep)
+
+    _write(output_dir / CHECKPOINT_NAME, fill)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Replaces one file of tensors, whole or not at all."""
-    try:
-        write_atomic(path, lambda temporary: torch.save(dict(state), temporary))
-    except RuntimeError as error:  # what torch's zip writer makes of a full disk
-        raise OSError(errno.EIO, f"{path.name} cannot be written, the one before is kept: {error}", str(path)) from None
+    _write(path, lambda temporary: torch.save(dict(state), temporary))
 
 
 def load_checkpoint(output_dir: Path) -> dict[str, Any]:
-    """Reads the run's checkpoint.
+    """Reads the run's newest checkpoint that is undamaged; damaged ones are named in the log and put aside.
 
     Raises:
-        ValueError: there is none, or it cannot be read.
+        ValueError: there is none, or none can be read.
     """
-    path = output_dir / CHECKPOINT_NAME
-    if not path.is_file():
-        raise ValueError(f"--resume: {path} does not exist; start the run without --resume")
+    paths = list_checkpoints(output_dir)
+    if not paths:
+        raise ValueError(f"--resume: {output_dir / CHECKPOINT_NAME} does not exist; start the run without --resume")
+    for path in paths:
+        try:
+            state = read_state(path)
+        except ValueError as error:
+            problem = error
+            if not is_main():
+                break  # rank 0 alone decides what all go on from
+            logger.warning("%s; going on from the checkpoint before it", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        else:
+            logger.info("read %s", path)
+            return state
+    raise ValueError(f"--resume: {problem}") from None
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Reads a file that `save_checkpoint` or `save_state` has written, after comparing its checksums.
+
+    Raises:
+        ValueError: it is damaged, or something else.
+    """
+    check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises what pickle, zipfile or the tensors raise
-        raise ValueError(f"--resume: {path} cannot be read ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, no state of a run")
+    return state
 
 
 def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
@@ -56,10 +111,42 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     Places, workers, evaluation and publishing may change, and the number of epochs at a constant rate.
 
     Raises:
-        ValueError: names the first key that differs.
+        ValueError: names the first key that differs; or there is no config.
     """
+    if not {"config", "epoch_step"} <= checkpoint.keys():
+        raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
     before = flatten_config(yaml.safe_load(checkpoint["config"]))
     for key, value in flatten_config(cfg).items():
         free = key.startswith(_FREE_ON_RESUME) or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
+
+
+def _age(path: Path) -> str:
+    return path.name.removeprefix("checkpoint.").removesuffix(".pt")
+
+
+def _write(path: Path, fill: Callable[[Path], None]) -> None:
+    try:
+        write_atomic(path, fill)
+    except RuntimeError as error:  # what torch's zip writer makes of a full disk
+        raise OSError(errno.EIO, f"{path.name} cannot be written, the one before is kept: {error}", str(path)) from None
+
+
+def _move_on(output_dir: Path, max_to_keep: int) -> None:
+    newest = output_dir / CHECKPOINT_NAME
+    if max_to_keep < 2 or not newest.exists():
+        return
+    for age in range(max_to_keep - 1, 1, -1):
+        if (path := _older(output_dir, age - 1)).exists():
+            path.replace(_older(output_dir, age))
+    previous = _older(output_dir, 1)
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(newest, previous)  # a second name, so that there is a checkpoint.pt at any moment
+    except OSError:  # a file system without such names
+        newest.replace(previous)
+
+
+def _older(output_dir: Path, age: int) -> Path:
+    return output_dir / f"checkpoint.{age}.pt"

@@ -18,7 +18,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import dump_config
 from kdvideo.distributed import is_main, rank
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME
+from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.files import write_text
 from kdvideo.version import __version__
 
@@ -46,9 +46,9 @@ def prepare_output(cfg: CfgNode) -> Path:
 def refuse_other_run(output_dir: Path) -> None:
     """Raises ValueError where the folder holds a run already."""
     # Metrics without a checkpoint are of a run that died in its first epoch: nothing of it can be lost.
-    if (output_dir / CHECKPOINT_NAME).exists():
+    if found := list_checkpoints(output_dir):
         raise ValueError(
-            f"OUTPUT_DIR {output_dir} already holds a run ({CHECKPOINT_NAME}): continue it with --resume or choose "
+            f"OUTPUT_DIR {output_dir} already holds a run ({found[0].name}): continue it with --resume or choose "
             "another folder"
         )
 

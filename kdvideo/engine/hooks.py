@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import simplejson
-import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from kdvideo.distributed import is_main
-from kdvideo.engine.checkpoint import BEST_NAME, save_checkpoint, save_state
+from kdvideo.engine.checkpoint import BEST_NAME, read_state, save_checkpoint, save_state
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.files import write_text
 
@@ -95,7 +94,7 @@ class KeepBest(Hook):
 
     def read(self) -> dict[str, Any] | None:
         """`epoch`, `value` and `model` of the best epoch so far; None before the first."""
-        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.exists() else None
+        return read_state(self.path) if self.path.exists() else None
 
 
 class MetricsWriter(Hook):
@@ -137,12 +136,14 @@ class Checkpointer(Hook):
     Args:
         output_dir: of the run.
         period: in steps; 0 for none within an epoch.
+        max_to_keep: how many there are at a time, with the newest.
         extra: constant entries that go into the checkpoint, e.g. what the model is built from.
     """
 
-    def __init__(self, output_dir: Path, *, period: int, extra: Mapping[str, Any]) -> None:
+    def __init__(self, output_dir: Path, *, period: int, max_to_keep: int, extra: Mapping[str, Any]) -> None:
         self.output_dir = output_dir
         self.period = period
+        self.max_to_keep = max_to_keep
         self.extra = extra
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
@@ -159,7 +160,7 @@ class Checkpointer(Hook):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        save_checkpoint(self.output_dir, {**trainer.state(), **self.extra})
+        save_checkpoint(self.output_dir, {**trainer.state(), **self.extra}, max_to_keep=self.max_to_keep)
 
 
 class Progress(Hook):

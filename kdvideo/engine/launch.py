@@ -13,9 +13,9 @@ from fvcore.common.config import CfgNode
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
-from kdvideo.distributed import is_main, process_group, wait_for_all, was_restarted
+from kdvideo.distributed import is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import follow_model, zoo_dir_of
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, check_same_run, load_checkpoint
+from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.hooks import append_metrics
 from kdvideo.engine.parallel import check_sync_bn
@@ -25,7 +25,7 @@ from kdvideo.engine.run import Run
 from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
-from kdvideo.files import write_text
+from kdvideo.files import remove_temporaries, write_text
 from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
@@ -81,8 +81,12 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
     output_dir = prepare_output(cfg)
     with exclusive_use(output_dir):
-        if resume or (was_restarted() and (output_dir / CHECKPOINT_NAME).exists()):
-            checkpoint = load_checkpoint(output_dir)
+        set_up_logging(output_dir)
+        if is_main():
+            remove_temporaries(output_dir)
+        if resume or (was_restarted() and list_checkpoints(output_dir)):
+            with main_first():  # who puts damaged ones aside
+                checkpoint = load_checkpoint(output_dir)
             check_same_run(cfg, checkpoint)
         else:
             refuse_other_run(output_dir)
@@ -122,8 +126,7 @@ def evaluate(cfg: CfgNode) -> dict[str, Any]:
     cfg.defrost()
     output_dir = prepare_output(cfg)
     set_up_logging(output_dir)
-    own = output_dir / CHECKPOINT_NAME
-    source = cfg.MODEL.WEIGHTS or (str(own) if own.exists() else "")
+    source = cfg.MODEL.WEIGHTS or next(map(str, list_checkpoints(output_dir)), "")
     model = _load_to_evaluate(cfg, source) if source else None
     if model is None:
         logger.info("no weights given, none in %s: evaluating the random weights of SEED %d", output_dir, cfg.SEED)

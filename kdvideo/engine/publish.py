@@ -1,14 +1,13 @@
 """Publishing a run after it has ended: `kdvideo zoo publish`."""
 
 from pathlib import Path
-from typing import Any
 
 import simplejson
 import torch
 import yaml
 
 import kdvideo.models  # noqa: F401 - fills the registry
-from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME
+from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, list_checkpoints, read_state
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.publish import publish
@@ -32,8 +31,11 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
         ValueError: no checkpoint of a run, a run that has not finished, a name that is taken.
     """
     check_name(name)
-    path = path / CHECKPOINT_NAME if path.is_dir() else path
-    checkpoint = _load(path)
+    if path.is_dir():
+        path = next(iter(list_checkpoints(path)), path / CHECKPOINT_NAME)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    checkpoint = read_state(path)
     if not {"student", "model", "config"} <= checkpoint.keys():
         raise ValueError(f"{path} is no checkpoint of a run: publish OUTPUT_DIR/{CHECKPOINT_NAME}")
     facts_path = path.with_name(FACTS_NAME)
@@ -44,7 +46,7 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
     spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
     model = spec.build()
     # Where a run chose an epoch, that one has been measured.
-    model.load_state_dict(_load(best)["model"] if best.exists() else checkpoint["student"])
+    model.load_state_dict(read_state(best)["model"] if best.exists() else checkpoint["student"])
     return publish(
         model.eval(),
         name,
@@ -54,13 +56,3 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
         dtype=getattr(torch, yaml.safe_load(checkpoint["config"])["ZOO"]["DTYPE"]),
         replace=replace,
     )
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises what pickle, zipfile or the tensors raise
-        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
-    return checkpoint if isinstance(checkpoint, dict) else {}

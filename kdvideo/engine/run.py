@@ -14,7 +14,6 @@ from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples
 from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_batch_transform, build_eval_config, build_model, build_train_loader, zoo_dir_of
-from kdvideo.engine.environment import set_up_logging
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -50,7 +49,6 @@ class Run(ABC):
         keep_freed_memory()
         self.cfg = cfg
         self.output_dir = output_dir
-        set_up_logging(output_dir)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
         self.spec = self.build_spec()
@@ -149,6 +147,7 @@ class Run(ABC):
             Checkpointer(
                 self.output_dir,
                 period=cfg.SOLVER.CHECKPOINT_PERIOD,
+                max_to_keep=cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP,
                 extra={"model": self.spec.to_dict(), "config": cfg.dump()},
             ),
             Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),

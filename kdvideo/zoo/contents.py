@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.files import check_archive
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats import LAYOUTS, Layout, convert, find_state, recognise
 from kdvideo.zoo.formats.layout import State
@@ -101,6 +102,7 @@ def _read_pickle(weights: Weights) -> Contents:
     checkpoint = read_checkpoint(weights.path)
     student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
     if isinstance(student, dict) and "model" in checkpoint:
+        check_archive(weights.path)  # only our own are sure to have their checksums
         return Contents(weights.source, student, ModelSpec.from_dict(checkpoint["model"], origin=str(weights.path)))
     state = find_state(checkpoint, origin=str(weights.path))
     layout = recognise(state, LAYOUTS)

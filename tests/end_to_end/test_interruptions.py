@@ -1,0 +1,83 @@
+"""Runs that are stopped, or find their newest checkpoint damaged, and end as if nothing had happened."""
+
+import multiprocessing
+import os
+import subprocess
+from pathlib import Path
+
+import simplejson
+import torch
+
+from kdvideo.cli import main
+from kdvideo.config import load_config
+from kdvideo.engine.checkpoint import list_checkpoints, read_state
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.launch import RunResult, evaluate, train
+
+
+def run(overrides: list[str], *extra: str, **kwargs):
+    return train(load_config(None, [*overrides, *extra]), **kwargs)
+
+
+def metrics_lines(folder: Path) -> list[dict]:
+    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def assert_same(one: RunResult, other: RunResult) -> None:
+    assert metrics_lines(one.output_dir) == metrics_lines(other.output_dir)
+    for (key, a), b in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_a_signal_stops_between_two_steps(tiny_overrides: list[str], tmp_path: Path, capsys, monkeypatch):
+    """SIGTERM to the run and its workers: exit code 75 and what to do; resumed within the epoch, it ends the same."""
+
+    def signal_all(trainer, scalars):
+        if trainer.step == 3:
+            processes = (*multiprocessing.active_children(), multiprocessing.current_process())
+            subprocess.run(["kill", "-TERM", *(str(process.pid) for process in processes)], check=True)
+
+    common = [*tiny_overrides, "SOLVER.BATCH_SIZE", "3", "DATA.NUM_WORKERS", "2", "CONTRAST.NAME", "queue_nce"]
+    whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr("kdvideo.engine.hooks.Progress.after_step", lambda self, *arguments: signal_all(*arguments))
+        assert main(["train", *common]) == os.EX_TEMPFAIL == 75
+    error = capsys.readouterr().err
+    assert "kdvideo: stopped after step 3, 3 of epoch 1; continue with --resume" in error
+    assert not (tmp_path / "run" / METRICS_NAME).exists()
+    continued = run(common, resume=True)
+    assert "resumed after epoch 0 and 3 steps" in (tmp_path / "run" / "log.txt").read_text()
+    assert_same(continued, whole)
+
+
+def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """The one before it is used, loudly; the line of the lost epoch is written again, not twice."""
+    common = [*tiny_overrides, "SOLVER.EPOCHS", "3"]
+    whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
+    run(common)
+    newest, before = list_checkpoints(tmp_path / "run")
+    assert (read_state(newest)["epoch"], read_state(before)["epoch"]) == (3, 2)
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    capsys.readouterr()
+    continued = run(common, resume=True)
+    assert f"{newest} cannot be read (BadZipFile: " in capsys.readouterr().err
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"{newest} cannot be read" in log
+    assert "resumed after epoch 2 and 0 steps" in log
+    assert_same(continued, whole)
+    assert [line["epoch"] for line in metrics_lines(tmp_path / "run")] == [1, 2, 3, 3]
+
+
+def test_older_checkpoints_can_be_measured_too(tiny_overrides: list[str], tmp_path: Path, capsys):
+    """By their path, as any weights; a damaged one is refused instead of measured."""
+    run(tiny_overrides)
+    newest, before = list_checkpoints(tmp_path / "run")
+    first_epoch = metrics_lines(tmp_path / "run")[0]
+    measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", str(before)]))
+    assert measured["pretext_accuracy"] == first_epoch["pretext_accuracy"]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    assert main(["train", "--eval-only", *tiny_overrides]) == 2
+    assert "has another checksum than when it was written" in capsys.readouterr().err
