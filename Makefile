@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow coverage docs lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,12 @@ test: setup  ## the fast tests
 
 test-slow: setup  ## kills, wheels in empty environments: what takes long
 	$(BIN)/python -m pytest -m slow --timeout=1800
+
+coverage: setup  ## the fast tests, and how much of kdvideo/ they run: at least 90 %
+	$(BIN)/python -m pytest -m "not slow" --cov=kdvideo --cov-report=term --cov-fail-under=90
+
+docs: setup  ## the docs as a site in output/docs; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: setup  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -10,16 +10,21 @@ from collections.abc import Sequence
 
 from kdvideo.cli import data, demo, report, train, zoo
 
-__all__ = ["main", "train_main"]
+__all__ = ["build_parser", "main", "train_main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one of kdvideo's commands; a user's mistake ends in one line on standard error and exit code 2."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (train, demo, zoo, data, report):
         command.add_arguments(commands)
-    return _run(parser.parse_args(arguments))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one of kdvideo's commands; a user's mistake ends in one line on standard error and exit code 2."""
+    return _run(build_parser().parse_args(arguments))
 
 
 def train_main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.distributed import world_size
 from kdvideo.registry import BACKBONES, DATASETS, LOSSES, PRETEXTS, TASKS, NamedRegistry
 
-__all__ = ["validate_config"]
+__all__ = ["describe_limits", "validate_config"]
 
 _REGISTERED: dict[str, NamedRegistry] = {
     "TASK.NAME": TASKS,
@@ -116,6 +116,23 @@ def validate_config(cfg: CfgNode) -> None:
         _require(cfg, key, lambda value: len(value) == 3, "a list of three numbers, one a channel")
     _require(cfg, "CLIP.STD", lambda value: min(value) > 0, "above 0 in every channel")
     _validate_together(cfg)
+
+
+def describe_limits(key: str) -> str:
+    """What is allowed for a key by itself, in words; "" where its type is all.
+
+    Args:
+        key: e.g. "SOLVER.EPOCHS".
+    """
+    if key in _REGISTERED:
+        return f"the name of a registered {_REGISTERED[key]._name}"
+    if key in _CHOICES:
+        return ", ".join(f"`{choice}`" for choice in _CHOICES[key])
+    limits = [f"at least {_AT_LEAST[key]:g}"] if key in _AT_LEAST else []
+    limits += ["above 0"] if key in _POSITIVE else []
+    limits += [f"below {_BELOW[key]}"] if key in _BELOW else []
+    limits += ["between 0 and 1"] if key in _UNIT_INTERVAL else []
+    return ", ".join(limits)
 
 
 def _validate_together(cfg: CfgNode) -> None:
