@@ -19,7 +19,7 @@ EXTRAS = {
     "report": ["jinja2", "plotly"],
     "slurm": ["submitit"],
     "hub": ["huggingface_hub"],
-    "export": ["onnx", "onnxruntime"],
+    "export": ["onnx", "onnxruntime", "onnxscript"],
     "dev": [
         "build",
         "hypothesis",
@@ -67,6 +67,7 @@ setup(
         "matplotlib",
         "numpy",
         "pebble",
+        "pyarrow",
         "pyyaml",
         "safetensors",
         "simplejson",

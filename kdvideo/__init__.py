@@ -7,22 +7,29 @@ from kdvideo.version import __version__
 
 if TYPE_CHECKING:
     from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+    from kdvideo.engine.launch import RunResult
+    from kdvideo.engine.one_call import distill, pretrain
     from kdvideo.zoo.load import LoadReport, create_model, create_pcl_model, list_models, load_pretrained
 
 __all__ = [
     "ClipSpec",
     "LoadReport",
+    "RunResult",
     "__version__",
     "create_model",
     "create_pcl_model",
+    "distill",
     "list_models",
     "load_pretrained",
     "prepare_clips",
+    "pretrain",
 ]
 
 _HOME = {
     "ClipSpec": "kdvideo.data.clip_spec",
     "prepare_clips": "kdvideo.data.clip_spec",
+    "RunResult": "kdvideo.engine.launch",
+    **dict.fromkeys(("distill", "pretrain"), "kdvideo.engine.one_call"),
     **dict.fromkeys(
         ("LoadReport", "create_model", "create_pcl_model", "list_models", "load_pretrained"), "kdvideo.zoo.load"
     ),

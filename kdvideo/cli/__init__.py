@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, report, train, zoo
+from kdvideo.cli import data, demo, doctor, embed, export, predict, report, train, zoo
 
 __all__ = ["build_parser", "main", "train_main"]
 
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, demo, zoo, data, report):
+    for command in (train, demo, zoo, data, predict, embed, export, report, doctor):
         command.add_arguments(commands)
     return parser
 
@@ -38,6 +38,9 @@ def _run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return options.run(options) or 0
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, FloatingPointError, OSError) as error:
         # A loader's worker sends its whole traceback as the message; its last line is the error.
         message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config.defaults import get_defaults
 from kdvideo.files import write_text
 
-__all__ = ["dump_config", "flatten_config", "load_config"]
+__all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
 
 
 def load_config(config_file: Path | str | None = None, overrides: Sequence[str] = ()) -> CfgNode:
@@ -28,7 +28,7 @@ def load_config(config_file: Path | str | None = None, overrides: Sequence[str] 
     """
     cfg = get_defaults()
     if config_file is not None:
-        _merge(cfg, _read_yaml_with_base(Path(config_file)), origin=str(config_file))
+        merge_config(cfg, _read_yaml_with_base(Path(config_file)), origin=str(config_file))
     if len(overrides) % 2:
         raise ValueError(f"overrides come in KEY VALUE pairs, but {overrides[-1]!r} has no value")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
@@ -68,7 +68,17 @@ def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _merge(cfg: CfgNode, values: dict[str, Any], *, origin: str) -> None:
+def merge_config(cfg: CfgNode, values: Mapping[str, Any], *, origin: str) -> None:
+    """Sets keys of nested sections, each checked.
+
+    Args:
+        cfg: is changed.
+        values: e.g. `{"SEED": 1, "SOLVER": {"EPOCHS": 20}}`.
+        origin: where they come from, for the message.
+
+    Raises:
+        ValueError: as `load_config`.
+    """
     for key, value in flatten_config(values).items():
         _set(cfg, key, value, origin=origin)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kdvideo.data.datasets.records import class_names
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import create_loader
 from kdvideo.data.samples import UniformClips
@@ -25,6 +26,7 @@ from kdvideo.evaluation.features import CachedClips, compute_outputs
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
+from kdvideo.zoo.sources import Weights
 
 __all__ = ["SupervisedRun"]
 
@@ -126,6 +128,12 @@ class SupervisedRun(Run):
             f"chosen by {self.validation_metric}, {cfg.EVAL.CLIPS_PER_VIDEO} clips a held-out training video "
             f"(DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
         )
+
+    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
+        """With the names of the classes, where the videos' folders tell them."""
+        names = class_names([*self.train_list.records, *self.test_list.records])
+        complete = len(names) == self.model.head.out_features
+        return {**super().facts(metrics, teacher), "classes": names if complete else []}
 
     def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:
         dataset = UniformClips(

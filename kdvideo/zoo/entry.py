@@ -69,6 +69,7 @@ class ZooEntry:
         size: of the file in bytes, or None where the publisher does not say.
         layout: how its tensors are named: "kdvideo", or a foreign layout as the docs name it.
         manual: how to get the file by hand where no program can; the steps in words.
+        classes: what a classifier's outputs are called, in their order; empty where nobody said.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ZooEntry:
     size: int | None = None
     layout: str = "kdvideo"
     manual: str = ""
+    classes: list[str] = field(default_factory=list)
 
     @property
     def is_verified(self) -> bool:
@@ -111,7 +113,7 @@ class ZooEntry:
             values = simplejson.loads(text)
         except simplejson.JSONDecodeError as error:
             raise ValueError(f"{origin} is no zoo entry: {error}") from None
-        optional = {"urls", "size", "layout", "manual"}  # entries of earlier versions lack some
+        optional = {"urls", "size", "layout", "manual", "classes"}  # entries of earlier versions lack some
         known = {item.name for item in fields(cls)}
         if not isinstance(values, dict) or not known - optional <= set(values) <= known:
             keys = set(values) if isinstance(values, dict) else set()

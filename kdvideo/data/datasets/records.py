@@ -17,6 +17,7 @@ __all__ = [
     "check_inside",
     "check_only_split",
     "check_root",
+    "class_names",
     "find_videos",
     "held_out",
     "read_lines",
@@ -123,6 +124,17 @@ def check_inside(name: str, *, origin: str) -> str:
 def find_videos(root: Path) -> list[str]:
     """Paths relative to `root` of all files that end like a video, sorted; hidden files and folders are left out."""
     return sorted(str(PurePosixPath(path.relative_to(root))) for path in _walk(root) if _is_video(path))
+
+
+def class_names(records: Iterable[VideoRecord]) -> list[str]:
+    """The classes in the order of their numbers, called after their videos' folders; [] where these do not tell."""
+    folders: dict[int, set[str]] = {}
+    for record in records:
+        if record.class_id is not None:
+            folders.setdefault(record.class_id, set()).add(PurePosixPath(record.name).parent.name)
+    names = [name for number in sorted(folders) for name in folders[number]]
+    tell = len(names) == len(folders) == len(set(names)) == max(folders, default=-1) + 1 and "" not in names
+    return names if tell else []
 
 
 def held_out(names: Iterable[str]) -> set[str]:

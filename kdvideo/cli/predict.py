@@ -1,0 +1,47 @@
+"""`kdvideo predict`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdvideo.cli.options import add_model_argument
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds `predict` to argparse's `commands`."""
+    parser = commands.add_parser("predict", help="classes of videos, or their nearest videos in a gallery")
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="a video or a folder of videos")
+    add_model_argument(parser)
+    parser.add_argument("--gallery", type=Path, help="a Parquet file that `kdvideo embed` wrote with the same model")
+    parser.add_argument("--top", type=int, default=5, help="answers a video (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Prints an answer or a reason a video; 1 where a video has none."""
+    import simplejson
+
+    from kdvideo.inference.predict import Predictor, VideoPrediction
+    from kdvideo.inference.videos import list_videos
+
+    def line(one: VideoPrediction) -> str:
+        if options.json:
+            return simplejson.dumps(one.to_dict())
+        answers = "; ".join("  ".join(_short(value) for value in vars(answer).values()) for answer in one.best)
+        return f"{one.video}: {answers or one.problem}"
+
+    if options.top < 1:
+        raise ValueError(f"--top is {options.top}; it must be 1 or more")
+    videos = list_videos(options.videos)
+    failed = 0
+    for one in Predictor(options.model, gallery=options.gallery)(videos, top=options.top):
+        failed += one.problem is not None
+        print(line(one), flush=True)
+    return int(failed > 0)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

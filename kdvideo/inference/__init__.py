@@ -1,0 +1,1 @@
+"""Using a trained model: features of videos, predictions, export for other runtimes."""

@@ -1,0 +1,123 @@
+"""What this machine offers kdvideo, and what to do about what is missing."""
+
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kdvideo.data.isolation import available_cores
+from kdvideo.data.torchcodec_reader import torchcodec_loads
+from kdvideo.engine.precision import LARGEST_ERROR, ConvolutionUse, weight_gradient_error
+from kdvideo.paths import kdvideo_home, zoo_root
+from kdvideo.version import __version__
+from kdvideo.zoo.sources import list_entries
+
+__all__ = ["Finding", "examine"]
+
+_REQUIRED = ("torchvision", "pytorchvideo", "fvcore", "iopath", "av", "numpy", "safetensors", "pyarrow")
+_OPTIONAL = {  # module -> what it is for, the extra that brings it
+    "plotly": ("kdvideo report", "report"),
+    "submitit": ("kdvideo train --submit slurm", "slurm"),
+    "huggingface_hub": ("weights from hf:// addresses", "hub"),
+    "onnxruntime": ("kdvideo export --format onnx", "export"),
+    "onnxscript": ("kdvideo export --format onnx", "export"),
+}
+_LITTLE_ROOM = 5e9  # bytes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line.
+
+    Attributes:
+        what: was looked at.
+        found: what was seen.
+        advice: what to do; "" where nothing has to be done.
+    """
+
+    what: str
+    found: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at versions, readers, processors, folders and optional packages, in this order; raises nothing."""
+    yield Finding("kdvideo", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    yield Finding("torch", torch.__version__)
+    yield from (Finding(name, metadata.version(name)) for name in _REQUIRED)
+    yield _reader()
+    yield _cpu()
+    yield _bf16()
+    yield _gpu()
+    yield _home()
+    yield _shipped()
+    yield from (_optional(module, *purpose) for module, purpose in _OPTIONAL.items())
+
+
+def _reader() -> Finding:
+    if torchcodec_loads():
+        return Finding("video readers", f"PyAV, torchcodec {metadata.version('torchcodec')}")
+    advice = "only long H.264, HEVC, VP9 or AV1 videos read slower; for them: pip install 'kdvideo[fast]', and FFmpeg"
+    return Finding("video readers", "PyAV; torchcodec does not load", advice)
+
+
+def _cpu() -> Finding:
+    capability = torch.backends.cpu.get_cpu_capability()
+    bf16 = "bf16 in hardware" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no bf16"
+    found = f"{available_cores()} cores, {capability}, {bf16}, {torch.get_num_threads()} threads"
+    wait = os.environ.get("OMP_WAIT_POLICY")
+    return Finding("CPU", found, "" if wait else "in Python: set OMP_WAIT_POLICY=PASSIVE where others share the cores")
+
+
+def _bf16() -> Finding:
+    """The shape that kernels are known to get wrong: fewer frames than the kernel is long."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return Finding("bf16 training", "not checked: the CPU has none")
+    convolution = nn.Conv3d(32, 32, 3, padding=1, bias=False).to(memory_format=torch.channels_last_3d)
+    clips = torch.empty(4, 32, 2, 7, 7).contiguous(memory_format=torch.channels_last_3d)
+    use = ConvolutionUse("conv", convolution, clips.shape, clips.stride())
+    error = weight_gradient_error(use, torch.bfloat16)
+    if error <= LARGEST_ERROR:
+        return Finding("bf16 training", f"weight gradients are right (within {error:.1%})")
+    advice = "nothing: SOLVER.AMP bf16 finds such convolutions and computes them in another way"
+    return Finding("bf16 training", f"wrong weight gradients where clips have few frames (by {error:.0%})", advice)
+
+
+def _gpu() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding("GPU", "none that PyTorch can use: everything runs on the CPU")
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("GPU", ", ".join(names))
+
+
+def _home() -> Finding:
+    home = kdvideo_home()
+    existing = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    room = shutil.disk_usage(existing).free
+    found = f"{home} ({room / 1e9:.0f} GB free)"
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        return Finding("KDVIDEO_HOME", found, "it cannot be written: set KDVIDEO_HOME to a folder that can")
+    return Finding("KDVIDEO_HOME", found, "little room: set KDVIDEO_HOME elsewhere" if room < _LITTLE_ROOM else "")
+
+
+def _shipped() -> Finding:
+    entries = list_entries(zoo_root())
+    shipped = [entry.name for entry in entries if (Path(zoo_root()) / "weights" / entry.file).is_file()]
+    return Finding("zoo", f"{len(entries)} models known, here without a network: {', '.join(shipped) or 'none'}")
+
+
+def _optional(module: str, purpose: str, extra: str) -> Finding:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a broken binary package raises whatever it likes
+        advice = f"for {purpose}: pip install 'kdvideo[{extra}]'"
+        missing = isinstance(error, ModuleNotFoundError)
+        return Finding(module, "not installed" if missing else f"does not import ({error})", advice)
+    return Finding(module, metadata.version(module))

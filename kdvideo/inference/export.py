@@ -1,0 +1,185 @@
+"""A trained model as a file for other runtimes, checked against the model that it was made from."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import simplejson
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.files import write_atomic
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import Model, backbone_of
+
+__all__ = ["PARITY", "DeployedModel", "ExportFormat", "Latency", "export_model", "load_exported", "measure_latency"]
+
+ExportFormat = Literal["torch-export", "onnx"]
+Runner = Callable[[Tensor], Tensor]
+PARITY = 1e-4  # largest difference to the model itself, relative to its largest output
+_MANY = 64  # clips of a batch that an exported model takes at most
+_METADATA_KEY = "kdvideo"
+
+
+class DeployedModel(nn.Module):
+    """A model with its input convention inside: uint8 clips `[B, 3, T, H, W]` -> features or class logits `[B, D]`.
+
+    Scaling, normalisation and residual frames are part of it, so that nobody who runs the file can get them wrong.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model if isinstance(model, ClassificationModel) else backbone_of(model)
+        self.spec = backbone_of(model).clip_spec
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Decoded clips, RGB."""
+        return self.model(prepare_clips(clips, self.spec))
+
+    def example(self, batch: int) -> Tensor:
+        """Random clips, uint8 `[B, 3, T, H, W]`, the same ones every time."""
+        shape = (batch, 3, self.spec.clip_len, self.spec.size, self.spec.size)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one clip, the median of several runs."""
+
+    runtime: str
+    threads: int
+    milliseconds: float
+
+
+def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[str, Any]) -> float:
+    """Writes one file, whole or not at all, once it has given the model's own outputs.
+
+    Args:
+        model: on the CPU; it is put into eval mode.
+        path: of the file.
+        format: "torch-export" for `torch.export.load` and AOTInductor, "onnx" for ONNX Runtime and its kin.
+        facts: what is stored with it, as JSON: the model's name, hash and clip spec.
+
+    Returns:
+        The largest absolute difference to the model, for batches of 1 and 3 clips.
+
+    Raises:
+        ValueError: the file's outputs differ from the model's by more than `PARITY`.
+        ImportError: a package that the format needs is not installed.
+    """
+    deployed = DeployedModel(model).eval()
+    description = simplejson.dumps({**facts, "clip_spec": deployed.spec.to_dict()})
+    difference = float("nan")
+
+    def write(temporary: Path) -> None:
+        nonlocal difference
+        _WRITERS[format](deployed, temporary, description)
+        difference = _compare(deployed, load_exported(temporary, format=format))
+
+    write_atomic(path, write)
+    return difference
+
+
+def load_exported(path: Path, *, format: ExportFormat, threads: int | None = None) -> Runner:
+    """What runs the file: uint8 `[B, 3, T, H, W]` -> `[B, D]`.
+
+    Args:
+        path: of the file.
+        format: of the file.
+        threads: of ONNX Runtime; as many as it likes unless given.
+    """
+    if format == "onnx":
+        return _open_onnx(path, threads)
+    with path.open("rb") as stream:  # a path would have to end in .pt2
+        return torch.export.load(stream).module()
+
+
+def measure_latency(model: Model, path: Path, *, format: ExportFormat, runs: int = 15) -> Iterator[Latency]:
+    """Times one clip on this machine's CPU: the model itself and the file, with 1 and 2 threads."""
+    deployed = DeployedModel(model).eval()
+    clip = deployed.example(1)
+    for threads in (1, 2):
+        with _torch_threads(threads):
+            yield Latency("PyTorch", threads, _median_ms(deployed, clip, runs))
+            runner = load_exported(path, format=format, threads=threads)
+            yield Latency({"onnx": "ONNX Runtime"}.get(format, format), threads, _median_ms(runner, clip, runs))
+
+
+def _write_torch_export(deployed: DeployedModel, path: Path, description: str) -> None:
+    with path.open("wb") as stream:
+        torch.export.save(_trace(deployed), stream, extra_files={_METADATA_KEY: description})
+
+
+def _write_onnx(deployed: DeployedModel, path: Path, description: str) -> None:
+    program = torch.onnx.export(
+        deployed,
+        (deployed.example(2),),
+        input_names=["clips"],
+        output_names=["output"],
+        dynamic_shapes=_DYNAMIC,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    program.model.metadata_props[_METADATA_KEY] = description
+    program.save(str(path), external_data=False)
+
+
+def _trace(deployed: DeployedModel) -> torch.export.ExportedProgram:
+    return torch.export.export(deployed, (deployed.example(2),), dynamic_shapes=_DYNAMIC)
+
+
+@torch.inference_mode()
+def _compare(deployed: DeployedModel, runner: Runner) -> float:
+    largest = 0.0
+    for batch in (1, 3):
+        clips = deployed.example(batch)
+        own = deployed(clips)
+        difference = (runner(clips) - own).abs().max().item()
+        if not difference <= PARITY * own.abs().max().item():
+            raise ValueError(f"the exported file's outputs differ from the model's by {difference:.2g}: it is not kept")
+        largest = max(largest, difference)
+    return largest
+
+
+def _open_onnx(path: Path, threads: int | None) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda clips: torch.from_numpy(np.asarray(session.run(None, {"clips": clips.numpy()})[0]))
+
+
+@torch.inference_mode()
+def _median_ms(runner: Runner, clip: Tensor, runs: int) -> float:
+    times = []
+    for _ in range(runs + 2):
+        started = time.perf_counter()
+        runner(clip)
+        times.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(times[2:])  # the first ones allocate
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_DYNAMIC = {"clips": {0: Dim("batch", min=1, max=_MANY)}}
+_WRITERS: dict[str, Callable[[DeployedModel, Path, str], None]] = {
+    "torch-export": _write_torch_export,
+    "onnx": _write_onnx,
+}

@@ -1,0 +1,125 @@
+"""Features of many videos as one Parquet file: a table for any data tool, and a gallery to find neighbours in."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import simplejson
+import torch
+from pyarrow import parquet
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdvideo.files import write_atomic
+from kdvideo.inference.videos import VideoOutput
+
+__all__ = ["Gallery", "GalleryFacts", "Neighbour", "write_features"]
+
+_METADATA_KEY = b"kdvideo"
+_COLUMNS = ("video", "class", "num_frames", "feature", "problem")
+
+
+@dataclass(frozen=True)
+class GalleryFacts:
+    """Which model made the features: those of two models cannot be compared.
+
+    Attributes:
+        model: the zoo name, path or URL.
+        sha256: of its weights.
+        num_clips: clips of a video whose mean a feature is.
+    """
+
+    model: str
+    sha256: str
+    num_clips: int
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A video of a gallery beside a query.
+
+    Attributes:
+        video: its name in the gallery.
+        class_name: the folder that it lay in; "" where it lay in none.
+        similarity: cosine of the two features, in [-1, 1].
+    """
+
+    video: str
+    class_name: str
+    similarity: float
+
+
+def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, facts: GalleryFacts) -> int:
+    """Writes a row a video, whole or not at all: name, class (the folder it lies in), frames, feature or problem.
+
+    Args:
+        path: of the Parquet file.
+        outputs: features `[S, D]` of the S clips of each video; the row gets their mean.
+        root: names are relative to it.
+        facts: stored beside the table.
+
+    Returns:
+        How many videos have no feature.
+    """
+    rows: dict[str, list] = {column: [] for column in _COLUMNS}
+    for one in outputs:
+        name = one.path.relative_to(root)
+        rows["video"].append(str(name))
+        rows["class"].append(name.parent.name)
+        rows["num_frames"].append(one.num_frames)
+        rows["feature"].append(None if one.output is None else one.output.mean(dim=0).tolist())
+        rows["problem"].append(one.problem)
+    types = (pa.string(), pa.string(), pa.int64(), pa.list_(pa.float32()), pa.string())
+    metadata = {_METADATA_KEY: simplejson.dumps(asdict(facts)).encode()}
+    table = pa.table(rows, schema=pa.schema(list(zip(_COLUMNS, types, strict=True)), metadata=metadata))
+    write_atomic(path, lambda temporary: parquet.write_table(table, temporary))
+    return sum(problem is not None for problem in rows["problem"])
+
+
+class Gallery:
+    """Videos with classes and features, to look for a query's neighbours in.
+
+    Args:
+        names: of the videos.
+        class_names: of each video.
+        features: `[G, D]`.
+        facts: which model made them.
+    """
+
+    def __init__(self, names: list[str], class_names: list[str], features: Tensor, facts: GalleryFacts) -> None:
+        self.names = names
+        self.class_names = class_names
+        self.features = F.normalize(features.float(), dim=1)
+        self.facts = facts
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads what `write_features` wrote, without the videos that have no feature.
+
+        Raises:
+            ValueError: no such file, or none of that kind.
+        """
+        hint = "a gallery is what `kdvideo embed FOLDER --model MODEL --out FILE.parquet` writes"
+        if not path.is_file():
+            raise ValueError(f"gallery {path} does not exist: {hint}")
+        try:
+            table = parquet.read_table(path)
+            facts = GalleryFacts(**simplejson.loads((table.schema.metadata or {})[_METADATA_KEY]))
+            rows = [row for row in table.select(_COLUMNS).to_pylist() if row["feature"] is not None]
+            features = torch.tensor([row["feature"] for row in rows])
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
+        if not rows:
+            raise ValueError(f"gallery {path} has no video with a feature")
+        return cls([row["video"] for row in rows], [row["class"] for row in rows], features, facts)
+
+    def nearest(self, feature: Tensor, count: int) -> list[Neighbour]:
+        """The videos most alike to one feature `[D]`, by cosine, the nearest first; at most `count`."""
+        similarity, places = (self.features @ F.normalize(feature, dim=0)).topk(min(count, len(self.names)))
+        return [
+            Neighbour(self.names[place], self.class_names[place], alike)
+            for alike, place in zip(similarity.tolist(), places.tolist(), strict=True)
+        ]

@@ -1,0 +1,127 @@
+"""What a model says of videos: classes, or the nearest videos of a gallery."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdvideo.inference.gallery import Gallery, GalleryFacts
+from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import Model, backbone_of
+from kdvideo.zoo.load import load_model
+from kdvideo.zoo.sources import Weights
+
+__all__ = ["ClassScore", "Predictor", "VideoPrediction", "compute_features", "gallery_file"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and its mean probability over a video's clips, in [0, 1]."""
+
+    class_name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """What is said of one video.
+
+    Attributes:
+        video: the file.
+        best: classes by probability, or neighbours by similarity; empty where the file cannot be read.
+        problem: why not, in one line; None where there is an answer.
+    """
+
+    video: Path
+    best: Sequence[Any]
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {"video": str(self.video), "best": [asdict(one) for one in self.best], "problem": self.problem}
+
+
+class Predictor:
+    """A loaded model with its way to answer: its own classes, or else the neighbours in a gallery.
+
+    Args:
+        source: zoo name, path or URL of the model.
+        gallery: a Parquet file of `kdvideo embed`; unless given, the one beside the model's weights.
+
+    Raises:
+        ValueError: the model has no classes and there is no gallery, or the gallery is another model's.
+    """
+
+    def __init__(self, source: str, *, gallery: Path | None = None) -> None:
+        model, weights = _load(source)
+        self.model = model
+        self.weights = weights
+        self.gallery: Gallery | None = None
+        if gallery is None and isinstance(model, ClassificationModel):
+            return
+        own = gallery_file(weights)
+        if gallery is None and not own.is_file():
+            raise ValueError(
+                f"model {source} tells no classes apart and has no gallery: give --gallery FILE.parquet, which "
+                f"`kdvideo embed FOLDER --model {source} --out FILE.parquet` writes"
+            )
+        self.gallery = Gallery.read(gallery or own)
+        if self.gallery.facts.sha256 != weights.sha256:
+            raise ValueError(
+                f"gallery {gallery or own} was made by {self.gallery.facts.model}, sha256 "
+                f"{self.gallery.facts.sha256[:8]}, not by {source}, sha256 {weights.sha256[:8]}: make it again"
+            )
+
+    def __call__(self, paths: Sequence[Path], *, top: int = 5, num_workers: int = 0) -> Iterator[VideoPrediction]:
+        """The `top` best answers for each file, in their order."""
+        model = self.model if self.gallery is None else backbone_of(self.model)
+        spec = backbone_of(self.model).clip_spec
+        for one in compute_video_outputs(model, paths, spec=spec, num_workers=num_workers):
+            yield VideoPrediction(one.path, self._answer(one, top), one.problem)
+
+    def _answer(self, one: VideoOutput, top: int) -> Sequence[Any]:
+        if one.output is None:
+            return []
+        if self.gallery is not None:
+            return self.gallery.nearest(one.output.mean(dim=0), top)
+        probabilities = one.output.softmax(dim=-1).mean(dim=0)
+        best = probabilities.topk(min(top, len(probabilities)))
+        names = self.weights.entry.classes if self.weights.entry else []
+        named = len(names) == len(probabilities)
+        return [
+            ClassScore(names[place] if named else f"class {place}", probability)
+            for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+
+def compute_features(
+    source: str, paths: Sequence[Path], *, num_clips: int = NUM_CLIPS, num_workers: int = 0
+) -> tuple[Iterator[VideoOutput], GalleryFacts]:
+    """A backbone's features of videos, clip by clip, and which model they are of.
+
+    Args:
+        source: zoo name, path or URL of the model.
+        paths: the files.
+        num_clips: clips of a video.
+        num_workers: processes that decode.
+    """
+    model, weights = _load(source)
+    backbone = backbone_of(model)
+    outputs = compute_video_outputs(
+        backbone, paths, spec=backbone.clip_spec, num_clips=num_clips, num_workers=num_workers
+    )
+    name = weights.entry.name if weights.entry else weights.source
+    return outputs, GalleryFacts(name, weights.sha256, num_clips)
+
+
+def gallery_file(weights: Weights) -> Path:
+    """Where the gallery of a model lies that has one: beside its weights."""
+    return weights.path.with_suffix(".gallery.parquet")
+
+
+def _load(source: str) -> tuple[Model, Weights]:
+    model, weights = load_model(source)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), weights

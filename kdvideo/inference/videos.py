@@ -1,0 +1,112 @@
+"""What a model gives for whole videos, any files that somebody has; a file that cannot be read has a reason."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.datasets.records import VideoRecord, find_videos
+from kdvideo.data.probe import probe
+from kdvideo.data.samples import UniformClips
+from kdvideo.data.videos import VideoList
+from kdvideo.evaluation.features import compute_outputs
+
+__all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
+
+NUM_CLIPS = 10  # of a video, as retrieval and the test of classifiers take
+
+
+@dataclass(frozen=True)
+class VideoOutput:
+    """What came of one file.
+
+    Attributes:
+        path: the file.
+        num_frames: how many it gives.
+        output: `[S, D]` of S clips, on the CPU; None where the file cannot be read.
+        problem: why not, in one line; None where there is an output.
+    """
+
+    path: Path
+    num_frames: int
+    output: Tensor | None
+    problem: str | None = None
+
+
+def list_videos(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are given, and all videos below folders, sorted.
+
+    Raises:
+        ValueError: a path that is not there, or a folder without videos.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            below = [path / name for name in find_videos(path)]
+            if not below:
+                raise ValueError(f"folder {path} holds no video")
+            found += below
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ValueError(f"{path} does not exist: give a video or a folder of videos")
+    return found
+
+
+def compute_video_outputs(
+    model: nn.Module,
+    paths: Sequence[Path],
+    *,
+    spec: ClipSpec,
+    num_clips: int = NUM_CLIPS,
+    num_workers: int = 0,
+) -> Iterator[VideoOutput]:
+    """Runs a model over clips spread evenly over each video, centre crop, in the order of the files.
+
+    Args:
+        model: prepared clips `[B, C, T, H, W]` -> `[B, D]`: a backbone or a classifier.
+        paths: the files.
+        spec: the model's input convention.
+        num_clips: clips of a video.
+        num_workers: processes that decode.
+    """
+    device = next(model.parameters()).device
+    loader = DataLoader(_Clips(paths, spec, num_clips), batch_size=None, num_workers=num_workers)
+    for path, one in zip(paths, loader, strict=True):
+        if one["problem"]:
+            yield VideoOutput(path, num_frames=0, output=None, problem=one["problem"])
+            continue
+        output = compute_outputs(model, [one["clips"][None]], output=model, spec=spec, device=device)
+        yield VideoOutput(path, num_frames=one["num_frames"], output=output[0])
+
+
+class _Clips(Dataset):
+    """The clips of each file, or what is wrong with it."""
+
+    def __init__(self, paths: Sequence[Path], spec: ClipSpec, num_clips: int) -> None:
+        self.paths = paths
+        self.spec = spec
+        self.num_clips = num_clips
+        # The margin that published recipes leave around a crop: 128 pixels for 112.
+        self.short_side = round(spec.size * 8 / 7)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        path = self.paths[i]
+        found = probe(path)
+        if found.problem:
+            return {"problem": found.problem}
+        video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader])
+        dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.short_side)
+        try:
+            clips = dataset[0]["clips"]
+        except ValueError as error:
+            return {"problem": str(error).removeprefix(f"video {path} ")}
+        return {"problem": "", "num_frames": found.frames, "clips": torch.as_tensor(clips)}

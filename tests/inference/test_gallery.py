@@ -1,0 +1,67 @@
+"""The table of features, and its nearest neighbours."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+
+from kdvideo.inference.gallery import Gallery, GalleryFacts, write_features
+from kdvideo.inference.videos import VideoOutput
+
+FACTS = GalleryFacts(model="a_model", sha256="ab" * 32, num_clips=2)
+
+
+def written(path: Path, features: dict[str, list[list[float]] | None]) -> int:
+    outputs = [
+        VideoOutput(Path("/root") / name, 9, None if clips is None else torch.tensor(clips), None if clips else "torn")
+        for name, clips in features.items()
+    ]
+    return write_features(path, outputs, root=Path("/root"), facts=FACTS)
+
+
+def test_table_has_a_row_a_video(tmp_path: Path):
+    """The mean of the clips, the folder as the class, the reason where there is no feature."""
+    failed = written(tmp_path / "f.parquet", {"run/a.avi": [[1.0, 3.0], [3.0, 5.0]], "b.avi": None})
+    assert failed == 1
+    assert parquet.read_table(tmp_path / "f.parquet").to_pylist() == [
+        {"video": "run/a.avi", "class": "run", "num_frames": 9, "feature": [2.0, 4.0], "problem": None},
+        {"video": "b.avi", "class": "", "num_frames": 9, "feature": None, "problem": "torn"},
+    ]
+
+
+def test_nearest_is_a_sort_by_cosine(tmp_path: Path):
+    """Neighbours equal a slow loop, however long the features are; videos without one are not among them."""
+    generator = torch.Generator().manual_seed(0)
+    features = 10 * torch.randn(20, 6, generator=generator)
+    videos = {f"class{i % 3}/{i}.avi": [row.tolist()] for i, row in enumerate(features)}
+    written(tmp_path / "f.parquet", {**videos, "torn.avi": None})
+    gallery = Gallery.read(tmp_path / "f.parquet")
+    assert gallery.facts == FACTS
+    query = torch.randn(6, generator=generator)
+    cosines = {
+        name: sum(a * b for a, b in zip(query.tolist(), clips[0], strict=True))
+        / (query.norm().item() * torch.tensor(clips[0]).norm().item())
+        for name, clips in videos.items()
+    }
+    expected = sorted(cosines, key=lambda name: -cosines[name])
+    nearest = gallery.nearest(query, 99)
+    assert [one.video for one in nearest] == expected
+    assert [one.class_name for one in nearest] == [name.split("/")[0] for name in expected]
+    assert [one.similarity for one in nearest] == pytest.approx([cosines[name] for name in expected], abs=1e-5)
+    assert gallery.nearest(query, 3) == nearest[:3]
+
+
+def test_what_is_no_gallery_is_named(tmp_path: Path):
+    """No file, no Parquet, another table, no feature at all."""
+    with pytest.raises(ValueError, match=r"missing\.parquet does not exist: a gallery is what `kdvideo embed"):
+        Gallery.read(tmp_path / "missing.parquet")
+    (tmp_path / "text.parquet").write_text("no table")
+    parquet.write_table(pa.table({"video": ["a"]}), tmp_path / "other.parquet")
+    for name in ("text.parquet", "other.parquet"):
+        with pytest.raises(ValueError, match=rf"{name} is no gallery \("):
+            Gallery.read(tmp_path / name)
+    written(tmp_path / "empty.parquet", {"b.avi": None})
+    with pytest.raises(ValueError, match="has no video with a feature"):
+        Gallery.read(tmp_path / "empty.parquet")
