@@ -86,8 +86,8 @@ def _bf16() -> Finding:
     error = weight_gradient_error(use, torch.bfloat16)
     if error <= LARGEST_ERROR:
         return Finding("bf16 training", f"weight gradients are right (within {error:.1%})")
-    advice = "nothing: SOLVER.AMP bf16 finds such convolutions and computes them in another way"
-    return Finding("bf16 training", f"wrong weight gradients where clips have few frames (by {error:.0%})", advice)
+    advice = "nothing: SOLVER.AMP bf16 finds them and computes them in another way"
+    return Finding("bf16 training", "wrong weight gradients of convolutions over few frames", advice)
 
 
 def _gpu() -> Finding:

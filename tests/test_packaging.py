@@ -1,0 +1,40 @@
+"""What a fresh machine installs is what the code imports."""
+
+import ast
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("kdvideo", "tools", "tests", "benchmarks", "docs")
+# Distributions that others of ours cannot do without.
+COME_ALONG = {"yacs": "fvcore", "pillow": "torchvision"}
+
+
+def imported() -> dict[str, Path]:
+    """Third-party modules and a file that imports each."""
+    found: dict[str, Path] = {}
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    own = {"kdvideo", *(path.stem for path in paths)}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.split(".")[0], path)
+    return {name: path for name, path in found.items() if name not in own and name not in sys.stdlib_module_names}
+
+
+def test_every_import_is_declared_in_setup():
+    """A package that only another one's needs brought along is missing on a machine where they do not."""
+    text = (ROOT / "setup.py").read_text("utf-8")
+    declared = {
+        re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r'"([A-Za-z][\w.-]*)(?:[<>=~][^"]*)?"', text)
+    }
+    distributions = metadata.packages_distributions()
+    for module, path in imported().items():
+        names = [re.sub(r"[-_.]+", "-", name).lower() for name in distributions.get(module, [module])]
+        names += [COME_ALONG[name] for name in names if name in COME_ALONG]
+        assert declared & set(names), f"{path.relative_to(ROOT)} imports {module}: declare {names[0]} in setup.py"
