@@ -24,6 +24,7 @@ _KINDS = {  # of the keys that are not simply texts
     "metrics": dict,
     "teacher": dict | None,
     "urls": list,
+    "classes": list,
     "size": int | None,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
