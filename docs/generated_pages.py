@@ -14,7 +14,7 @@ from kdvideo.config.validate import describe_limits
 
 PACKAGE = Path(__file__).resolve().parent.parent / "kdvideo"
 DEFAULTS = PACKAGE / "config" / "defaults.py"
-API = ("models", "losses", "tasks", "data", "zoo", "evaluation", "engine")
+API = ("models", "losses", "tasks", "data", "zoo", "evaluation", "inference", "engine")
 SECTIONS = {  # of the config, in words
     "": "The run",
     "TASK": "What is trained for",

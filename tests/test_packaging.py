@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("kdvideo", "tools", "tests", "benchmarks", "docs")
 # Distributions that others of ours cannot do without.
-COME_ALONG = {"yacs": "fvcore", "pillow": "torchvision"}
+COME_ALONG = {"yacs": "fvcore", "pillow": "torchvision", "mkdocs": "mkdocs-material"}
 
 
 def imported() -> dict[str, Path]:
