@@ -1,9 +1,11 @@
 """Several processes of one run: who this one is, and what they tell each other. A process alone gets its own back."""
 
 import os
+import socket
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -16,6 +18,7 @@ with warnings.catch_warnings():
     from fvcore.nn.distributed import differentiable_all_gather
 
 __all__ = [
+    "any_rank",
     "gather",
     "gather_with_gradient",
     "is_main",
@@ -65,14 +68,13 @@ def process_group() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _initialized():
         yield
         return
-    if torch.cuda.is_available():  # not run on a GPU
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
     try:
+        _join()
         yield
         wait_for_all()  # rank 0 may be the one that the others talk through
     except RuntimeError as error:
         if not _is_lost_peer(error):
+            _tell_torchrun(error)
             raise
         raise ConnectionError("another process of the run has ended; its own message, if any, says why") from None
     except Exception as error:
@@ -113,6 +115,11 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
     return torch.cat(differentiable_all_gather(tensor.contiguous())) if world_size() > 1 else tensor
 
 
+def any_rank(answer: bool) -> bool:
+    """Whether any rank says yes: what all of them then agree on."""
+    return mean_over_ranks({"yes": float(answer)})["yes"] > 0
+
+
 def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
     """The means of numbers that all ranks have under the same names."""
     if world_size() == 1:
@@ -120,6 +127,40 @@ def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
     totals = torch.tensor(list(values.values()), dtype=torch.float64)
     distributed.all_reduce(totals)
     return dict(zip(values, (totals / world_size()).tolist(), strict=True))
+
+
+def _join() -> None:
+    backend = "gloo"
+    if torch.cuda.is_available():  # not run on a GPU
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        distributed.init_process_group(backend, timeout=_TIMEOUT)
+        return
+    own, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    distributed.init_process_group(backend, store=_fresh_store(own), rank=own, world_size=num_ranks, timeout=_TIMEOUT)
+
+
+def _fresh_store(own_rank: int) -> distributed.Store:
+    """Where the ranks of this start find each other.
+
+    torchrun keeps one store over all its restarts, in which gloo and nccl find addresses of processes that have died
+    (as in PyTorch's issue 135712). So rank 0 opens another, and leaves word in torchrun's where it is.
+    """
+    host, key = os.environ["MASTER_ADDR"], "kdvideo/port"
+    shared = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), timeout=_TIMEOUT)
+    if own_rank == 0:
+        store = distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+        shared.set(key, str(store.port))
+        return store
+    end = time.monotonic() + _TIMEOUT.total_seconds()
+    while time.monotonic() < end:
+        port = int(shared.get(key))
+        # Refused is the port of a rank 0 that has died; asked of torch's store, that takes long and fills the log.
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return distributed.TCPStore(host, port, wait_for_workers=False, timeout=_TIMEOUT)
+        time.sleep(0.1)
+    raise ConnectionError(f"rank 0 cannot be reached at {host}")
 
 
 def _initialized() -> bool:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli import slurm
+
 __all__ = ["add_arguments"]
 
 
@@ -16,6 +18,7 @@ def add_arguments(commands: Any) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
     mode.add_argument("--eval-only", action="store_true", help="measure MODEL.WEIGHTS or OUTPUT_DIR's checkpoint")
+    slurm.add_arguments(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
     parser.set_defaults(run=_run)
 
@@ -26,6 +29,8 @@ def _run(options: argparse.Namespace) -> int:
     from kdvideo.engine.stop import Preempted
 
     cfg = load_config(options.config_file, options.overrides)
+    if options.submit:
+        return slurm.submit(cfg, options)
     if options.eval_only:
         evaluate(cfg)
         return 0

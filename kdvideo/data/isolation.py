@@ -72,6 +72,7 @@ def _describe_exit(code: int) -> str:
 
 def _prepare_worker() -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job; no video is to blame for it
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
-from kdvideo.distributed import is_main, main_first, process_group, wait_for_all, was_restarted
+from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import follow_model, zoo_dir_of
 from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
@@ -97,7 +97,8 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         trainer = run.build_trainer(
             teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
         )
-        with stop_signals() as trainer.should_stop:  # later signals end the process: what is left is done again
+        with stop_signals() as asked:  # later signals end the process: what is left is done again
+            trainer.should_stop = lambda: any_rank(asked())
             trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best
         metrics = run.measure_final(epoch=trainer.epoch)

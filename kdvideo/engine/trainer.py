@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
-from kdvideo.distributed import mean_over_ranks
+from kdvideo.distributed import mean_over_ranks, wait_for_all
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
 from kdvideo.engine.stop import Preempted
@@ -181,6 +181,7 @@ class Trainer:
     def _stop(self) -> None:
         for hook in self.hooks:
             hook.before_stop(self)
+        wait_for_all()  # the first process that ends makes torchrun and srun end the others
         raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
     def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:

@@ -23,6 +23,8 @@ def misbehave(how: str) -> str:
         time.sleep(60)
     if how == "leave":
         os._exit(3)
+    if how == "be warned":
+        os.kill(os.getpid(), signal.SIGUSR2)
     if how == "raise":
         raise KeyError("as it is")
     return how.upper()
@@ -30,9 +32,9 @@ def misbehave(how: str) -> str:
 
 def test_one_bad_item_harms_no_other():
     """A segmentation fault, a worker that hangs and one that leaves are named; the others have their results."""
-    items = ["a", "crash", "b", "hang", "c", "leave", "d"]
+    items = ["a", "crash", "b", "hang", "c", "leave", "d", "be warned"]
     results = dict(run_isolated(misbehave, items, num_workers=2, time_limit=1.0))
-    assert [results[item] for item in "abcd"] == list("ABCD")
+    assert [results[item] for item in (*"abcd", "be warned")] == [*"ABCD", "BE WARNED"]
     assert results["crash"] == Failure("makes its reader crash (SIGSEGV)")
     assert results["hang"] == Failure("takes longer than 1 s")
     assert results["leave"] == Failure("makes its reader crash (exit code 3)")

@@ -87,6 +87,7 @@ def test_a_killed_worker_is_restarted(tiny_overrides: list[str], tmp_path: Path)
         before = workers_of(launcher)
         os.kill(before[victim], signal.SIGKILL)
         while set(workers_of(launcher)) & set(before):
+            assert launcher.poll() is None
             time.sleep(0.01)
     assert launcher.wait() == 0
     assert metrics_lines(parts) == metrics_lines(whole)

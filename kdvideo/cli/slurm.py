@@ -1,0 +1,153 @@
+"""`kdvideo train --submit slurm`: the same command as a Slurm job through submitit, each of its tasks a rank.
+
+Of submitit we use the submission and who is which rank. Its own answer to signals we replace: it would requeue from the
+middle of a step and without the other ranks. Its job states we do not ask for: they come from sacct, which says nothing
+where accounting is off.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+__all__ = ["add_arguments", "submit"]
+
+_NOTICE = 120  # seconds before the time limit at which the run is told to stop, or a quarter of a short job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a job to those of `kdvideo train`."""
+    job = parser.add_argument_group("as a Slurm job")
+    job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
+    job.add_argument("--nodes", type=_count, default=1)
+    job.add_argument("--tasks-per-node", type=_count, default=1, help="processes a node; one a GPU where there are any")
+    job.add_argument("--gpus-per-node", type=int, default=0)
+    job.add_argument("--cpus-per-task", type=_count, default=1, help="the process and its DATA.NUM_WORKERS")
+    job.add_argument(
+        "--time", type=_minutes, metavar="H:MM", default=60, help="hours and minutes; requeued if not done"
+    )
+    job.add_argument("--partition")
+    job.add_argument("--account")
+    job.add_argument("--sbatch", action="append", default=[], metavar="KEY=VALUE", help="any other option of sbatch")
+
+
+def submit(cfg: Any, options: argparse.Namespace) -> int:
+    """Submits `kdvideo train` with these options, and says where its log will be.
+
+    Args:
+        cfg: the loaded config, for what can be refused before the job waits in a queue.
+        options: of the command line.
+
+    Raises:
+        ValueError: no submitit, no Slurm, what sbatch refuses, or a batch that the ranks cannot share.
+    """
+    from kdvideo.config import validate_config
+
+    validate_config(cfg)
+    num_ranks = options.nodes * options.tasks_per_node
+    if cfg.SOLVER.BATCH_SIZE % num_ranks:
+        raise ValueError(
+            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}; it must be a multiple of the {num_ranks} tasks"
+        )
+    try:
+        import submitit
+    except ImportError:
+        raise ValueError("--submit slurm needs submitit: pip install 'kdvideo[slurm]'") from None
+    folder = Path(cfg.OUTPUT_DIR).expanduser().resolve() / "slurm"
+    try:
+        executor = submitit.SlurmExecutor(folder)
+        executor.update_parameters(**_parameters(options))
+        job = executor.submit(_run_rank, _arguments(options))
+    except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # no srun; sbatch's own message
+        raise ValueError(f"--submit slurm: {' '.join(str(error).split())}") from None
+    print(f"submitted job {job.job_id}; its log: {job.paths.stdout}")
+    return 0
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, Any]:
+    others = dict(_key_value(text) for text in options.sbatch)
+    return {
+        "job_name": "kdvideo",
+        "nodes": options.nodes,
+        "ntasks_per_node": options.tasks_per_node,
+        "cpus_per_task": options.cpus_per_task,
+        "time": options.time,
+        "signal_delay_s": min(_NOTICE, options.time * 60 // 4),
+        "stderr_to_stdout": True,
+        # A rank that fails ends the others. srun does not take cpus-per-task over from sbatch.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={options.cpus_per_task}"],
+        "additional_parameters": {"requeue": True, **others},
+        **({"gpus_per_node": options.gpus_per_node} if options.gpus_per_node else {}),
+        **{key: value for key in ("partition", "account") if (value := getattr(options, key))},
+    }
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    """The command line without what concerns the job."""
+    arguments = ["train"]
+    if options.config_file is not None:
+        arguments += ["--config-file", str(options.config_file.expanduser().resolve())]
+    arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
+    return [*arguments, *options.overrides]
+
+
+def _run_rank(arguments: list[str]) -> None:
+    """What each task of the job does."""
+    from submitit.helpers import TorchDistributedEnvironment
+
+    from kdvideo.cli import main
+
+    os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+    # Until the first step, and after the last, there is nothing to save; in between the run listens itself.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR2, _requeue_now)
+    code = main(arguments)
+    if code == os.EX_TEMPFAIL:  # stopped between two steps, with a checkpoint
+        _requeue()
+    elif code:
+        sys.exit(code)
+
+
+def _requeue_now(number: int, frame: FrameType | None) -> None:
+    _requeue()
+
+
+def _requeue() -> None:
+    """Rank 0 puts the job back into the queue, unless Slurm is ending it: because of a preemption, or of scancel."""
+    if os.environ["RANK"] != "0":
+        return
+    job = os.environ["SLURM_JOB_ID"]
+    described = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, check=False
+    )
+    if "JobState=RUNNING" in described.stdout.split():
+        print(f"kdvideo: requeue job {job}", file=sys.stderr, flush=True)
+        subprocess.run(["scontrol", "requeue", job], check=False)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least 1")
+    return int(text)
+
+
+def _minutes(text: str) -> int:
+    match = re.fullmatch(r"(\d+):([0-5]\d)", text)
+    minutes = 60 * int(match[1]) + int(match[2]) if match else 0
+    if minutes == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be hours and minutes, H:MM, e.g. 24:00 for a day")
+    return minutes
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, found, value = text.partition("=")
+    if not found:
+        raise ValueError(f"--sbatch {text!r} must be KEY=VALUE, e.g. --sbatch qos=long")
+    return key.removeprefix("--"), value
