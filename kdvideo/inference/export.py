@@ -40,7 +40,7 @@ class DeployedModel(nn.Module):
         self.spec = backbone_of(model).clip_spec
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Decoded clips, RGB."""
+        """Decoded clips, uint8 RGB `[B, 3, T, H, W]` -> features or class logits `[B, D]`."""
         return self.model(prepare_clips(clips, self.spec))
 
     def example(self, batch: int) -> Tensor:
