@@ -13,6 +13,15 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="where to write it")
     parser.add_argument("--zoo", type=Path, metavar="DIR", help="a zoo to show before the user's and the packaged one")
     parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="runs, or folders of runs")
+    parser.add_argument(
+        "--retrieval",
+        type=Path,
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FILE.parquet", "VIDEOS"),
+        help="what `kdvideo embed VIDEOS` wrote, for pictures of neighbours; may be given several times",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -22,5 +31,6 @@ def _run(options: argparse.Namespace) -> None:
 
     folders = [folder.expanduser() for folder in options.runs]
     zoo_dir = options.zoo and options.zoo.expanduser()
-    out = write_report(options.out.expanduser(), zoo_dir=zoo_dir, runs=folders)
+    galleries = [(gallery.expanduser(), videos.expanduser()) for gallery, videos in options.retrieval]
+    out = write_report(options.out.expanduser(), zoo_dir=zoo_dir, runs=folders, galleries=galleries)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")

@@ -2,7 +2,8 @@
 
 The pictures in docs/images/ are those of the demo's zoo and runs, filtered as `test_looks` does it:
 
-    kdvideo report --out r.html --zoo output/demo/zoo --runs output/demo/runs
+    kdvideo embed data --model zoo/weights/c3d_w8*.safetensors --out features.parquet     # in output/demo
+    kdvideo report --out r.html --zoo zoo --runs runs --retrieval features.parquet data
     KDVIDEO_REPORT=r.html KDVIDEO_SCREENSHOTS=docs/images pytest -m slow -k looks tests/slow/test_report_page.py
 """
 
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import pytest
 import simplejson
+import torch
 from PIL import Image
 
 from kdvideo.cli import main
+from kdvideo.inference.gallery import GalleryFacts, write_features
+from kdvideo.inference.videos import VideoOutput
 from kdvideo.zoo.manage import entry_states
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -37,8 +41,8 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packaged zoo and two runs, one of a hostile name."""
+def report(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path) -> Path:
+    """The packaged zoo, a gallery and two runs, one of a hostile name."""
     folder = tmp_path_factory.mktemp("report")
     for number, name in enumerate(("good", "<img src=x onerror=alert(1)>%{x}")):
         run = folder / "runs" / name
@@ -50,8 +54,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (state,) = [state for state in entry_states() if state.entry.name == "x3d_m.pytorchvideo_k400"]
     values = simplejson.loads(state.entry.to_json()) | {"name": "hostile.entry", "dataset": HOSTILE, "licence": HOSTILE}
     (entries / "hostile.entry.json").write_text(simplejson.dumps(values))
+    videos = sorted(tiny_dataset.rglob("*.avi"))[::3]
+    outputs = [VideoOutput(path, 64, torch.rand(1, 8)) for path in videos]
+    facts = GalleryFacts(HOSTILE, "ab" * 32, 1)
+    write_features(folder / "features.parquet", outputs, root=tiny_dataset, facts=facts)
     out = folder / "report.html"
-    assert main(["report", "--out", str(out), "--zoo", str(folder / "zoo"), "--runs", str(folder / "runs")]) == 0
+    retrieval = ["--retrieval", str(folder / "features.parquet"), str(tiny_dataset)]
+    options = ["--zoo", str(folder / "zoo"), "--runs", str(folder / "runs"), *retrieval]
+    assert main(["report", "--out", str(out), *options]) == 0
     return out
 
 
@@ -112,7 +122,7 @@ def test_filter(page: object):
     page.get_by_label("Filter").fill("no such model")
     assert names(page) == []
     page.get_by_label("Filter").fill("")
-    page.get_by_label("From").select_option("kdvideo")
+    page.locator("#origin").select_option("kdvideo")
     assert names(page) == ["r3d_10_w16.pcl-vcp_ucf101mini-s1"]
     page.get_by_label("Metric").first.select_option("pretext_accuracy")
     assert page.locator("#table tbody:visible .score").inner_text() == "0.577"
@@ -159,6 +169,12 @@ def test_keyboard_reaches_everything(page: object):
         assert target in reached
 
 
+def test_pictures_of_neighbours(page: object):
+    """They are in the file, and decode."""
+    widths = page.eval_on_selector_all("#retrieval img", "images => images.map(image => image.naturalWidth)")
+    assert widths == [96] * 36
+
+
 @pytest.mark.parametrize(
     ("name", "scheme", "width"), [("light", "light", 1200), ("dark", "dark", 1200), ("narrow", "light", 420)]
 )
@@ -173,10 +189,14 @@ def test_looks(name: str, scheme: str, width: int, browser: object, report: Path
     assert (red < 60) == (scheme == "dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     picture = folder / f"report-{name}.png"
-    page.get_by_label("From").select_option("kdvideo")
+    page.locator("#origin").select_option("kdvideo")
     page.locator("#table tbody:visible .more").first.click()
     page.wait_for_timeout(500)  # until the plot has been drawn again
-    page.screenshot(path=picture, full_page=True)
-    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)  # a third of the size
-    assert picture.stat().st_size > 10_000
+    height = page.locator("#retrieval").bounding_box()["y"]
+    page.screenshot(path=picture, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height})
+    neighbours = folder / f"report-retrieval-{name}.png"
+    page.locator("#retrieval").screenshot(path=neighbours)
+    for path in (picture, neighbours):
+        Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)  # a third of the size
+        assert path.stat().st_size > 5_000
     page.close()

@@ -10,6 +10,7 @@ from typing import Any
 from kdvideo.files import write_text
 from kdvideo.study.report.matrix import ALONE, build_matrices, students_of
 from kdvideo.study.report.models import metric_names, model_rows
+from kdvideo.study.report.retrieval import Grid, build_grid
 from kdvideo.study.report.runs import RunRecord, find_runs
 from kdvideo.version import __version__
 from kdvideo.zoo.manage import EntryState, entry_states
@@ -20,31 +21,40 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _NO_CURVES = ("epoch", "step")  # what a curve is drawn over
 
 
-def write_report(out: Path, *, zoo_dir: Path | None = None, runs: Sequence[Path] = ()) -> Path:
+def write_report(
+    out: Path,
+    *,
+    zoo_dir: Path | None = None,
+    runs: Sequence[Path] = (),
+    galleries: Sequence[tuple[Path, Path]] = (),
+) -> Path:
     """Writes the page.
 
     Args:
         out: the HTML file.
         zoo_dir: a zoo whose entries come before those of the user's and the packaged one.
         runs: folders of runs, or of folders of runs.
+        galleries: a file of `kdvideo embed` and the folder that it embedded, each gives a retrieval grid.
 
     Raises:
-        ValueError: `out` is no HTML file, a zoo or a run is not where it should be, or plotly is not installed.
+        ValueError: `out` is no HTML file; a zoo, run or gallery is not where it should be; plotly is not installed.
     """
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise ValueError(f"--out {out} must be a file that ends in .html")
     if zoo_dir is not None and not (zoo_dir / "entries").is_dir():
         raise ValueError(f"--zoo {zoo_dir} is no zoo: it has no folder entries/")
-    write_text(out, render_report(entry_states(zoo_dir), find_runs(runs)))
+    grids = [build_grid(path, root) for path, root in galleries]
+    write_text(out, render_report(entry_states(zoo_dir), find_runs(runs), grids=grids))
     return out
 
 
-def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord]) -> str:
+def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, grids: Sequence[Grid] = ()) -> str:
     """The page's text.
 
     Args:
         states: the models, in the order of the table.
         runs: whose curves are drawn.
+        grids: of galleries.
 
     Raises:
         ValueError: plotly or jinja2 is not installed.
@@ -65,6 +75,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord]) -> st
         metrics=metric_names(rows),
         matrices=build_matrices(students),
         alone=ALONE,
+        grids=grids,
         data={"models": rows, "curves": curves},
         curve_metrics=_curve_metrics(curves),
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
