@@ -5,7 +5,9 @@ The commands import what they need when they run: `kdvideo --help` answers witho
 
 import argparse
 import os
+import re
 import sys
+import threading
 from collections.abc import Sequence
 
 from kdvideo.cli import data, demo, doctor, embed, export, predict, report, train, zoo
@@ -23,7 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one of kdvideo's commands; a user's mistake ends in one line on standard error and exit code 2."""
+    """Runs one of kdvideo's commands.
+
+    Errors end in one line on standard error: a user's mistake with exit code 2, what fails in mid-work with 1.
+    """
     return _run(build_parser().parse_args(arguments))
 
 
@@ -36,20 +41,35 @@ def _run(options: argparse.Namespace) -> int:
     # Threads that wait by spinning take the processor from the loader's workers and from other jobs; what sleeping is
     # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    default, threading.excepthook = threading.excepthook, _ignore_full_disk
     try:
         return options.run(options) or 0
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, FloatingPointError, OSError) as error:
-        # A loader's worker sends its whole traceback as the message; its last line is the error.
-        message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
-        print(f"kdvideo: error: {_speaker()}{message}", file=sys.stderr)
-        return 2
+    except (ValueError, FloatingPointError, OSError, MemoryError) as error:
+        print(f"kdvideo: error: {_speaker()}{_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
     except KeyboardInterrupt:
         hint = "; continue with --resume" if options.command == "train" else ""
         print(f"kdvideo: interrupted{hint}", file=sys.stderr)
         return 130
+    finally:
+        threading.excepthook = default
+
+
+def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread; the run hears of a full disk at its next write, and says it as its own error."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return error.strerror  # without the number before it
+    # A loader's worker sends its whole traceback as the message; its last line is the error.
+    line = str(error).strip().splitlines()[-1]
+    return re.sub(r"^\w+Error: ", "", line)
 
 
 def _speaker() -> str:

@@ -46,10 +46,17 @@ class VideoList:
 
         Returns:
             uint8 `[C, T, size, size]` each, views of the decoded frames.
+
+        Raises:
+            OSError: the video, which has been looked at before, cannot be read any more.
         """
         needed = sorted({frame for clip in clips for frame in clip})
         reader: Reader = self.readers[index] if self.readers else "pyav"
-        frames = F.resize(read_frames(self.records[index].path, needed, reader=reader), [short_side], antialias=True)
+        try:
+            frames = read_frames(self.records[index].path, needed, reader=reader)
+        except ValueError as error:  # the list holds only what has been read once
+            raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
+        frames = F.resize(frames, [short_side], antialias=True)
         place = {frame: i for i, frame in enumerate(needed)}
         return [
             crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)

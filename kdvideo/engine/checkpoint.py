@@ -1,9 +1,8 @@
 """Checkpoints of a run: all that is needed to go on as if nothing had happened."""
 
-import errno
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import flatten_config
 from kdvideo.distributed import is_main
+from kdvideo.engine.guards import writing
 from kdvideo.files import check_archive, make_durable, write_atomic
 
 __all__ = [
@@ -53,16 +53,18 @@ def save_checkpoint(output_dir: Path, state: Mapping[str, Any], *, max_to_keep: 
     """
 
     def fill(temporary: Path) -> None:
-        torch.save(dict(state), temporary)
+        _save(state, temporary)
         make_durable(temporary)  # before a checkpoint that might be the last good one goes
         _move_on(output_dir, max_to_keep)
 
-    _write(output_dir / CHECKPOINT_NAME, fill)
+    with writing(output_dir / CHECKPOINT_NAME):
+        write_atomic(output_dir / CHECKPOINT_NAME, fill)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Replaces one file of tensors, whole or not at all."""
-    _write(path, lambda temporary: torch.save(dict(state), temporary))
+    with writing(path):
+        write_atomic(path, lambda temporary: _save(state, temporary))
 
 
 def load_checkpoint(output_dir: Path) -> dict[str, Any]:
@@ -126,11 +128,9 @@ def _age(path: Path) -> str:
     return path.name.removeprefix("checkpoint.").removesuffix(".pt")
 
 
-def _write(path: Path, fill: Callable[[Path], None]) -> None:
-    try:
-        write_atomic(path, fill)
-    except RuntimeError as error:  # what torch's zip writer makes of a full disk
-        raise OSError(errno.EIO, f"{path.name} cannot be written, the one before is kept: {error}", str(path)) from None
+def _save(state: Mapping[str, Any], temporary: Path) -> None:
+    with temporary.open("wb") as stream:  # given a path, torch.save would not tell why it cannot write
+        torch.save(dict(state), stream)
 
 
 def _move_on(output_dir: Path, max_to_keep: int) -> None:

@@ -85,12 +85,17 @@ def set_up_logging(output_dir: Path) -> None:
     formatter = logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if is_main():
-        handlers.append(logging.FileHandler(output_dir / "log.txt", encoding="utf-8"))
+        handlers.append(_LogFile(output_dir / "log.txt", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(logging.INFO if is_main() else logging.WARNING)
     logger.propagate = False
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk stops the run where something that matters cannot be written, not with a traceback a line."""
 
 
 def _environment(cfg: CfgNode) -> dict[str, object]:

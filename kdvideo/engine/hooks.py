@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from kdvideo.distributed import is_main
 from kdvideo.engine.checkpoint import BEST_NAME, read_state, save_checkpoint, save_state
+from kdvideo.engine.guards import first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.files import write_text
 
@@ -29,7 +31,7 @@ __all__ = [
     "append_metrics",
 ]
 
-METRICS_NAME = "metrics.jsonl"
+METRICS_NAME, BOARD_NAME = "metrics.jsonl", "tensorboard"
 logger = logging.getLogger("kdvideo")
 
 
@@ -48,7 +50,8 @@ class Evaluation(Hook):
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Measures where it is time to."""
         if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
-            metrics.update(self.evaluate())
+            with out_of_memory_means("lower EVAL.BATCH_SIZE"):
+                metrics.update(self.evaluate())
 
 
 class Plateau(Hook):
@@ -111,7 +114,7 @@ class MetricsWriter(Hook):
         self.output_dir = output_dir
         self.started = time.perf_counter()
         _keep_lines_up_to(output_dir / METRICS_NAME, first_epoch)
-        self.board = SummaryWriter(str(output_dir / "tensorboard"), purge_step=first_epoch + 1)
+        self.board = SummaryWriter(str(output_dir / BOARD_NAME), purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Starts the epoch's clock."""
@@ -121,13 +124,15 @@ class MetricsWriter(Hook):
         """Writes the line."""
         metrics["seconds"] = round(time.perf_counter() - self.started, 2)
         append_metrics(self.output_dir, metrics)
-        for name, value in metrics.items():
-            self.board.add_scalar(name, value, metrics["epoch"])
-        self.board.flush()
+        with writing(self.output_dir / BOARD_NAME):
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, metrics["epoch"])
+            self.board.flush()
 
     def close(self) -> None:
         """Closes the TensorBoard file."""
-        self.board.close()
+        with suppress(OSError):  # nothing is pending, unless a write has failed, which has been said
+            self.board.close()
 
 
 class Checkpointer(Hook):
@@ -160,7 +165,13 @@ class Checkpointer(Hook):
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        save_checkpoint(self.output_dir, {**trainer.state(), **self.extra}, max_to_keep=self.max_to_keep)
+        state = trainer.state()
+        if (name := first_not_finite({key: state[key] for key in ("student", "task", "optimizer")})) is not None:
+            raise FloatingPointError(
+                f"{name} is not finite after step {trainer.step}; the checkpoint before it is kept: start again with a "
+                "lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
+            )
+        save_checkpoint(self.output_dir, {**state, **self.extra}, max_to_keep=self.max_to_keep)
 
 
 class Progress(Hook):
@@ -188,7 +199,8 @@ class Progress(Hook):
 
 def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
     """Appends one line to the run's `metrics.jsonl`."""
-    with (output_dir / METRICS_NAME).open("a", encoding="utf-8") as stream:
+    path = output_dir / METRICS_NAME
+    with writing(path), path.open("a", encoding="utf-8") as stream:
         stream.write(simplejson.dumps(metrics) + "\n")
         stream.flush()
         os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
@@ -199,7 +211,8 @@ def _keep_lines_up_to(path: Path, epoch: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if (parsed := _parse(line)) and parsed["epoch"] <= epoch and "final" not in parsed]
-    write_text(path, "".join(kept))
+    with writing(path):
+        write_text(path, "".join(kept))
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from kdvideo.distributed import any_rank, is_main, main_first, process_group, wa
 from kdvideo.engine.build import follow_model, zoo_dir_of
 from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
+from kdvideo.engine.guards import out_of_memory_means, writing
 from kdvideo.engine.hooks import append_metrics
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
@@ -69,7 +70,9 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
 
     Raises:
         ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
-        FloatingPointError: loss or gradient became infinite or NaN.
+        FloatingPointError: loss, gradient, weights or outputs became infinite or NaN; the last checkpoint is good.
+        MemoryError: says which setting to lower.
+        OSError: the disk is full, a folder read-only, a video gone; the last checkpoint is whole.
         ConnectionError: another process of the run has ended.
         Preempted: SIGTERM or SIGUSR2 stopped the run after a step; `resume` goes on from there.
     """
@@ -92,7 +95,8 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
             refuse_other_run(output_dir)
             checkpoint = None
         if is_main():
-            describe_run(cfg, output_dir)
+            with writing(output_dir):
+                describe_run(cfg, output_dir)
         run = _run_class(cfg.TASK.NAME)(cfg, output_dir)
         trainer = run.build_trainer(
             teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
@@ -101,7 +105,8 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
             trainer.should_stop = lambda: any_rank(asked())
             trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best
-        metrics = run.measure_final(epoch=trainer.epoch)
+        with out_of_memory_means("lower EVAL.BATCH_SIZE"):
+            metrics = run.measure_final(epoch=trainer.epoch)
         entry = _write_results(run, metrics, teacher_weights, zoo_dir=zoo_dir) if is_main() else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
 
@@ -109,7 +114,8 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
 def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry | None:
     append_metrics(run.output_dir, metrics)
     facts = run.facts(metrics, teacher)
-    write_text(run.output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
+    with writing(run.output_dir / FACTS_NAME):
+        write_text(run.output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
     return run.publish(facts, zoo_dir=zoo_dir) if run.cfg.ZOO.PUBLISH_AS else None
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import mean_over_ranks, wait_for_all
+from kdvideo.engine.guards import describe_samples, out_of_memory_means
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
 from kdvideo.engine.stop import Preempted
@@ -101,11 +102,14 @@ class Trainer:
 
         Raises:
             Preempted: `should_stop` said so; hooks have had their `before_stop`.
-            FloatingPointError: loss or gradient is infinite or NaN.
+            FloatingPointError: loss, gradient or weights are infinite or NaN; says at which step and samples.
+            MemoryError: says which setting to lower.
+            OSError: the disk is full, a folder read-only, a video gone.
         """
         try:
             while self.epoch < self.num_epochs:
-                metrics = self._train_epoch()
+                with out_of_memory_means("lower SOLVER.BATCH_SIZE or CLIP.SIZE, or raise SOLVER.ACCUMULATE"):
+                    metrics = self._train_epoch()
                 for hook in self.hooks:
                     hook.after_epoch(self, metrics)
         finally:
@@ -201,8 +205,9 @@ class Trainer:
         if not all(math.isfinite(scalars[name]) for name in guarded):
             parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
             raise FloatingPointError(
-                f"loss or gradient is not finite at step {self.step} of epoch {self.epoch + 1} ({parts}); "
-                "lower SOLVER.BASE_LR or set SOLVER.CLIP_GRADIENTS, then --resume from the last good epoch"
+                f"loss or gradient is not finite at step {self.step + 1}, {self.epoch_step + 1} of epoch "
+                f"{self.epoch + 1} ({parts}) with {describe_samples(batch, self.loader.dataset)}; the checkpoint "
+                "before is kept: start again with a lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()

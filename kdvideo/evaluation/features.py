@@ -75,6 +75,9 @@ def compute_outputs(
 
     Returns:
         `[samples, S, D]` on the CPU, of all processes' shares.
+
+    Raises:
+        FloatingPointError: an output is infinite or NaN.
     """
     was_training = model.training
     model.eval()
@@ -83,7 +86,13 @@ def compute_outputs(
         prepared = prepare_clips(clips.to(device).flatten(0, 1), spec)
         outputs.append(output(prepared).unflatten(0, clips.shape[:2]).cpu())
     model.train(was_training)
-    return gather_shares(torch.cat(outputs) if outputs else torch.empty(0))
+    gathered = gather_shares(torch.cat(outputs) if outputs else torch.empty(0))
+    if not gathered.isfinite().all():
+        raise FloatingPointError(
+            "the network's outputs are not finite: there is nothing to measure, and a run keeps the checkpoint before; "
+            "start again with a lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
+        )
+    return gathered
 
 
 def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:

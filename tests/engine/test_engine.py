@@ -63,7 +63,9 @@ def test_infinite_loss_stops_with_its_parts():
     """Before the step that would spoil the weights."""
     trainer = make_trainer()
     trainer.task.trainable.weight.data.fill_(float("inf"))
-    with pytest.raises(FloatingPointError, match=r"is not finite at step 0 of epoch 1 \(loss .*lower SOLVER.BASE_LR"):
+    with pytest.raises(
+        FloatingPointError, match=r"is not finite at step 1, 1 of epoch 1 \(loss .*lower SOLVER.BASE_LR"
+    ):
         trainer.train()
 
 

@@ -75,8 +75,8 @@ def stop_within_a_write(process: subprocess.Popen, folder: Path) -> None:
 def test_killed_runs_end_with_the_same_weights(tiny_overrides: list[str], tmp_path: Path):
     """SIGKILL at 20 seeded moments, every third within the write of a checkpoint, and --resume each time.
 
-    With a checkpoint every second step, many of them lie within an epoch. What is compared is all of the last checkpoint
-    (weights, optimizer, memory banks) and every line of metrics but its time.
+    With a checkpoint every second step, many of them lie within an epoch. What is compared is all of the last
+    checkpoint (weights, optimizer, memory banks) and every line of metrics but its time.
     """
     common = [*tiny_overrides, "SOLVER.EPOCHS", str(NUM_STEPS // 4), "SOLVER.BATCH_SIZE", "3", "EVAL.PERIOD", "10"]
     common += ["SOLVER.CHECKPOINT_PERIOD", "2", "SOLVER.SCHEDULE", "one_cycle"]

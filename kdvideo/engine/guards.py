@@ -1,0 +1,99 @@
+"""What goes wrong while a run is at work, said in one line each with what to do."""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+__all__ = ["describe_samples", "first_not_finite", "out_of_memory_means", "writing"]
+
+_SHOWN = 32  # samples of a batch that are named
+_NO_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's allocators for the CPU
+_NO_SHARED_MEMORY = (
+    "killed by signal: Bus error",
+    "unable to allocate shared memory",
+    "unable to write to file </torch",
+)
+_WORKER_DIED = ("killed by signal", "exited unexpectedly")
+
+
+@contextmanager
+def out_of_memory_means(advice: str) -> Iterator[None]:
+    """Turns what PyTorch raises when memory runs out into one line.
+
+    Args:
+        advice: which setting to lower for what is done in the block.
+
+    Raises:
+        MemoryError: says which setting to lower; for the loader's workers and shared memory one of their own.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if (message := _explain_memory(error, advice)) is None:
+            raise
+        raise MemoryError(message) from None
+
+
+def _explain_memory(error: RuntimeError | MemoryError, advice: str) -> str | None:
+    text = str(error)
+    if any(words in text for words in _NO_SHARED_MEMORY):
+        return "shared memory (/dev/shm) is full: lower DATA.NUM_WORKERS or allow more, in docker by --shm-size"
+    if "DataLoader worker" in text and (isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)):
+        return "out of memory in a process that reads videos: lower DATA.NUM_WORKERS or SOLVER.BATCH_SIZE"
+    if "DataLoader worker" in text and any(words in text for words in _WORKER_DIED):
+        return "a process that reads videos was killed, as the system does when memory runs out: lower DATA.NUM_WORKERS"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _NO_MEMORY):
+        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "process"
+        return f"the {where} is out of memory: {advice}"
+    return None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what a full or read-only disk makes of a write into one line.
+
+    Raises:
+        OSError: names the file and what is left to do; its errno is the system's.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch.save hides the system's error behind its own
+        cause = error if isinstance(error, OSError) else error.__context__
+        number = (isinstance(cause, OSError) and cause.errno) or errno.EIO
+        raise OSError(
+            number,
+            f"{path} cannot be written: {os.strerror(number)}; checkpoints that are there stay as they are: make it "
+            "writable, then continue with --resume",
+        ) from None
+
+
+def describe_samples(batch: Mapping[str, Any], dataset: Dataset) -> str:
+    """Numbers of a batch's samples, with their videos' names where the dataset has such."""
+    if "index" not in batch:
+        return "samples without numbers"
+    numbers = batch["index"].tolist()
+    videos = getattr(dataset, "videos", None)
+    shown = [f"{number} {videos.records[number].name}" if videos else str(number) for number in numbers[:_SHOWN]]
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return f"samples {', '.join(shown)}{more}"
+
+
+def first_not_finite(state: object, name: str = "") -> str | None:
+    """The name of a tensor with an infinite or NaN value in nested dicts and lists; None if all are finite."""
+    if isinstance(state, Tensor):
+        return name if state.is_floating_point() and not state.isfinite().all() else None
+    if isinstance(state, Mapping):
+        parts = list(state.items())
+    elif isinstance(state, list | tuple):
+        parts = list(enumerate(state))
+    else:
+        return None
+    found = (first_not_finite(part, f"{name}.{key}".removeprefix(".")) for key, part in parts)
+    return next((bad for bad in found if bad is not None), None)
