@@ -146,7 +146,9 @@ def build_cases(videos: list[tuple[Path, VideoProbe]], proxies: list[tuple[Path,
         )
         return lambda i: dataset[(epochs[i], i)]["clips"]
 
-    without_torchcodec = [(path, replace(found, reader="pyav")) for path, found in proxies]
+    without_torchcodec = [
+        (path, replace(found, reader="pyav") if found.reader == "torchcodec" else found) for path, found in proxies
+    ]
     return {
         "pytorchvideo": lambda i: read_with_pytorchvideo(videos[i][0], plans[i], fps=videos[i][1].fps),
         "pil": lambda i: read_with_pil(videos[i][0], plans[i]),

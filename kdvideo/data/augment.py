@@ -62,6 +62,11 @@ class AugmentPlan:
     grayscale: bool = False
     blur_sigma: float | None = None
 
+    @property
+    def keeps_colors(self) -> bool:
+        """Whether nothing is done to the crop's pixels."""
+        return not self.jitter and not self.grayscale and self.blur_sigma is None
+
 
 def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
     """Draws the augmentation of one clip."""
@@ -106,9 +111,11 @@ def stack_maps(augments: Sequence[AugmentPlan]) -> dict[str, Tensor]:
 
 def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Tensor:
     """`augment_clips` for N clips `[C, T, S, S]`, one after the other: in a processor's cache it is a third faster."""
-    maps = zip(*stack_maps(augments).values(), strict=True)
-    done = [augment_clips(clip[None], *(one[None] for one in ours)) for clip, ours in zip(clips, maps, strict=True)]
-    return torch.cat(done)
+    done = [
+        clip if augment.keeps_colors else augment_clips(clip[None], **stack_maps([augment]))[0]
+        for clip, augment in zip(clips, augments, strict=True)
+    ]
+    return torch.stack(done)
 
 
 def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from kdvideo.data import pyav_reader, torchcodec_reader
 
 __all__ = ["TIME_LIMIT", "Reader", "count_frames", "read_frames"]
 
-Reader = Literal["pyav", "torchcodec"]
+Reader = Literal["pyav", "seek", "torchcodec"]
 TIME_LIMIT = 120.0  # seconds of decoding after which a file is given up
 
 
@@ -35,9 +35,10 @@ def read_frames(
     Args:
         path: the video.
         indices: counted from 0, at least one.
-        reader: "pyav" decodes from the start up to the largest index and is always right. "torchcodec" seeks: to be
-            used where `kdvideo.data.probe` has found it right for this file; without torchcodec it means PyAV.
-        time_limit: seconds; looked at between frames by PyAV only.
+        reader: "pyav" decodes from the start up to the largest index and is always right. "seek" is PyAV, too, from the
+            key frame before the smallest index on; "torchcodec" seeks as often as it likes: both to be used where
+            `kdvideo.data.probe` has found them right for this file. Without torchcodec that one means "pyav".
+        time_limit: seconds; looked at between frames by "pyav" only.
 
     Returns:
         uint8 `[len(indices), C, H, W]`, RGB, turned upright where the file says so, all of the first frame's size.
@@ -49,4 +50,6 @@ def read_frames(
         raise ValueError(f"frame {min(indices)} of video {path} was asked for: frames are counted from 0")
     if reader == "torchcodec" and torchcodec_reader.torchcodec_loads():
         return torchcodec_reader.read_indices(path, indices)
+    if reader == "seek":
+        return pyav_reader.seek_indices(path, indices, time_limit=time_limit)
     return pyav_reader.decode_indices(path, indices, time_limit=time_limit)

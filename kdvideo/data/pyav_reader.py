@@ -1,14 +1,16 @@
-"""Sequential decoding with PyAV: the reader that is always there, and the one that says which frame is which.
+"""Decoding with PyAV: the reader that is always there, and the one that says which frame is which.
 
-Frame i is the i-th one that this decoding delivers, in display order. Every other way to read a frame has to give the
-same picture.
+Frame i is the i-th one that a sequential decode delivers, in display order. Every other way to read a frame has to give
+the same picture; `seek_indices` does where `kdvideo.data.probe` has seen to it.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -18,7 +20,34 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
-__all__ = ["decode", "decode_indices", "open_video", "to_rgb", "turn_upright"]
+__all__ = ["Clock", "decode", "decode_indices", "open_video", "seek_indices", "to_rgb", "turn_upright"]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Which frame is shown when, in a file with as much time between any two frames.
+
+    Attributes:
+        start: time stamp of frame 0.
+        step: from one frame to the next, in the same units.
+    """
+
+    start: int
+    step: int
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> Self | None:
+        """As the file states it, or None where its frames are stored in another order or its rate does not divide."""
+        if not (stream.average_rate and stream.time_base) or stream.codec_context.has_b_frames:
+            return None
+        step = 1 / (stream.average_rate * stream.time_base)
+        return cls(stream.start_time or 0, int(step)) if step.denominator == 1 else None
+
+    def index(self, time_stamp: int | None) -> int | None:
+        """The frame that is shown at that time stamp; None between two frames."""
+        if time_stamp is None or (time_stamp - self.start) % self.step:
+            return None
+        return (time_stamp - self.start) // self.step
 
 
 @contextmanager
@@ -79,15 +108,49 @@ def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> 
     Raises:
         ValueError: as `decode`, and where the video ends too early.
     """
+    images, seen = _collect(enumerate(decode(path, time_limit=time_limit)), indices)
+    if seen < len(set(indices)):
+        raise ValueError(
+            f"video {path} ends before frame {max(indices)}; it gives {seen} of {len(set(indices))} asked for"
+        )
+    return images
+
+
+def seek_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> Tensor:
+    """As `decode_indices`, from the key frame before the smallest index on.
+
+    For files whose `Clock` tells which frame is which; where it turns out not to, all is decoded from the start.
+
+    Returns:
+        uint8 `[len(indices), C, H, W]`.
+
+    Raises:
+        ValueError: as `decode_indices`.
+    """
+    with open_video(path, time_limit=time_limit) as (container, stream):
+        clock = Clock.of(stream)
+        if clock is not None:
+            try:
+                container.seek(clock.start + min(indices) * clock.step, stream=stream)
+                numbered = ((clock.index(frame.pts), frame) for frame in container.decode(stream))
+                images, seen = _collect(numbered, indices)
+            except (av.FFmpegError, OSError):
+                seen = 0
+            if seen == len(set(indices)):
+                return images
+    return decode_indices(path, indices, time_limit=time_limit)
+
+
+def _collect(numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Sequence[int]) -> tuple[Tensor, int]:
+    """The pictures of the asked-for frames, `[len(indices), C, H, W]`, and how many of them have come."""
     places = defaultdict(list)
     for place, index in enumerate(indices):
         places[index].append(place)
-    images = np.empty(0, dtype=np.uint8)
-    reformatter, seen = VideoReformatter(), 0
-    for i, frame in enumerate(decode(path, time_limit=time_limit)):
-        if i == 0:
-            size = frame.width, frame.height
-        if i in places:
+    images = np.empty((0, 0, 0, 3), dtype=np.uint8)
+    reformatter, size, seen = VideoReformatter(), None, 0
+    for i, frame in numbered:
+        size = size or (frame.width, frame.height)
+        if i is not None and i in places:
             image = to_rgb(frame, reformatter, size=size)
             if seen == 0:  # written once, where it stays: memory for many frames costs as much as decoding them
                 images = np.empty((len(indices), *image.shape), dtype=np.uint8)
@@ -95,8 +158,8 @@ def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> 
                 images[place] = image
             seen += 1
             if seen == len(places):
-                return torch.from_numpy(images).permute(0, 3, 1, 2)
-    raise ValueError(f"video {path} ends before frame {max(places)}; it gives {seen} of {len(places)} asked for")
+                break
+    return torch.from_numpy(images).permute(0, 3, 1, 2), seen
 
 
 def to_rgb(

@@ -64,7 +64,7 @@ def examine() -> Iterator[Finding]:
 def _reader() -> Finding:
     if torchcodec_loads():
         return Finding("video readers", f"PyAV, torchcodec {metadata.version('torchcodec')}")
-    advice = "only long H.264, HEVC, VP9 or AV1 videos read slower; for them: pip install 'kdvideo[fast]', and FFmpeg"
+    advice = "long H.264 or VP9 videos with B-frames read slower; for them: pip install 'kdvideo[fast]', and FFmpeg"
     return Finding("video readers", "PyAV; torchcodec does not load", advice)
 
 

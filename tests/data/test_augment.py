@@ -169,3 +169,11 @@ def test_crops_are_where_the_plan_says():
     assert torch.equal(crop_clip(frames, AugmentPlan(crop=(0.99, 0.99)), size=4), channels_first[..., 2:, 4:])
     flipped = crop_clip(frames, AugmentPlan(crop=(0.5, 0.5), flip=True), size=4)
     assert torch.equal(flipped, channels_first[..., 1:5, 2:6].flip(-1))
+
+
+def test_a_clip_that_keeps_its_colors_is_left_alone():
+    """Skipping the work gives what doing it gives: the identity, exactly."""
+    plans = [AugmentPlan(crop=(0, 0)), AugmentPlan(crop=(0, 0), grayscale=True), AugmentPlan(crop=(0, 0))]
+    assert [plan.keeps_colors for plan in plans] == [True, False, True]
+    clips = [random_clip(seed) for seed in range(3)]
+    assert torch.equal(augment_each(clips, plans), augment_clips(torch.stack(clips), **stack_maps(plans)))

@@ -8,14 +8,17 @@ import torch
 
 from kdvideo.data.decode import count_frames, read_frames
 from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.pyav_reader import Clock
 from kdvideo.data.torchcodec_reader import torchcodec_loads
 
+REQUESTS = [[0], [21], [79], [79, 0, 40], range(80), range(1, 80, 7), [0, 1, 2, 60, 61, 62], [33, 33, 32]]
 
-def write_h264(path: Path, *, num_frames: int = 80, pixel_format: str = "yuv420p") -> Path:
-    """H.264 with B-frames and a keyframe every eight frames."""
+
+def write_h264(path: Path, *, num_frames: int = 80, pixel_format: str = "yuv420p", b_frames: int = 2) -> Path:
+    """H.264 with a keyframe every eight frames."""
     width, height = 64, 48
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "8", "bf": "2", "crf": "20"})
+        stream = container.add_stream("libx264", rate=25, options={"g": "8", "bf": str(b_frames), "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         for i in range(num_frames):
             picture = torch.full((height, width, 3), 2 * i, dtype=torch.uint8)
@@ -32,12 +35,34 @@ def test_probe_of_a_generated_video(tiny_dataset: Path):
 
 
 @pytest.mark.skipif(not torchcodec_loads(), reason="torchcodec or its FFmpeg libraries are not installed")
-@pytest.mark.parametrize("indices", [[0], [21], [79], [79, 0, 40], range(80), range(1, 80, 7), [0, 1, 2, 60, 61, 62]])
+@pytest.mark.parametrize("indices", REQUESTS)
 def test_torchcodec_is_right_where_the_probe_says_so(tmp_path: Path, indices):
-    """H.264 in MP4: any request gives what PyAV's sequential decoding gives."""
+    """H.264 with B-frames in MP4: any request gives what PyAV's sequential decoding gives."""
     path = write_h264(tmp_path / "video.mp4")
     assert probe(path).reader == "torchcodec"
     assert torch.equal(read_frames(path, indices, reader="torchcodec"), read_frames(path, indices))
+
+
+@pytest.mark.parametrize("indices", REQUESTS)
+def test_seeking_with_pyav_is_right_where_the_probe_says_so(tmp_path: Path, indices):
+    """Without B-frames PyAV's own seek is chosen, and any request gives what sequential decoding gives."""
+    path = write_h264(tmp_path / "video.mp4", b_frames=0)
+    assert probe(path).reader == "seek"
+    assert torch.equal(read_frames(path, indices, reader="seek"), read_frames(path, indices))
+
+
+def test_a_seek_decodes_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of 80 frames, the last one needs eight at most, from its key frame on; a wrong clock costs time, not a frame."""
+    path = write_h264(tmp_path / "video.mp4", b_frames=0)
+    expected = read_frames(path, [79])
+    converted: list[int] = []
+    index = Clock.index
+    monkeypatch.setattr(Clock, "index", lambda self, stamp: converted.append(stamp) or index(self, stamp))
+    assert torch.equal(read_frames(path, [79], reader="seek"), expected)
+    assert len(converted) <= 8
+    monkeypatch.setattr(Clock, "index", lambda self, stamp: None)
+    assert torch.equal(read_frames(path, [79], reader="seek"), expected)
+    assert probe(path).reader != "seek"
 
 
 def test_kinds_for_which_seeking_is_not_chosen(tmp_path: Path):

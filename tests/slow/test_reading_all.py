@@ -82,7 +82,7 @@ def test_frames_of_all_datasets_here(real_data: Path):
     files += [path for path in (real_data / "format-samples").glob("*/*") if path.suffix in (".avi", ".mp4", ".mkv")]
     readers = compare_all(sorted(files), time_limit=120)
     print(f"{len(files)} files: {dict(readers)}")
-    assert set(readers) <= {"pyav", "torchcodec"}
+    assert set(readers) <= {"pyav", "seek", "torchcodec"}
 
 
 @pytest.mark.timeout(1200)
@@ -90,11 +90,11 @@ def test_frames_of_all_odd_files(real_data: Path):
     """80 odd files: what PyAV decodes is there with the same pixels, the other 15 have a reason."""
     outcomes = compare_all(sorted((real_data / "weird").iterdir()), time_limit=60)
     print(dict(outcomes))
-    assert sum(count for outcome, count in outcomes.items() if outcome not in ("pyav", "torchcodec")) == 15
+    assert sum(count for outcome, count in outcomes.items() if outcome not in ("pyav", "seek", "torchcodec")) == 15
 
 
 def test_no_odd_file_takes_long(real_data: Path):
-    """Counting the frames, with the proofs for torchcodec, within ten seconds each."""
+    """Counting the frames, with the proofs for seeking, within ten seconds each."""
     files = sorted((real_data / "weird").iterdir())
     results = dict(run_isolated(probe, files, num_workers=1, time_limit=SECONDS_A_FILE))
     assert not [path.name for path, found in results.items() if isinstance(found, Failure)]
