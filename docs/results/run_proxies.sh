@@ -2,7 +2,7 @@
 # The runs behind docs/results/proxies.md. Usage: docs/results/run_proxies.sh DATA_ROOT OUTPUT
 #
 # Proxies of ucf101-mini: one `kdvideo data prepare` killed twice and continued, one left alone and timed. Then r3d_10 of
-# width 16, 20 epochs, on the videos themselves and on the proxies, three seeds each, one thread. Finished runs are not run
+# width 16, 20 epochs, on the videos themselves and on the proxies, five seeds each, one thread. Finished runs are not run
 # again.
 set -euo pipefail
 data=$1 output=$2
@@ -26,7 +26,7 @@ if [ ! -e "$output/checked.txt" ]; then
 fi
 [ -e "$output/prepare.txt" ] || kdvideo data prepare "$data" "$output/proxies" | tee "$output/prepare.txt"
 
-for seed in 0 1 2; do
+for seed in 0 1 2 3 4; do
   for kind in sources proxies; do
     folder=$output/$kind.seed$seed root=$data
     [ $kind = proxies ] && root=$output/proxies

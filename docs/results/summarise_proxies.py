@@ -11,8 +11,8 @@ from kdvideo.data.decode import count_frames
 from kdvideo.data.manifest import MANIFEST_NAME, read_manifest
 from kdvideo.data.proxies import proxy_name
 
-SEEDS = (0, 1, 2)
-T_95 = 4.303  # Student's t for three values, two-sided 95 %
+SEEDS = (0, 1, 2, 3, 4)
+T_95 = 2.776  # Student's t for five values, two-sided 95 %
 MEASURES = ("pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_1")
 
 
@@ -28,7 +28,8 @@ def run_values(folder: Path) -> dict[str, float]:
 
 def table(runs: Path) -> str:
     """One row a measure: values by seed, mean with interval, difference seed by seed with interval."""
-    rows = ["| | sources, seeds 0 1 2 | proxies, seeds 0 1 2 | sources | proxies | difference |", "|---|" + "---|" * 5]
+    header = "| | sources, seeds 0 to 4 | proxies, seeds 0 to 4 | sources | proxies | difference |"
+    rows = [header, "|---|" + "---|" * 5]
     values = {kind: [run_values(runs / f"{kind}.seed{seed}") for seed in SEEDS] for kind in ("sources", "proxies")}
     for name in MEASURES:
         sources, proxies = ([run[name] for run in values[kind]] for kind in ("sources", "proxies"))
