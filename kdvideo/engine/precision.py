@@ -111,9 +111,10 @@ def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int
             errors[use.kind] = weight_gradient_error(use, dtype)
         if errors[use.kind] > LARGEST_ERROR:
             how = _make_right(use, dtype)
+            off = f"off by {errors[use.kind]:.0%}" if math.isfinite(errors[use.kind]) else "not finite"
             logger.warning(
-                "%s: the weight gradient in %s is off by %.0f %% on this processor, input %s; %s",
-                *(use.name, dtype, 100 * errors[use.kind], list(use.shape), how),
+                "%s: the weight gradient in %s is %s on this processor, input %s; %s",
+                *(use.name, dtype, off, list(use.shape), how),
             )
             wrong.append(use.name)
     logger.info("%d convolutions compared with fp32, %d wrong in %s", len(errors), len(wrong), dtype)

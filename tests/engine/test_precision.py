@@ -93,7 +93,7 @@ def test_what_is_wrong_is_made_right(few_steps_only: bool, how: str, caplog: pyt
     clip = torch.randn(2, 3, 2, 8, 8)
     before = backbone(clip)
     assert guard_convolutions(backbone, torch.bfloat16, num_clips=2, device=CPU) == ["conv"]
-    assert "conv: the weight gradient in torch.bfloat16 is off by 50 %" in caplog.text
+    assert "conv: the weight gradient in torch.bfloat16 is off by 50%" in caplog.text
     assert how in caplog.text
     torch.testing.assert_close(backbone(clip), before)
     (use,) = find_convolutions(backbone, num_clips=2, device=CPU)
