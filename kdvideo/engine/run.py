@@ -20,7 +20,7 @@ from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
 from kdvideo.engine.replay import add_replay
-from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
@@ -120,9 +120,11 @@ class Run(ABC):
             schedule=build_schedule(cfg, optimizer),
             num_epochs=cfg.SOLVER.EPOCHS,
             device=self.device,
-            clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
-            accumulate=cfg.SOLVER.ACCUMULATE,
-            scaler=torch.amp.GradScaler(self.device.type, enabled=cfg.SOLVER.AMP == "fp16"),
+            options=StepOptions(
+                clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+                accumulate=cfg.SOLVER.ACCUMULATE,
+                scale_loss=cfg.SOLVER.AMP == "fp16",
+            ),
             batch_transform=build_batch_transform(cfg, dataset),
         )
         if checkpoint is not None:

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from kdvideo.engine.parallel import average_running_statistics, parallel, withou
 from kdvideo.engine.stop import Preempted
 from kdvideo.tasks.task import Task
 
-__all__ = ["BatchTransform", "Hook", "Trainer"]
+__all__ = ["BatchTransform", "Hook", "StepOptions", "Trainer"]
 
 BatchTransform = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -44,6 +45,21 @@ class Hook:
         """When training ends, also by an error."""
 
 
+@dataclass(frozen=True)
+class StepOptions:
+    """How gradients come about in a step.
+
+    Attributes:
+        clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
+        accumulate: equal parts in which a batch goes through the task, their gradients averaged.
+        scale_loss: whether the loss is scaled, as fp16 needs it.
+    """
+
+    clip_gradients: float = 0.0
+    accumulate: int = 1
+    scale_loss: bool = False
+
+
 class Trainer:
     """Runs a task over a loader.
 
@@ -54,9 +70,7 @@ class Trainer:
         schedule: progress in [0, 1) -> learning rate; or `ReduceLROnPlateau`, which a hook steps.
         num_epochs: to train.
         device: where the task is.
-        clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
-        accumulate: equal parts in which a batch goes through the task, their gradients averaged.
-        scaler: of the loss, for fp16; none for anything else.
+        options: of each step.
         batch_transform: done to each batch on the device.
 
     Attributes:
@@ -76,9 +90,7 @@ class Trainer:
         schedule: Schedule,
         num_epochs: int,
         device: torch.device,
-        clip_gradients: float = 0.0,
-        accumulate: int = 1,
-        scaler: torch.amp.GradScaler | None = None,
+        options: StepOptions = StepOptions(),
         batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
@@ -88,9 +100,8 @@ class Trainer:
         self.schedule = schedule
         self.num_epochs = num_epochs
         self.device = device
-        self.clip_gradients = clip_gradients
-        self.accumulate = accumulate
-        self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
+        self.options = options
+        self.scaler = torch.amp.GradScaler(device.type, enabled=options.scale_loss)
         self.batch_transform = batch_transform
         self.hooks: Sequence[Hook] = ()
         self.should_stop: Callable[[], bool] = lambda: False
@@ -218,15 +229,15 @@ class Trainer:
     def _compute_gradients(self, batch: Mapping[str, Any]) -> dict[str, float]:
         self.optimizer.zero_grad(set_to_none=True)
         sums: defaultdict[str, float] = defaultdict(float)
-        for number, part in enumerate(_split(batch, self.accumulate), start=1):
+        for number, part in enumerate(_split(batch, self.options.accumulate), start=1):
             # Ranks exchange gradients once a step, with the last part.
-            with without_exchange(self._forward) if number < self.accumulate else nullcontext():
+            with without_exchange(self._forward) if number < self.options.accumulate else nullcontext():
                 outputs = self._forward(part)
-                self.scaler.scale(outputs["loss"] / self.accumulate).backward()
+                self.scaler.scale(outputs["loss"] / self.options.accumulate).backward()
             for name, value in outputs.items():
-                sums[name] += value.item() / self.accumulate
+                sums[name] += value.item() / self.options.accumulate
         self.scaler.unscale_(self.optimizer)
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip_gradients or math.inf)
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.options.clip_gradients or math.inf)
         return mean_over_ranks({**sums, "grad_norm": grad_norm.item()})
 
     def _parameters(self) -> Iterable[nn.Parameter]:

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, Dataset
 from kdvideo.config import get_defaults
 from kdvideo.data.loader import EpochSampler
 from kdvideo.engine.optim import build_optimizer, build_schedule
-from kdvideo.engine.trainer import Trainer
+from kdvideo.engine.trainer import StepOptions, Trainer
 from kdvideo.tasks.task import Task
 
 
@@ -49,6 +49,5 @@ def make_trainer(**solver) -> Trainer:
         schedule=build_schedule(cfg, optimizer),
         num_epochs=cfg.SOLVER.EPOCHS,
         device=torch.device("cpu"),
-        clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
-        accumulate=cfg.SOLVER.ACCUMULATE,
+        options=StepOptions(clip_gradients=cfg.SOLVER.CLIP_GRADIENTS, accumulate=cfg.SOLVER.ACCUMULATE),
     )
