@@ -15,7 +15,7 @@ from kdvideo.data.samples import TrainTuples
 from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_batch_transform, build_eval_config, build_model, build_train_loader, zoo_dir_of
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
-from kdvideo.engine.memory import keep_freed_memory
+from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
@@ -105,6 +105,7 @@ class Run(ABC):
         if cfg.SOLVER.SYNC_BN and world_size() > 1:
             synchronise_batch_norm(self.model)
         task.to(self.device)
+        use_huge_pages(task)
         prepare_student(backbone_of(self.model), cfg, device=self.device)
         logger.info("%s", task.describe())
         dataset = self.train_dataset(task)

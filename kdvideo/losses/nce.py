@@ -33,6 +33,16 @@ class MemoryBank(nn.Module):
         start = torch.randn(num_videos, dim, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("vectors", F.normalize(start, dim=1))
 
+    def look_up(self, index: Tensor) -> Tensor:
+        """The vectors of the slots `index[B, K]`, as `[B, K, E]`; what it takes grows with B * K alone."""
+        if self.vectors.device.type != "cpu":
+            return self.vectors[index]
+        # Bags of one row each: this kernel fetches rows ahead, plain indexing waits for each that is not in the cache;
+        # measured by benchmarks/bank_scaling.py.
+        flat = index.flatten()
+        bags = torch.arange(len(flat), device=flat.device)
+        return F.embedding_bag(flat, self.vectors, bags, mode="sum").unflatten(0, index.shape)
+
     @torch.no_grad()
     def update(self, index: Tensor, z: Tensor) -> None:
         """Moves the slots `index[B]` towards `z[B, E]` and back to unit length."""
@@ -112,7 +122,7 @@ class BankNCE(nn.Module):
         loss = z.new_zeros(())
         banks = self.banks
         for own, other in ((0, 1), (1, 0)):
-            entries = banks[other].vectors[candidates]
+            entries = banks[other].look_up(candidates)
             # b = batch, k = candidate, e = embedding
             similarity = torch.einsum("be,bke->bk", z[:, own], entries)
             loss = loss + F.cross_entropy(similarity / self.temperature, target)
