@@ -66,7 +66,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:  # torch.save hides the system's error behind its own
         cause = error if isinstance(error, OSError) else error.__context__
-        number = (isinstance(cause, OSError) and cause.errno) or errno.EIO
+        if not isinstance(cause, OSError):
+            raise
+        number = cause.errno or errno.EIO
         raise OSError(
             number,
             f"{path} cannot be written: {os.strerror(number)}; checkpoints that are there stay as they are: make it "

@@ -17,7 +17,7 @@ from toy_trainer import make_trainer
 
 from kdvideo.data.loader import create_loader
 from kdvideo.engine.checkpoint import read_state, save_checkpoint
-from kdvideo.engine.guards import describe_samples, first_not_finite, out_of_memory_means
+from kdvideo.engine.guards import describe_samples, first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.hooks import append_metrics
 
 
@@ -64,7 +64,9 @@ def test_out_of_memory_in_a_step():
 
 
 def test_other_errors_pass():
-    """A bug stays a bug."""
+    """A bug stays a bug, also while something is written."""
+    with pytest.raises(RuntimeError, match="must match"), writing(Path("x")):
+        torch.ones(2) + torch.ones(3)
     with pytest.raises(RuntimeError, match="must match"), out_of_memory_means("lower X"):
         torch.ones(2) + torch.ones(3)
 
