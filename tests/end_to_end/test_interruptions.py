@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import simplejson
 import torch
 
@@ -13,6 +15,7 @@ from kdvideo.config import load_config
 from kdvideo.engine.checkpoint import list_checkpoints, read_state
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import RunResult, evaluate, train
+from kdvideo.engine.stop import Preempted
 
 
 def run(overrides: list[str], *extra: str, **kwargs):
@@ -81,3 +84,36 @@ def test_older_checkpoints_can_be_measured_too(tiny_overrides: list[str], tmp_pa
     newest.write_bytes(content)
     assert main(["train", "--eval-only", *tiny_overrides]) == 2
     assert "has another checksum than when it was written" in capsys.readouterr().err
+
+
+ALL_LOSSES = "['logit_distillation', 'embedding_distillation', 'similarity_distillation']"
+DISTILL = "TASK.NAME distill TEACHER.WEIGHTS own.teacher TEACHER.LOSS_WEIGHTS [1.0,1.0,1.0]"
+SUPERVISED = "TASK.NAME supervised DATA.VALIDATION_SHARE 0.5 SOLVER.BATCH_SIZE 2 SOLVER.SCHEDULE plateau"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([*DISTILL.split(), "TEACHER.LOSSES", ALL_LOSSES], id="distill"),
+        pytest.param([*SUPERVISED.split(), "SOLVER.OPTIMIZER", "adamw", "SOLVER.BASE_LR", "0.001"], id="supervised"),
+        pytest.param(["DATA.AUGMENT_ON", "device", "SOLVER.BATCH_SIZE", "4", "SOLVER.ACCUMULATE", "2"], id="device"),
+    ],
+)
+def test_whatever_is_trained_goes_on_within_an_epoch(
+    tiny_overrides: list[str], tmp_path: Path, monkeypatch, options: list[str]
+):
+    """Banks, anchors, adapter, AdamW's moments, plateau: stopped by SIGUSR2 in the second epoch, no line differs."""
+    if "distill" in options:
+        run(tiny_overrides, "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "own.teacher", "OUTPUT_DIR", str(tmp_path / "own"))
+    common = [*tiny_overrides, "SOLVER.BATCH_SIZE", "3", *options]
+    whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "kdvideo.engine.hooks.Progress.after_step",
+            lambda self, trainer, scalars: trainer.step == 5 and signal.raise_signal(signal.SIGUSR2),
+        )
+        with pytest.raises(Preempted):
+            run(common)
+    state = read_state(tmp_path / "run" / "checkpoint.pt")
+    assert (state["epoch"], state["step"]) == (1, 5)
+    assert_same(run(common, resume=True), whole)
