@@ -30,7 +30,7 @@ coverage: setup  ## the fast tests, and how much of kdvideo/ they run: at least 
 	$(BIN)/python -m pytest -m "not slow" --cov=kdvideo --cov-report=term --cov-fail-under=90
 
 docs: setup  ## the docs as a site in output/docs; a dead link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: setup  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

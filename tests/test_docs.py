@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import kdvideo.data
 import kdvideo.losses
@@ -26,6 +27,7 @@ BLOCKS = [
     for number, (kind, block) in enumerate(FENCE.findall(page.read_text("utf-8")))
 ]
 PYTHON = {where: block for where, kind, block in BLOCKS if kind == "python"}
+GENERATED = runpy.run_path(str(ROOT / "docs" / "generated_pages.py"))
 NOT_OURS = ("source", "pip", "gh", "git", "cd", "sbatch", "squeue", "scancel")
 
 
@@ -120,14 +122,25 @@ def test_links_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_page_is_in_the_site():
+    """A page that nobody can find by the menu fails the build, too; here it takes no half minute."""
+
+    def leaves(nav: object) -> set[str]:
+        items = nav.values() if isinstance(nav, dict) else nav
+        return {nav} if isinstance(nav, str) else set().union(*map(leaves, items))
+
+    made = {"config.md", "api/kdvideo.md", *(f"api/{name}.md" for name in GENERATED["API"])}
+    written = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if "docs" in page.parts[len(ROOT.parts) :]}
+    assert leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]) == written | made
+
+
 def test_generated_pages():
     """The config reference has every key, default and comment; the API pages have every module."""
-    pages = runpy.run_path(str(ROOT / "docs" / "generated_pages.py"))
-    text = pages["config_page"]()
+    text = GENERATED["config_page"]()
     for key, value in flatten_config(get_defaults()).items():
         assert f"| `{key}` | `{value!r}` | " in text
     assert "| `SOLVER.EPOCHS` | `100` | at least 1 |  |" in text
     assert "| `CLIP.MODALITY` | `'residual'` | `rgb`, `residual` |  |" in text
     assert "channels of the stem; every other layer scales with it" in text
-    assert "::: kdvideo.losses.nce" in pages["api_page"]("losses")
-    assert "[`kdvideo.create_model`][kdvideo.zoo.load.create_model]" in pages["top_level_page"]()
+    assert "::: kdvideo.losses.nce" in GENERATED["api_page"]("losses")
+    assert "[`kdvideo.create_model`][kdvideo.zoo.load.create_model]" in GENERATED["top_level_page"]()
