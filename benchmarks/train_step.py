@@ -12,8 +12,8 @@ Batches of 4 tuples of 3 clips of 16 frames of 112 x 112, 2 threads, CPU, a teac
 Each case is a process of its own, as its settings of memory and threads are read once. They take steps in turn, and the
 medians are compared. What is done once, the first step and compiling included, is timed apart. A step is all from uint8
 clips to new weights. The share of the peak counts 6 operations a multiply-add of the student's forward, against the
-fastest product of two square matrices in the same precision. The last line is one JSON object: how many times as fast
-as the plain loop.
+fastest product of two square matrices in the same precision. The processor seconds are those of all threads; on a busy
+machine they say more than the clock. The last line is one JSON object: how many times as fast as plain.
 """
 
 import argparse
@@ -146,9 +146,9 @@ def serve(pipe: Connection, case: str, backbone: str, *, compiled: bool, folder:
     step()
     pipe.send(time.perf_counter() - started)
     while pipe.recv():
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         step()
-        pipe.send(time.perf_counter() - started)
+        pipe.send((time.perf_counter() - started[0], time.process_time() - started[1]))
 
 
 class Case:
@@ -170,8 +170,8 @@ class Case:
         """Seconds of all that comes before the second step."""
         return self.pipe.recv()
 
-    def step(self) -> float:
-        """Seconds of one step."""
+    def step(self) -> tuple[float, float]:
+        """Seconds of one step, and the processor's seconds of all threads."""
         self.pipe.send(True)
         return self.pipe.recv()
 
@@ -218,9 +218,12 @@ def compare(backbone: str, *, num_rounds: int, compiled: bool, peaks: dict[str, 
             before[name] = cases[name].prepare()
             cases[name].step()
         seconds: dict[str, list[float]] = {name: [] for name in CASES}
+        busy: dict[str, list[float]] = {name: [] for name in CASES}
         for _ in range(num_rounds):
             for name, case in cases.items():
-                seconds[name].append(case.step())
+                of_step = case.step()
+                seconds[name].append(of_step[0])
+                busy[name].append(of_step[1])
         for case in cases.values():
             case.close()
     macs = count_macs(backbone)
@@ -230,7 +233,7 @@ def compare(backbone: str, *, num_rounds: int, compiled: bool, peaks: dict[str, 
         spread = " ".join(f"{value:.2f}" for value in sorted(seconds[name]))
         print(
             f"{backbone:12} {name:7} {median:6.2f} s  {NUM_CLIPS / median:5.2f} clips/s  {share:4.0%} of the peak  "
-            f"before {before[name]:.1f} s  [{spread}]",
+            f"before {before[name]:.1f} s  processor {statistics.median(busy[name]):6.2f} s  [{spread}]",
             flush=True,
         )
     print(f"{backbone:12} a replayed step takes {medians['replay'] / medians['alone']:.3f} of one without a teacher")
