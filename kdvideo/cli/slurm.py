@@ -150,4 +150,4 @@ def _key_value(text: str) -> tuple[str, str]:
     key, found, value = text.partition("=")
     if not found:
         raise ValueError(f"--sbatch {text!r} must be KEY=VALUE, e.g. --sbatch qos=long")
-    return key.removeprefix("--"), value
+    return key, value
