@@ -74,7 +74,13 @@ def running_slurm(folder: Path) -> Iterator[Path]:
             with (folder / f"{command[0]}.out").open("w") as output:
                 daemons.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
             wait_until(ready, seconds=30, what=f"{command[0]} ({folder}/{command[0]}.out)")
-        yield config
+        try:
+            yield config
+        finally:  # of a test that failed; without slurmd nobody would end them
+            subprocess.run(["scancel", "--user", "root", "--signal=KILL"], env=environment, check=False)
+            subprocess.run(["scancel", "--user", "root"], env=environment, check=False)
+            listed = ["squeue", "--noheader"]
+            wait_until(lambda: not _answers(listed, "\n", environment), seconds=60, what="Slurm's last jobs")
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
