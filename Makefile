@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow coverage docs lint format clean
+.PHONY: help setup demo test test-slow test-oldest coverage docs lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,11 @@ test-slow: setup  ## kills, wheels in empty environments: what takes long
 coverage: setup  ## the fast tests, and how much of kdvideo/ they run: at least 90 %
 	$(BIN)/python -m pytest -m "not slow" --cov=kdvideo --cov-report=term --cov-fail-under=90
 
+test-oldest:  ## the fast tests with the oldest PyTorch that setup.py allows, in .venv-oldest
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[all]' 'torch==2.9.*' 'torchvision==0.24.*'
+	.venv-oldest/bin/python -m pytest -m "not slow"
+
 docs: setup  ## the docs as a site in output/docs; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -43,4 +48,4 @@ format: setup  ## let ruff rewrite
 	$(BIN)/ruff format .
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) output build dist *.egg-info
+	rm -rf $(VENV) .venv-oldest output build dist *.egg-info
