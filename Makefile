@@ -14,6 +14,7 @@ setup: $(STAMP)  ## make .venv with kdvideo and all its extras
 
 $(STAMP): setup.py pyproject.toml kdvideo/version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing PyTorch and the rest into $(VENV): 7 GB, several minutes"
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@
 

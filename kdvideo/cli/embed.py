@@ -29,6 +29,8 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}; it must be 1 or more")
+    if options.out.suffix != ".parquet":
+        raise ValueError(f"--out is {options.out}; the table is a Parquet file: end it in .parquet")
     if not options.folder.is_dir():
         raise ValueError(f"{options.folder} is not a folder: give the folder of the videos")
     videos = list_videos([options.folder])

@@ -28,7 +28,7 @@ def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
 
 
 def read_frames(
-    path: Path, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
+    path: Path | str, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
 ) -> Tensor:
     """The asked-for frames, in the asked-for order; an index may repeat.
 
@@ -46,6 +46,7 @@ def read_frames(
     Raises:
         ValueError: the file cannot be opened, ends before the largest index or takes too long.
     """
+    path = Path(path)
     if min(indices) < 0:
         raise ValueError(f"frame {min(indices)} of video {path} was asked for: frames are counted from 0")
     if reader == "torchcodec" and torchcodec_reader.torchcodec_loads():

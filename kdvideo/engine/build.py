@@ -87,7 +87,7 @@ def _backbone_kwargs(cfg: CfgNode) -> dict[str, Any]:
     if default != cfg.MODEL.WIDTH:
         raise ValueError(
             f"MODEL.WIDTH is {cfg.MODEL.WIDTH}, but the width of MODEL.BACKBONE {cfg.MODEL.BACKBONE} is fixed: "
-            f"leave MODEL.WIDTH at {default}"
+            f"set MODEL.WIDTH {default}, the default, or give its builder a keyword width"
         )
     return {}
 

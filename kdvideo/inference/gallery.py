@@ -1,5 +1,6 @@
 """Features of many videos as one Parquet file: a table for any data tool, and a gallery to find neighbours in."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from kdvideo.inference.videos import VideoOutput
 
 __all__ = ["Gallery", "GalleryFacts", "Neighbour", "write_features"]
 
+logger = logging.getLogger("kdvideo")
 _METADATA_KEY = b"kdvideo"
 _COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 
@@ -66,6 +68,8 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
     rows: dict[str, list] = {column: [] for column in _COLUMNS}
     for one in outputs:
         name = one.path.relative_to(root)
+        if one.problem:
+            logger.warning("no feature of %s: %s", name, one.problem)
         rows["video"].append(str(name))
         rows["class"].append(name.parent.name)
         rows["num_frames"].append(one.num_frames)

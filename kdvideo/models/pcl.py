@@ -56,19 +56,19 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     """The registered backbone `name`, checked against its contract.
 
     Raises:
-        ValueError: an unknown name, or an option that this backbone does not have.
-        TypeError: what was registered is no backbone.
+        ValueError: an unknown name, an option that this backbone does not have, or what was registered is no backbone.
     """
     for option in kwargs:
         if not takes_option(name, option):
             allowed = ", ".join(inspect.signature(BACKBONES.get(name)).parameters)
             raise ValueError(f"backbone {name!r} has no option {option!r}: leave it out, it takes {allowed}")
     backbone = BACKBONES.get(name)(**kwargs)
-    for attribute in ("num_features", "clip_spec", "forward_features"):
-        if not hasattr(backbone, attribute):
-            raise TypeError(
-                f"backbone {name!r} is a {type(backbone).__name__} without {attribute}: see BACKBONES.__doc__"
-            )
+    missing = [member for member in ("num_features", "clip_spec", "forward_features") if not hasattr(backbone, member)]
+    if missing:
+        raise ValueError(
+            f"backbone {name!r} gives a {type(backbone).__name__} without {', '.join(missing)}: derive it from "
+            "kdvideo.models.Backbone, which says what they are"
+        )
     return backbone
 
 

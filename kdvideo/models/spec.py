@@ -6,7 +6,7 @@ from typing import Any, Self
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.registry import unknown_name
+from kdvideo.registry import BACKBONES, unknown_name
 
 __all__ = ["Model", "ModelSpec", "backbone_of"]
 
@@ -34,7 +34,16 @@ class ModelSpec:
     head_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def build_backbone(self) -> Backbone:
-        """The backbone with random weights, without its head."""
+        """The backbone with random weights, without its head.
+
+        Raises:
+            ValueError: nothing is registered under its name.
+        """
+        if self.backbone not in BACKBONES:
+            raise ValueError(
+                f"the model is built from the backbone {self.backbone!r}, which is not registered here: import the "
+                "module that registers it first"
+            )
         return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
 
     def build(self) -> Model:

@@ -31,8 +31,8 @@ def test_embed_then_predict(tiny_dataset: Path, tmp_path: Path, capsys: pytest.C
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture):
     for arguments, message in (
-        (["embed", str(tmp_path / "no"), "--out", "x"], "is not a folder: give the folder of the videos"),
-        (["embed", str(tmp_path), "--out", "x"], "holds no video"),
+        (["embed", str(tmp_path / "no"), "--out", "x.parquet"], "is not a folder: give the folder of the videos"),
+        (["embed", str(tmp_path), "--out", "x.parquet"], "holds no video"),
         (["embed", str(tmp_path), "--out", "x", "--clips", "0"], "--clips is 0; it must be 1 or more"),
         (["predict", str(tmp_path), "--top", "0"], "--top is 0; it must be 1 or more"),
         (["export", "r3d_11", "--out", str(tmp_path / "m.onnx")], "r3d_11"),

@@ -13,7 +13,7 @@ def test_width_goes_to_backbones_that_have_one():
     cfg.MODEL.WIDTH = 16
     assert build_model_spec(cfg).backbone_kwargs == {"width": 16}
     cfg.MODEL.BACKBONE = "x3d_xs"
-    with pytest.raises(ValueError, match=r"MODEL\.WIDTH is 16, but the width of .* x3d_xs is fixed: .* at 64"):
+    with pytest.raises(ValueError, match=r"MODEL\.WIDTH is 16, .* x3d_xs is fixed: set MODEL\.WIDTH 64"):
         build_model_spec(cfg)
     cfg.MODEL.WIDTH = 64
     spec = build_model_spec(cfg)

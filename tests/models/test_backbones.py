@@ -9,6 +9,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import takes_option
 from kdvideo.models.r2plus1d import create_r2plus1d
 from kdvideo.models.r3d import create_r3d
+from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.formats.torchvision import rename_r2plus1d, rename_r3d
 from kdvideo.zoo.publish import count_macs
@@ -103,3 +104,12 @@ def test_other_depths_are_refused(create):
     """PyTorchVideo's depths are not ours; the message says which are."""
     with pytest.raises(ValueError, match="no depth 50: choose one of 10, 18"):
         create(depth=50)
+
+
+def test_what_is_no_backbone_is_named(monkeypatch: pytest.MonkeyPatch):
+    """All that is missing at once; and a model whose backbone nobody has registered says what to do."""
+    monkeypatch.setitem(BACKBONES._obj_map, "plain_net", lambda: torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="gives a Linear without num_features, clip_spec, forward_features: derive it"):
+        kdvideo.create_model("plain_net")
+    with pytest.raises(ValueError, match="backbone 'not_imported', which is not registered here: import the module"):
+        ModelSpec("not_imported", {}, kdvideo.ClipSpec()).build()
