@@ -115,7 +115,9 @@ def test_full_shared_memory():
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("shared memory (/dev/shm) is full: lower DATA.NUM_WORKERS"), done.stderr
+    # PyTorch 2.9 does not tell the process that it was a bus error.
+    answers = ("shared memory (/dev/shm) is full: lower DATA.NUM_WORKERS", "a process that reads videos was killed")
+    assert done.stdout.startswith(answers), done.stderr
 
 
 def test_a_checkpoint_that_does_not_fit(tmp_path: Path):
