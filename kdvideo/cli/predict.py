@@ -30,7 +30,9 @@ def _run(options: argparse.Namespace) -> int:
     def line(one: VideoPrediction) -> str:
         if options.json:
             return simplejson.dumps(one.to_dict())
-        answers = "; ".join("  ".join(_short(value) for value in vars(answer).values()) for answer in one.best)
+        answers = "; ".join(
+            "  ".join(_short(value) for value in vars(answer).values() if value != "") for answer in one.best
+        )
         return f"{one.video}: {answers or one.problem}"
 
     if options.top < 1:

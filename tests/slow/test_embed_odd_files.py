@@ -26,5 +26,6 @@ def test_a_row_or_a_reason_each(real_data: Path, tmp_path: Path, folder: str, ca
     assert len(lines) == len(rows)
     for line, (name, row) in zip(lines, sorted(rows.items()), strict=True):
         _, _, answer = line.partition(f"{name}: ")
-        assert answer == row["problem"] if row["problem"] else name in answer
+        # Itself, or another one with the same feature: a single frame has an empty residual, whatever it shows.
+        assert answer == row["problem"] if row["problem"] else answer.endswith("  1.000")
     print(folder, len(rows), "videos,", sum(row["problem"] is not None for row in rows.values()), "with a reason")
