@@ -29,6 +29,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from augmentation import augment_with_torchvision
 from PIL import Image, ImageFilter
 from pytorchvideo.data.encoded_video import EncodedVideo
 from torch import Tensor
@@ -63,19 +64,8 @@ def read_with_pytorchvideo(path: Path, plan: SamplePlan, *, fps: float) -> Tenso
     frames = [min(frame - first, span.shape[1] - 1) for clip in plan.clips for frame in clip]
     small = F.resize(span[:, frames].transpose(0, 1).to(torch.uint8), [SHORT_SIDE], antialias=True)
     clips = small.split(len(plan.clips[0]))
-    return torch.stack([augment_with_torchvision(*pair) for pair in zip(clips, plan.augments, strict=True)])
-
-
-def augment_with_torchvision(frames: Tensor, plan: AugmentPlan) -> Tensor:
-    """The plan with torchvision v2's functions, `[T, C, H, W]`."""
-    clip = crop_clip(frames, plan, size=CONFIG.layout.clip.size).transpose(0, 1)
-    for operation, amount in plan.jitter:
-        clip = getattr(F, f"adjust_{operation}")(clip, amount)
-    if plan.grayscale:
-        clip = F.rgb_to_grayscale(clip, num_output_channels=3)
-    if plan.blur_sigma is not None:
-        clip = F.gaussian_blur(clip, [11, 11], [plan.blur_sigma] * 2)
-    return clip.contiguous()
+    crops = [crop_clip(clip, one, size=CONFIG.layout.clip.size) for clip, one in zip(clips, plan.augments, strict=True)]
+    return torch.stack([augment_with_torchvision(*pair) for pair in zip(crops, plan.augments, strict=True)])
 
 
 def read_with_pil(path: Path, plan: SamplePlan) -> Tensor:
