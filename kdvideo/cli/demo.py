@@ -1,6 +1,8 @@
 """`kdvideo demo`."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,13 @@ def add_arguments(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
+    from kdvideo.engine.stop import Preempted
     from kdvideo.study.demo import run_demo
 
-    run_demo(options.output, seed=options.seed)
+    try:
+        run_demo(options.output, seed=options.seed)
+    except Preempted as stopped:
+        print(f"kdvideo: the demo was {stopped}; it begins anew when it is started again", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    return 0
