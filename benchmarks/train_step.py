@@ -102,7 +102,7 @@ def make_ours(backbone: str, case: str, *, compiled: bool, folder: Path) -> Step
     from kdvideo.data.loader import EpochSampler
     from kdvideo.engine.memory import keep_freed_memory
     from kdvideo.engine.optim import build_optimizer, build_schedule
-    from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
+    from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
     from kdvideo.engine.trainer import Trainer
     from kdvideo.registry import TASKS
     from kdvideo.tasks.replay import ReplayStore
@@ -115,7 +115,7 @@ def make_ours(backbone: str, case: str, *, compiled: bool, folder: Path) -> Step
     device = torch.device("cpu")
     student, teacher = (kdvideo.create_pcl_model(backbone) for _ in range(2))
     student.to(memory_format=torch.channels_last_3d)
-    prepare_teacher(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
+    prepare_frozen(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
     task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher)
     prepare_student(student.backbone, cfg, device=device)
     if case == "replay":

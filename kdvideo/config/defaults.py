@@ -90,6 +90,7 @@ _C.SOLVER.CHECKPOINT_MAX_TO_KEEP = 2  # the newest and those before it; a damage
 
 _C.EVAL = CfgNode()
 _C.EVAL.PERIOD = 1  # epochs between two evaluations
+_C.EVAL.AMP = "fp32"  # what evaluations at an epoch's end compute in; the final one is fp32
 _C.EVAL.TUPLES_PER_VIDEO = 10  # fixed tuples for pretext_accuracy
 _C.EVAL.CLIPS_PER_VIDEO = 2  # cached clips for retrieval_at_k at an epoch's end
 _C.EVAL.FINAL_CLIPS_PER_VIDEO = 10  # uniform clips for the protocol at the end

@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "SOLVER.OPTIMIZER": ("sgd", "adamw"),
     "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),
     "SOLVER.AMP": ("fp32", "bf16", "fp16"),
+    "EVAL.AMP": ("fp32", "bf16"),
     "ZOO.DTYPE": ("float32", "float16"),
 }
 _AT_LEAST: dict[str, float] = {

@@ -25,8 +25,8 @@ __all__ = [
     "check_compiler",
     "find_convolutions",
     "guard_convolutions",
+    "prepare_frozen",
     "prepare_student",
-    "prepare_teacher",
     "run_in_precision",
     "weight_gradient_error",
 ]
@@ -182,13 +182,21 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
     run_in_precision(backbone, dtype, compiled=solver.COMPILE)
 
 
-def prepare_teacher(model: Model, dtype: torch.dtype) -> None:
-    """Makes a frozen teacher fast: BatchNorm folded into its convolutions, autocast, its weights' layout."""
+def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
+    """Makes a network fast that is not trained: BatchNorm folded into its convolutions, autocast, its weights' layout.
+
+    Args:
+        model: a teacher, or a copy that is evaluated; changed in place and put into eval mode.
+        dtype: what its backbone computes in.
+
+    Returns:
+        How many BatchNorms were folded.
+    """
     backbone = backbone_of(model.eval())
     folded = fold_batch_norm(backbone)
-    logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, dtype)
     backbone.to(memory_format=torch.channels_last_3d)
     run_in_precision(backbone, dtype, frozen=True)
+    return folded
 
 
 def check_compiler(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list
+from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
 from kdvideo.engine.run import Run
 from kdvideo.evaluation.protocols import EpochEvaluator, evaluate_retrieval
 from kdvideo.models.pcl import PCLModel
@@ -60,11 +61,13 @@ class PretrainingRun(Run):
 
     def evaluate_epoch(self) -> Mapping[str, float]:
         """Pretext accuracy and retrieval on the test list, and again as `validation_*` on what is held out."""
-        return {
-            prefix + name: value
-            for prefix, evaluator in self.evaluators.items()
-            for name, value in evaluator(self.model, self.device).items()
-        }
+        if self.cfg.EVAL.AMP == "fp32":
+            return self._evaluate(self.model)
+        copy = self.spec.build().to(self.device)
+        assert isinstance(copy, PCLModel)
+        copy.load_state_dict(self.model.state_dict())
+        prepare_frozen(copy, AMP_DTYPES[self.cfg.EVAL.AMP])
+        return self._evaluate(copy)
 
     def measure_final(self, *, epoch: int) -> dict[str, Any]:
         """Both protocols."""
@@ -77,7 +80,7 @@ class PretrainingRun(Run):
             config=self.eval_config,
             device=self.device,
         )
-        measured = {**self.evaluate_epoch(), **retrieval}
+        measured = {**self._evaluate(self.model), **retrieval}
         logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
         return {"epoch": epoch, "final": True, **measured}
 
@@ -90,6 +93,13 @@ class PretrainingRun(Run):
             f"{evaluation.TUPLES_PER_VIDEO} fixed tuples a test video; retrieval_at_k: mean feature of "
             f"{evaluation.CLIPS_PER_VIDEO} uniform clips, cosine; retrieval_{num_clips}clip_at_k: of {num_clips}"
         )
+
+    def _evaluate(self, model: PCLModel) -> dict[str, float]:
+        return {
+            prefix + name: value
+            for prefix, evaluator in self.evaluators.items()
+            for name, value in evaluator(model, self.device).items()
+        }
 
     def _evaluator(self, videos: VideoList, *, gallery: VideoList) -> EpochEvaluator:
         return EpochEvaluator(gallery, videos, tuples=self.tuples, config=self.eval_config, directory=self.output_dir)

@@ -18,7 +18,7 @@ from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Platea
 from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
-from kdvideo.engine.precision import AMP_DTYPES, prepare_student, prepare_teacher
+from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
 from kdvideo.engine.replay import add_replay
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
@@ -98,7 +98,8 @@ class Run(ABC):
         """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
         cfg = self.cfg
         if teacher is not None:
-            prepare_teacher(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
+            folded = prepare_frozen(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
+            logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
         task = TASKS.get(cfg.TASK.NAME).from_config(
             cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher
         )

@@ -66,10 +66,27 @@ def test_bf16_run_with_a_teacher_in_parts(tiny_overrides: list[str], tmp_path: P
     assert {value.dtype for key, value in teacher.model.state_dict().items() if "tracked" not in key} == {torch.float32}
     run(tiny_overrides, *faster, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a")
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "teacher: 12 BatchNorms folded into convolutions, torch.bfloat16" in log
+    assert "teacher: 12 BatchNorms folded into convolutions, bf16" in log
     assert "convolutions compared with fp32" in log
     measured = evaluate(load_config(None, tiny_overrides))
     assert measured["pretext_accuracy"] == metrics_lines(tmp_path / "run")[-1]["pretext_accuracy"]
+
+
+def test_evaluation_in_bf16_leaves_training_and_the_final_metrics(tiny_overrides: list[str], tmp_path: Path):
+    """EVAL.AMP is for the epochs' lines: same weights, same last line, and what it says there is near fp32's."""
+    runs = {}
+    for amp in ("fp32", "bf16"):
+        run(tiny_overrides, "EVAL.AMP", amp, "OUTPUT_DIR", str(tmp_path / amp))
+        runs[amp] = metrics_lines(tmp_path / amp)
+        runs[amp].append(torch.load(tmp_path / amp / "checkpoint.pt", weights_only=True)["student"])
+    *exact, final, weights = runs["fp32"]
+    *rounded, other_final, other_weights = runs["bf16"]
+    assert final == other_final
+    assert all(torch.equal(value, other_weights[key]) for key, value in weights.items())
+    for line, other in zip(exact, rounded, strict=True):
+        assert line["loss"] == other["loss"]
+        # 30 tuples: rounding may turn a close decision or two
+        assert other["pretext_accuracy"] == pytest.approx(line["pretext_accuracy"], abs=2.1 / 30)
 
 
 @pytest.mark.parametrize("contrast", ["bank_nce", "batch_nce"])

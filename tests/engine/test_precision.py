@@ -12,7 +12,7 @@ from kdvideo.engine.precision import (
     ConvolutionUse,
     find_convolutions,
     guard_convolutions,
-    prepare_teacher,
+    prepare_frozen,
     run_in_precision,
     weight_gradient_error,
 )
@@ -140,7 +140,7 @@ def test_teacher_is_folded_and_in_reduced_precision():
             for parameter in head.parameters():
                 nn.init.normal_(parameter, std=0.1)
         if dtype is not None:
-            prepare_teacher(teacher, dtype)
+            prepare_frozen(teacher, dtype)
             assert not any(isinstance(part, nn.BatchNorm3d) for part in teacher.modules())
         with torch.no_grad():
             answers[dtype] = teacher(clips)["pretext_logits"]
