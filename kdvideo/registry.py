@@ -39,7 +39,7 @@ class NamedRegistry(Registry):
 
     def check_not_refused(self, name: str) -> None:
         """Raises the ValueError that says why `name` is not there, if it was refused."""
-        if name in self._refused:
+        if name in self._refused and name not in self:
             raise ValueError(f"there is no {self._name} {name!r}: {self._refused[name]}")
 
     def get(self, name: str) -> Any:
@@ -61,6 +61,12 @@ class NamedRegistry(Registry):
             return obj
 
         return register
+
+    def _do_register(self, name: str, obj: Any) -> None:  # fvcore's, whose assertion does not say who has the name
+        if name in self:
+            owner = getattr(self._obj_map[name], "__module__", self._obj_map[name])
+            raise ValueError(f"the {self._name} name {name!r} is taken by {owner}: register yours under another")
+        super()._do_register(name, obj)
 
     def names(self) -> list[str]:
         """All registered names, sorted."""

@@ -20,7 +20,7 @@ from kdvideo.zoo.sources import find_entry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```(\w*(?: notest)?)[^\n]*\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)  # without a title
 BLOCKS = [
     (f"{page.relative_to(ROOT)}-{number}", kind, block)
     for page in PAGES

@@ -26,7 +26,7 @@ def test_what_is_registered(names: NamedRegistry, expected: set[str]):
 
 
 def test_unknown_names():
-    """The close ones first, all where none is close; duplicates are refused as fvcore does."""
+    """The close ones first, all where none is close; a taken name is refused."""
     names = registry.NamedRegistry("thing", "Things.")
     with pytest.raises(ValueError, match="unknown thing 'x': choose one of \\(none registered\\)"):
         names.get("x")
@@ -36,5 +36,5 @@ def test_unknown_names():
         names.get("aple")
     with pytest.raises(ValueError, match="unknown thing 'zzz': choose one of apple, apples"):
         names.get("zzz")
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match=r"the thing name .apple. is taken by"):
         names.register_as("apple")(3)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from kdvideo.cli import data, demo, doctor, embed, export, predict, report, train, zoo
+from kdvideo.cli.imports import import_modules
 
 __all__ = ["build_parser", "main", "train_main"]
 
@@ -43,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     default, threading.excepthook = threading.excepthook, _ignore_full_disk
     try:
+        import_modules(getattr(options, "imports", ()))
         return options.run(options) or 0
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

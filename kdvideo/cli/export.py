@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
+
 __all__ = ["add_arguments"]
 
 _SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
@@ -15,6 +17,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("model", metavar="NAME", help="zoo name, path or URL")
     parser.add_argument("--format", choices=tuple(_SUFFIXES), default="onnx", help="default %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default NAME.onnx or NAME.pt2 in this folder")
+    add_import_argument(parser)
     parser.set_defaults(run=_run)
 
 

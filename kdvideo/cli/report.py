@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
+
 __all__ = ["add_arguments"]
 
 
@@ -22,6 +24,7 @@ def add_arguments(commands: Any) -> None:
         metavar=("FILE.parquet", "VIDEOS"),
         help="what `kdvideo embed VIDEOS` wrote, for pictures of neighbours; may be given several times",
     )
+    add_import_argument(parser)
     parser.set_defaults(run=_run)
 
 

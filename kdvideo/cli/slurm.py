@@ -92,6 +92,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     arguments = ["train"]
     if options.config_file is not None:
         arguments += ["--config-file", str(options.config_file.expanduser().resolve())]
+    arguments += [word for name in options.imports for word in ("--import", name)]
     arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
     return [*arguments, *options.overrides]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli import slurm
+from kdvideo.cli.imports import add_import_argument
 
 __all__ = ["add_arguments"]
 
@@ -15,6 +16,7 @@ def add_arguments(commands: Any) -> None:
     """Adds `train` to argparse's `commands`."""
     parser = commands.add_parser("train", help="train, evaluate and publish, as a config says")
     parser.add_argument("--config-file", type=Path, help="a yaml file; see model_zoo/configs")
+    add_import_argument(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
     mode.add_argument("--eval-only", action="store_true", help="measure MODEL.WEIGHTS or OUTPUT_DIR's checkpoint")

@@ -42,7 +42,7 @@ class ModelSpec:
         if self.backbone not in BACKBONES:
             raise ValueError(
                 f"the model is built from the backbone {self.backbone!r}, which is not registered here: import the "
-                "module that registers it first"
+                "module that registers it first; commands take it by --import FILE.py"
             )
         return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
 

@@ -91,7 +91,9 @@ def verify_zoo(zoo_dir: Path) -> list[str]:
 def _problems_of(entry: ZooEntry, zoo_dir: Path) -> list[str]:
     problems = []
     if entry.model.backbone not in BACKBONES:
-        problems.append(f"{entry.name} needs the backbone {entry.model.backbone}, which nothing has registered")
+        problems.append(
+            f"{entry.name} needs the backbone {entry.model.backbone}, which nothing has registered: --import FILE.py"
+        )
     state = state_of(entry, zoo_dir)
     path = entry_file(entry, zoo_dir)
     if state.weights == "missing":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
 
 __all__ = ["add_arguments"]
@@ -17,6 +18,7 @@ def add_arguments(commands: Any) -> None:
     publish.add_argument("--licence", help="of the weights; the run's ZOO.LICENCE unless given")
     publish.add_argument("--replace", action="store_true", help="replace an entry of that name")
     add_zoo(publish)
+    add_import_argument(publish)
     publish.set_defaults(run=_publish)
     convert = commands.add_parser("convert", help="put another project's checkpoint into the zoo")
     convert.add_argument("source", metavar="FILE", help="a path, an address or a zoo name")
@@ -25,6 +27,7 @@ def add_arguments(commands: Any) -> None:
     convert.add_argument("--licence", help="of the weights; the entry's unless given")
     convert.add_argument("--replace", action="store_true", help="replace an entry of that name")
     add_zoo(convert)
+    add_import_argument(convert)
     convert.set_defaults(run=_convert)
     remove = commands.add_parser("remove", help="remove a model from the zoo, or a fetched file")
     remove.add_argument("name")

@@ -5,6 +5,7 @@ import fnmatch
 import sys
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
 
 __all__ = ["add_arguments"]
@@ -16,6 +17,7 @@ def add_arguments(commands: Any) -> None:
     listing.add_argument("pattern", nargs="?", default="*", help='shell-style, e.g. "r3d_10*"')
     listing.add_argument("--json", action="store_true", help="everything known of each, for programs")
     add_zoo(listing)
+    add_import_argument(listing)
     listing.set_defaults(run=_list)
     show = commands.add_parser("show", help="all that is known of one model")
     show.add_argument("name")
@@ -24,6 +26,7 @@ def add_arguments(commands: Any) -> None:
     show.set_defaults(run=_show)
     verify = commands.add_parser("verify", help="check every file of a zoo against its entry")
     add_zoo(verify)
+    add_import_argument(verify)
     verify.set_defaults(run=_verify)
 
 

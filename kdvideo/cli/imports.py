@@ -1,0 +1,85 @@
+"""`--import FILE.py`: parts of the user's own, registered before a command looks for names.
+
+Only the command line imports: no config, entry or checkpoint can, since those come from other people.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["add_import_argument", "import_modules"]
+
+_FILLING_REGISTRIES = ("kdvideo.models", "kdvideo.data", "kdvideo.losses", "kdvideo.tasks")
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--import`, for commands that find something in a registry; several may be given."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        type=_absolute,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a file or module of yours that registers backbones, pretexts, losses ...; may be given several times",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports the user's modules, as `import` would from their folder.
+
+    Args:
+        names: absolute paths that end in `.py`, or names of modules in the working folder or installed.
+
+    Raises:
+        ValueError: nothing is there, its name is another module's, or it fails; says in which of its lines.
+    """
+    if names:  # ours come first, so that who takes one of our names is the one who is told
+        for module in _FILLING_REGISTRIES:
+            importlib.import_module(module)
+    for name in names:
+        _import_module(name)
+
+
+def _absolute(text: str) -> str:
+    """A job or a rank may start in another folder."""
+    return str(Path(text).expanduser().resolve()) if text.endswith(".py") else text
+
+
+def _import_module(name: str) -> None:
+    origin = _find(name)
+    try:
+        importlib.import_module(Path(name).stem if name.endswith(".py") else name)
+    except (Exception, SystemExit) as error:  # a user's module raises whatever it likes
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
+        where = f"line {lines[-1]}: " if lines else ""  # a syntax error names its line itself
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = '; put what runs under `if __name__ == "__main__":`' if isinstance(error, SystemExit) else ""
+        raise ValueError(f"--import {name}: {where}{what}{hint}") from None
+
+
+def _find(name: str) -> str | None:
+    """The file of a module, whose folder is made known to Python."""
+    path = Path(name) if name.endswith(".py") else None
+    if path and not path.is_file():
+        raise ValueError(f"--import {name}: there is no such file")
+    # At the end: nothing in the folder replaces what is installed. Workers that are spawned inherit the list.
+    folder = str(path.parent) if path else os.getcwd()
+    if folder not in sys.path:
+        sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(path.stem if path else name)
+    except (ImportError, ValueError) as error:  # of the package around it
+        raise ValueError(f"--import {name}: {error}") from None
+    if path and (spec is None or Path(spec.origin or "").resolve() != path):
+        other = f"{path.stem} is another module's name ({spec.origin})" if spec else "no name of a module"
+        raise ValueError(f"--import {name}: {other}: rename the file")
+    if spec is None:
+        raise ValueError(f"--import {name}: no such module is installed or in {folder}; a file's name ends in .py")
+    return spec.origin
