@@ -70,6 +70,7 @@ setup(
         "pyarrow",
         "pyyaml",
         "safetensors",
+        "scikit-learn",
         "simplejson",
         "tensorboard",
         "tqdm",

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from sklearn.metrics import top_k_accuracy_score
 
-from kdvideo.evaluation.classify import clip_accuracy, video_accuracy
+from kdvideo.evaluation.classify import clip_accuracy, top_k_accuracy, video_accuracy
 
 
 def slow_video_accuracy(logits, classes, k: int) -> float:
@@ -38,3 +39,13 @@ def test_one_video_by_hand():
 def test_more_than_all_classes_is_all_classes():
     """Top 5 of 2 classes is always right."""
     assert video_accuracy(torch.zeros(3, 1, 2), torch.tensor([0, 1, 1]), ks=(1, 5))[5] == 1.0
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_top_k_accuracy_is_scikit_learns(k: int):
+    """On random scores, without ties."""
+    generator = torch.Generator().manual_seed(k)
+    scores = torch.rand(50, 7, generator=generator)
+    classes = torch.randint(0, 7, (50,), generator=generator)
+    expected = top_k_accuracy_score(classes.numpy(), scores.numpy(), k=k, labels=range(7))
+    assert top_k_accuracy(scores, classes, ks=(1, k))[k] == pytest.approx(expected)

@@ -1,0 +1,75 @@
+"""Linear probe: a linear classifier on features that stay as they are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from kdvideo.evaluation.classify import spread_over_classes
+
+__all__ = ["STRENGTHS", "choose_strength", "probe_scores"]
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the smaller, the more the weights are held down
+_MAX_STEPS = 2000
+
+
+def choose_strength(
+    features: Tensor, classes: Tensor, held_out: Tensor, *, strengths: Sequence[float] = STRENGTHS
+) -> float:
+    """The C with which a probe of the other training videos is right most often on those held out.
+
+    Args:
+        features: of the training videos, `[V, D]`.
+        classes: `[V]`.
+        held_out: bool `[V]`; whole recordings, or their likeness would speak for the weakest C.
+        strengths: candidates, the smallest first, which wins a tie.
+
+    Returns:
+        One of `strengths`; 1.0, scikit-learn's default, where nothing is held out or what is left has a single class.
+    """
+    kept = ~held_out
+    if not held_out.any() or len(classes[kept].unique()) < 2:
+        return 1.0
+    right = []
+    for strength in strengths:
+        probe = _fit(features[kept], classes[kept], strength=strength)
+        right.append(float(probe.score(_as_array(features[held_out]), classes[held_out].numpy())))
+    return strengths[int(np.argmax(right))]
+
+
+def probe_scores(
+    queries: Tensor, features: Tensor, *, classes: Tensor, num_classes: int, strength: float = 1.0
+) -> Tensor:
+    """Class probabilities by multinomial logistic regression on standardised features, L2-regularised.
+
+    Args:
+        queries: features of the test videos, `[Q, D]`.
+        features: of the training videos, `[V, D]`; their mean and deviation standardise both.
+        classes: `[V]`, at least two of them.
+        num_classes: C.
+        strength: scikit-learn's C, the inverse of the regularisation.
+
+    Returns:
+        `[Q, C]`.
+
+    Raises:
+        ValueError: all training videos are of one class.
+    """
+    if len(classes.unique()) < 2:
+        raise ValueError("a linear probe tells classes apart, but all training videos are of one class")
+    probe = _fit(features, classes, strength=strength)
+    shares = torch.from_numpy(probe.predict_proba(_as_array(queries)))
+    return spread_over_classes(shares, probe.classes_, num_classes=num_classes)
+
+
+def _fit(features: Tensor, classes: Tensor, *, strength: float) -> Pipeline:
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_STEPS))
+    return probe.fit(_as_array(features), classes.numpy())
+
+
+def _as_array(features: Tensor) -> np.ndarray:
+    return features.double().numpy()
