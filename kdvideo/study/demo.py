@@ -3,23 +3,18 @@
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import simplejson
-
 from kdvideo.config import load_config
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import evaluate, train
 from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator
+from kdvideo.study.pictures.curves import draw_curves
+from kdvideo.study.pictures.style import save_figure
+from kdvideo.study.report.runs import find_runs
 
 __all__ = ["run_demo"]
 
@@ -101,19 +96,6 @@ def _format_table(rows: list[_Row]) -> str:
 
 
 def _draw_curves(output: Path) -> None:
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for folder, label in (("teacher", "teacher"), ("student", "student alone"), ("distill", "student distilled")):
-        epochs = read_epochs(output / "runs" / folder)
-        axes.plot([line["epoch"] for line in epochs], [line["pretext_accuracy"] for line in epochs], label=label)
-    axes.axhline(epochs[0]["majority_share"], color="grey", linestyle=":", label="majority class")
-    axes.set(xlabel="epoch", ylabel="pretext accuracy, test videos", ylim=(0, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
-    figure.savefig(output / "curves.png", dpi=150)
-    plt.close(figure)
-
-
-def read_epochs(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl` that have an evaluation, without the final one."""
-    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if "pretext_accuracy" in line and "final" not in line]
+    labels = {"teacher": "teacher", "student": "student alone", "distill": "student distilled"}
+    runs = [replace(run, name=label) for name, label in labels.items() for run in find_runs([output / "runs" / name])]
+    save_figure(draw_curves(runs), output / "curves.png")

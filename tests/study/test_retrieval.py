@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from kdvideo.cli import main
 from kdvideo.inference.gallery import GalleryFacts, write_features
 from kdvideo.inference.videos import VideoOutput
+from kdvideo.study.pictures.retrieval import draw_grid
+from kdvideo.study.pictures.style import RIGHT, WRONG
 from kdvideo.study.report.retrieval import build_grid
 
 FACTS = GalleryFacts("some.model", "ab" * 32, 1)
@@ -44,7 +47,7 @@ def test_neighbours(gallery: tuple[Path, Path], caplog: pytest.LogCaptureFixture
     assert rows["A/2.avi"] == ["A/1.avi", "B/1.avi", "B/2.avi", "B/gone.avi"]
     assert rows["B/1.avi"][0] == "A/2.avi"
     assert grid.rows[0].neighbours[0].similarity == pytest.approx(torch.tensor(10.0).deg2rad().cos().item(), abs=1e-6)
-    images = {picture.video: picture.image for row in grid.rows for picture in row.neighbours}
+    images = {picture.video: picture.address for row in grid.rows for picture in row.neighbours}
     assert images.pop("B/gone.avi") == ""
     assert "no picture: " in caplog.text
     for image in images.values():
@@ -60,7 +63,7 @@ def test_names_that_lead_elsewhere_have_no_picture(tiny_dataset: Path, tmp_path:
     outputs = [VideoOutput(tmp_path / name, 9, torch.rand(1, 2)) for name in names]
     write_features(tmp_path / "f.parquet", outputs, root=Path("/"), facts=FACTS)
     grid = build_grid(tmp_path / "f.parquet", tmp_path / "videos")
-    assert {row.query.image for row in grid.rows} == {""}
+    assert {row.query.image for row in grid.rows} == {None}
 
 
 def test_page(gallery: tuple[Path, Path], tmp_path: Path):
@@ -81,3 +84,34 @@ def test_mistakes(gallery: tuple[Path, Path], tmp_path: Path, capsys: pytest.Cap
     for pair, message in (((path, "nowhere"), "nowhere is not a folder"), (("no.parquet", root), "does not exist")):
         assert main(["report", "--out", str(tmp_path / "r.html"), "--retrieval", *pair]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_picture_frames_right_ones_green_and_wrong_ones_red(gallery: tuple[Path, Path]):
+    """Against the neighbours that the angles give: colour, sign and name of every frame."""
+    figure = draw_grid(build_grid(*gallery))
+    cells = {(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start): axes for axes in figure.axes}
+    names = list(ANGLES)
+    for row, query in enumerate(names):
+        nearest = sorted((name for name in names if name != query), key=lambda name: abs(ANGLES[name] - ANGLES[query]))
+        assert cells[row, 0].get_xlabel() == query[0]
+        for column, name in enumerate(nearest, start=2):
+            axes, is_right = cells[row, column], name[0] == query[0]
+            assert {to_hex(spine.get_edgecolor()) for spine in axes.spines.values()} == {
+                (RIGHT if is_right else WRONG).lower()
+            }
+            assert axes.get_xlabel().startswith(f"{'✓' if is_right else '✗'} {name[0]}\n")
+            assert bool(axes.get_images()) == ("gone" not in name)
+    assert figure.get_suptitle() == "some.model\nof 5 videos, 0.800 have another one of their class nearest"
+
+
+def test_picture_without_classes_has_no_colors(gallery: tuple[Path, Path], tmp_path: Path):
+    """Videos in one folder: nothing is right or wrong."""
+    path, root = gallery
+    outputs = [VideoOutput(root / "A" / f"{i}.avi", 9, torch.rand(1, 2)) for i in (1, 2)]
+    write_features(path, outputs, root=root, facts=FACTS)
+    figure = draw_grid(build_grid(path, root))
+    edges = {to_hex(spine.get_edgecolor()) for axes in figure.axes for spine in axes.spines.values()}
+    assert edges == {"#000000"}
+    out = tmp_path / "r.png"
+    assert main(["picture", "retrieval", str(path), str(root), "--out", str(out)]) == 0
+    assert Image.open(out).size[0] > 300

@@ -32,13 +32,22 @@ class Picture:
         video: its name in the gallery.
         class_name: of the video; "" where it has none.
         similarity: to the row's query, cosine; 1 for the query itself.
-        image: the middle frame, as the address of a JPEG with its data in it; "" where it cannot be read.
+        image: the middle frame, small and square; None where it cannot be read.
     """
 
     video: str
     class_name: str
     similarity: float
-    image: str
+    image: Image.Image | None
+
+    @property
+    def address(self) -> str:
+        """The image as an address that a page can show: a JPEG with its data in it; "" where there is none."""
+        if self.image is None:
+            return ""
+        stream = io.BytesIO()
+        self.image.save(stream, "JPEG", quality=80)
+        return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def build_grid(gallery_path: Path, root: Path) -> Grid:
         ValueError: no gallery, one of a single video, or no such folder.
     """
     if not root.is_dir():
-        raise ValueError(f"--retrieval: {root} is not a folder: give the one that was embedded into {gallery_path}")
+        raise ValueError(f"{root} is not a folder: give the one that was embedded into {gallery_path}")
     gallery = Gallery.read(gallery_path)
     if len(gallery.names) < 2:
         raise ValueError(f"gallery {gallery_path} has one video: there is no other to find")
@@ -102,7 +111,7 @@ class _Pictures:
     def __init__(self, gallery: Gallery, root: Path) -> None:
         self.gallery = gallery
         self.root = root
-        self.images: dict[int, str] = {}
+        self.images: dict[int, Image.Image | None] = {}
 
     def __call__(self, place: int, similarity: float) -> Picture:
         name = self.gallery.names[place]
@@ -111,17 +120,15 @@ class _Pictures:
         return Picture(name, self.gallery.class_names[place], similarity, self.images[place])
 
 
-def _middle_frame(root: Path, name: str) -> str:
+def _middle_frame(root: Path, name: str) -> Image.Image | None:
     try:
         path = root / check_inside(name, origin="the gallery")
         (frame,) = read_frames(path, [count_frames(path) // 2])
     except (OSError, ValueError) as error:
         logger.warning("no picture: %s", error)
-        return ""
+        return None
     small = F.center_crop(F.resize(frame, [_PIXELS], antialias=True), [_PIXELS])
-    stream = io.BytesIO()
-    Image.fromarray(small.permute(1, 2, 0).numpy()).save(stream, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return Image.fromarray(small.permute(1, 2, 0).numpy())
 
 
 def _choose(class_names: Sequence[str]) -> list[int]:

@@ -1,0 +1,70 @@
+"""`kdvideo picture`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds `picture` and its kinds to argparse's `commands`."""
+    parser = commands.add_parser(
+        "picture", help="training curves, neighbours, confusion of classes, as PNG, SVG or PDF"
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    curves = _add_kind(kinds, "curves", _curves, help="metrics over epochs, a line a run")
+    curves.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, or folders of runs")
+    curves.add_argument(
+        "--metrics", nargs="+", default=["pretext_accuracy"], metavar="NAME", help="a panel each (default %(default)s)"
+    )
+
+    confusion = _add_kind(kinds, "confusion", _confusion, help="what videos of each class were taken for")
+    confusion.add_argument(
+        "table", type=Path, metavar="FILE.csv", help="counts, with class names in first row and column"
+    )
+
+    retrieval = _add_kind(kinds, "retrieval", _retrieval, help="videos beside those whose features are most alike")
+    _add_gallery(retrieval)
+
+
+def _add_kind(kinds: Any, name: str, run: Any, *, help: str) -> argparse.ArgumentParser:
+    parser = kinds.add_parser(name, help=help)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf to write")
+    parser.set_defaults(run=_checked, draw=run)
+    return parser
+
+
+def _add_gallery(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("gallery", type=Path, metavar="FILE.parquet", help="what `kdvideo embed VIDEOS` wrote")
+    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="the folder that was embedded")
+
+
+def _checked(options: argparse.Namespace) -> None:
+    """Looks at where the picture goes, makes it, writes it."""
+    from kdvideo.study.pictures.style import check_out, save_figure
+
+    check_out(options.out)
+    save_figure(options.draw(options), options.out)
+    print(options.out)
+
+
+def _curves(options: argparse.Namespace) -> Any:
+    from kdvideo.study.pictures.curves import draw_curves
+    from kdvideo.study.report.runs import find_runs
+
+    return draw_curves(find_runs(options.runs), options.metrics)
+
+
+def _confusion(options: argparse.Namespace) -> Any:
+    from kdvideo.study.pictures.confusion import draw_confusion, read_confusion
+
+    return draw_confusion(*read_confusion(options.table))
+
+
+def _retrieval(options: argparse.Namespace) -> Any:
+    from kdvideo.study.pictures.retrieval import draw_grid
+    from kdvideo.study.report.retrieval import build_grid
+
+    return draw_grid(build_grid(options.gallery, options.videos))

@@ -1,0 +1,63 @@
+"""What all pictures share: colours that colour-blind readers tell apart, text as it is, files whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from kdvideo.files import write_atomic
+
+__all__ = ["COLORS", "GREY", "RIGHT", "WRONG", "check_out", "save_figure", "style"]
+
+# Okabe and Ito's palette (Color Universal Design, 2008), strongest contrast to white first, its yellow last.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
+GREY = "#8C8C8C"
+RIGHT, WRONG = "#00855F", "#C62828"  # green and red of different lightness; never the only sign
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Within it, figures are drawn and saved alike, whatever the user's matplotlibrc says.
+
+    Names of videos, classes and runs are foreign text: no dollar sign in them starts a formula.
+    """
+    settings = {
+        "text.parse_math": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": "medium",
+        "figure.titlesize": "medium",
+        "legend.frameon": False,
+        "svg.hashsalt": "kdvideo",  # the same picture is the same file
+    }
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        yield
+
+
+def check_out(out: Path) -> None:
+    """Refuses a file that no picture can be written to, before anything is computed.
+
+    Raises:
+        ValueError: it ends in something else than .png, .svg or .pdf, or is a folder.
+    """
+    if out.suffix.lower() not in _SUFFIXES or out.is_dir():
+        raise ValueError(f"--out {out} must be a file that ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Writes the figure, whole or not at all, in the format that the file's ending names.
+
+    Raises:
+        ValueError: as `check_out`.
+    """
+    check_out(out)
+    kind = out.suffix.lower().removeprefix(".")
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with style():
+        write_atomic(out, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
