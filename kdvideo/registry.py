@@ -1,23 +1,54 @@
 """The registries through which everything in kdvideo is found by name, each with its contract in `__doc__`."""
 
-import difflib
+import re
 from collections.abc import Callable, Iterable
+from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry
 
-__all__ = ["BACKBONES", "DATASETS", "HEADS", "LOSSES", "PRETEXTS", "TASKS", "NamedRegistry", "unknown_name"]
+__all__ = [
+    "BACKBONES",
+    "DATASETS",
+    "HEADS",
+    "LOSSES",
+    "PRETEXTS",
+    "TASKS",
+    "NamedRegistry",
+    "did_you_mean",
+    "unknown_name",
+]
 
 T = TypeVar("T")
+_NEAR, _HARDLY_LESS = 0.6, 0.1  # of difflib's ratio
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not there: it shows the close ones first, else all of them."""
-    allowed = sorted(known)
-    close = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
-    if close:
-        return ValueError(f"unknown {kind} {name!r}: did you mean {' or '.join(close)}?")
-    return ValueError(f"unknown {kind} {name!r}: choose one of {', '.join(allowed) or '(none registered)'}")
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question, with at most three names that are near; "" where none is.
+
+    Near is what has a part that begins with `name`, or is spelled like it and hardly less so than the best; case
+    does not count.
+    """
+    alike = {other: SequenceMatcher(None, name.lower(), other.lower()).ratio() for other in known}
+    least = max(_NEAR, max(alike.values(), default=0.0) - _HARDLY_LESS)
+    part = re.compile(rf"(^|[._-]){re.escape(name)}", flags=re.IGNORECASE)
+    near = [other for other, value in alike.items() if value >= least or (len(name) > 1 and part.search(other))]
+    nearest = sorted(near, key=lambda other: (-alike[other], other))[:3]
+    return f"did you mean {' or '.join(nearest)}?" if nearest else ""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") -> ValueError:
+    """The error for a name that is not there.
+
+    Args:
+        kind: what it should be a name of.
+        name: the unknown one.
+        known: all names; near ones are suggested.
+        otherwise: what to do where none is near; unless given, to choose one of all.
+    """
+    names = sorted(known)
+    allowed = otherwise or f"choose one of {', '.join(names) or '(none registered)'}"
+    return ValueError(f"unknown {kind} {name!r}: {did_you_mean(name, names) or allowed}")
 
 
 class NamedRegistry(Registry):
@@ -50,7 +81,8 @@ class NamedRegistry(Registry):
         """
         self.check_not_refused(name)
         if name not in self:
-            raise unknown_name(self._name, name, self.names())
+            allowed = f"choose one of {', '.join(self.names()) or '(none registered)'}"
+            raise unknown_name(self._name, name, self.names(), otherwise=f"{allowed}, or --import FILE.py that has it")
         return super().get(name)
 
     def register_as(self, name: str) -> Callable[[T], T]:

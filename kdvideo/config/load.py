@@ -1,7 +1,6 @@
 """Reading configs: `_BASE_` yaml files, then KEY VALUE pairs, every key and type checked on the way in."""
 
 import contextlib
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config.defaults import get_defaults
 from kdvideo.files import write_text
+from kdvideo.registry import did_you_mean
 
 __all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
 
@@ -106,8 +106,7 @@ def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
 def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
     known = flatten_config(cfg)
     if key not in known:
-        close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"sections are {', '.join(sorted(cfg))}"
+        hint = did_you_mean(key, known) or f"sections are {', '.join(sorted(cfg))}"
         raise ValueError(f"unknown config key {key!r} from {origin}: {hint}")
     *sections, leaf = key.split(".")
     node = cfg

@@ -199,7 +199,8 @@ def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) ->
     try:
         entry, _ = find_entry(name)
     except ValueError:
-        raise unknown_name("model", name, list_models()) from None
+        otherwise = "`kdvideo zoo list` names all; import the module that registers one of your own"
+        raise unknown_name("model", name, list_models(), otherwise=otherwise) from None
     if kwargs:
         raise ValueError(f"{name!r} is a zoo entry with its own settings: {', '.join(kwargs)} cannot be given")
     return entry

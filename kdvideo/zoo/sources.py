@@ -87,7 +87,7 @@ def find_entry(name: str, *, zoo_dir: Path | None = None) -> tuple[ZooEntry, Pat
         if path.is_file():
             return read_entry(path), directory
         known += [other.stem for other in (directory / "entries").glob("*.json")]
-    raise unknown_name("zoo entry", name, known)
+    raise unknown_name("zoo entry", name, known, otherwise="`kdvideo zoo list` names all")
 
 
 def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:

@@ -202,7 +202,7 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
     file = tmp_path / "file"
     file.write_text("")
     cases = [
-        (["MODEL.BACKBONE", "r3d_01"], "MODEL.BACKBONE: unknown backbone 'r3d_01': did you mean r3d_18 or r3d_10"),
+        (["MODEL.BACKBONE", "r3d_01"], "MODEL.BACKBONE: unknown backbone 'r3d_01': did you mean r3d_10 or r3d_18"),
         (["SOLVER.EPOCS", "3"], "unknown config key 'SOLVER.EPOCS' from the command line: did you mean SOLVER.EPOCHS"),
         (
             ["DATA.ROOT", str(empty)],
@@ -233,7 +233,7 @@ def test_bad_input_is_one_line(tiny_overrides: list[str], tiny_dataset: Path, tm
         ),
         (
             ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "kdvideo://no.such"],
-            "unknown zoo entry 'no.such': choose one of ",
+            "unknown zoo entry 'no.such': `kdvideo zoo list` names all",
         ),
     ]
     for i, (overrides, expected) in enumerate(cases):
