@@ -73,6 +73,7 @@ setup(
         "scikit-learn",
         "simplejson",
         "tensorboard",
+        "threadpoolctl",
         "tqdm",
     ],
     extras_require={**EXTRAS, "all": sorted({name for names in EXTRAS.values() for name in names})},

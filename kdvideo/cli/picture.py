@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
+
 __all__ = ["add_arguments"]
 
 
@@ -27,6 +29,12 @@ def add_arguments(commands: Any) -> None:
 
     retrieval = _add_kind(kinds, "retrieval", _retrieval, help="videos beside those whose features are most alike")
     _add_gallery(retrieval)
+
+    tsne = _add_kind(kinds, "tsne", _tsne, help="features before and after training as points, coloured by class")
+    _add_gallery(tsne)
+    tsne.add_argument("--model", metavar="NAME", help="where the table's model is now; unless given, where it was")
+    tsne.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
+    add_import_argument(tsne)
 
 
 def _add_kind(kinds: Any, name: str, run: Any, *, help: str) -> argparse.ArgumentParser:
@@ -68,3 +76,14 @@ def _retrieval(options: argparse.Namespace) -> Any:
     from kdvideo.study.report.retrieval import build_grid
 
     return draw_grid(build_grid(options.gallery, options.videos))
+
+
+def _tsne(options: argparse.Namespace) -> Any:
+    from kdvideo.inference.gallery import Gallery
+    from kdvideo.inference.untrained import untrained_gallery
+    from kdvideo.study.pictures.tsne import draw_tsne
+
+    after = Gallery.read(options.gallery)
+    before = untrained_gallery(after, options.videos, source=options.model, num_workers=options.workers)
+    panels = {"before: random weights": before.features.numpy(), "after training": after.features.numpy()}
+    return draw_tsne(panels, after.class_names)

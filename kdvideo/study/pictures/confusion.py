@@ -25,7 +25,7 @@ def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
     """
     hint = "it must be a CSV of counts with the same class names in the first row and column, a row a true class"
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8", errors="replace") as stream:
             (_, *names), *rows = [row for row in csv.reader(stream, strict=True) if row]
         counts = np.array([[int(value) for value in row[1:]] for row in rows], dtype=np.int64)
     except FileNotFoundError:

@@ -1,0 +1,60 @@
+"""What a trained model began as: the features of its network with random weights."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from kdvideo.data.datasets.records import check_inside
+from kdvideo.inference.gallery import Gallery
+from kdvideo.inference.videos import VideoOutput, compute_video_outputs
+from kdvideo.zoo.contents import read_contents
+from kdvideo.zoo.sources import resolve_weights
+
+__all__ = ["untrained_gallery"]
+
+
+def untrained_gallery(
+    gallery: Gallery, root: Path, *, source: str | None = None, seed: int = 0, num_workers: int = 0
+) -> Gallery:
+    """The same videos with the features that the model's backbone gave before any training.
+
+    Args:
+        gallery: of the trained model.
+        root: the folder that was embedded.
+        source: zoo name, path or URL of the model, where it is not to be found under the gallery's name for it.
+        seed: of the random weights.
+        num_workers: processes that decode.
+
+    Raises:
+        ValueError: no such folder or model, another model than the gallery's, a video that cannot be read any more.
+    """
+    facts = gallery.facts
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder: give the one that was embedded")
+    weights = resolve_weights(source or facts.model)
+    if weights.sha256 != facts.sha256:
+        raise ValueError(
+            f"the gallery was made by {facts.model}, sha256 {facts.sha256[:8]}, not by {weights.source}, sha256 "
+            f"{weights.sha256[:8]}: make it again"
+        )
+    spec = read_contents(weights).spec_with(None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = spec.build_backbone()
+    outputs = compute_video_outputs(
+        backbone.to("cuda" if torch.cuda.is_available() else "cpu"),
+        [root / check_inside(name, origin="the gallery") for name in gallery.names],
+        spec=backbone.clip_spec,
+        num_clips=facts.num_clips,
+        num_workers=num_workers,
+    )
+    progress = tqdm(outputs, total=len(gallery.names), unit="video", leave=False, disable=None)
+    return Gallery(gallery.names, gallery.class_names, torch.stack([_feature(one) for one in progress]), facts)
+
+
+def _feature(one: VideoOutput) -> Tensor:
+    if one.output is None:
+        raise ValueError(f"video {one.path}, which the gallery has a feature of: {one.problem}")
+    return one.output.mean(dim=0)
