@@ -23,7 +23,7 @@ class EntryState:
     Attributes:
         entry: what is published.
         zoo_dir: the zoo that has it.
-        weights: "published" (in its zoo), "fetched", "to fetch", "by hand" or "missing".
+        weights: "shipped" (with kdvideo), "published" (in its zoo), "fetched", "to fetch", "by hand" or "missing".
     """
 
     entry: ZooEntry
@@ -32,8 +32,10 @@ class EntryState:
 
     @property
     def hash_state(self) -> str:
-        """Whether the publisher vouches for the hash: "verified" or "unverified"."""
-        return "verified" if self.entry.is_verified else "unverified"
+        """Who vouches for the hash: "verified", its publisher; "recorded", the first download; "unverified", nobody."""
+        if self.entry.is_verified:
+            return "verified"
+        return "recorded" if recorded_hash(self.entry.name) else "unverified"
 
     def to_dict(self) -> dict[str, Any]:
         """What `kdvideo zoo list --json` prints."""
@@ -48,6 +50,7 @@ class EntryState:
             "params": entry.params,
             "macs": entry.macs,
             "metrics": entry.metrics,
+            "teacher": entry.teacher,
             "dataset": entry.dataset,
             "licence": entry.licence,
         }
@@ -57,7 +60,8 @@ def state_of(entry: ZooEntry, zoo_dir: Path) -> EntryState:
     """Where the entry's weights are."""
     path = entry_file(entry, zoo_dir)
     if path.exists():
-        return EntryState(entry, zoo_dir, "fetched" if path == download_path(entry) else "published")
+        owner = "shipped" if zoo_dir == zoo_root() else "published"
+        return EntryState(entry, zoo_dir, "fetched" if path == download_path(entry) else owner)
     return EntryState(entry, zoo_dir, "to fetch" if entry.urls else "by hand" if entry.manual else "missing")
 
 

@@ -1,5 +1,6 @@
 """`kdvideo zoo`: what its commands print, and their exit codes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,45 @@ SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def test_list(capsys: pytest.CaptureFixture):
-    """Architectures and entries that match, and where weights are."""
+    """What matches, where its weights are, how many parameters and how good; below it what the words mean."""
+    by_hand = "weights: by hand - `kdvideo zoo fetch NAME` says how to get it\n"
     for pattern, expected in (
-        ("r3d_10*", [["r3d_10", "architecture"], [SHIPPED, "published", "verified"]]),
-        ("r3d_18.t*", [["r3d_18.torchvision_k400", "to", "fetch", "verified"]]),
-        ("r3d_18_h*", [["r3d_18_hara", "architecture"], ["r3d_18_hara.hara_k700", "by", "hand", "unverified"]]),
-        ("no such*", []),
+        (
+            "r3d_10*",
+            ("architectures: r3d_10\n\nname", f"{SHIPPED}  shipped    verified     0.90 M  pretext 57.7, R@1 39.1"),
+        ),
+        ("r3d_18.t*", ("r3d_18.torchvision_k400  to fetch   verified    33.17 M  k400 top1 63.2, k400 top5 83.5\n",)),
+        ("r3d_18_h*", ("r3d_18_hara.hara_k700  by hand    unverified  33.20 M\n", by_hand)),
+        ("no such*", ("no architecture and no model is called no such*\n",)),
+        ("*", ("architectures: c2d_r50, c3d, ", "slow_r50.pytorchvideo_k400  ")),
     ):
         assert main(["zoo", "list", pattern]) == 0
-        assert [line.split() for line in capsys.readouterr().out.splitlines()] == expected
+        shown = capsys.readouterr().out
+        assert all(text in shown for text in expected)
+        assert max(map(len, shown.splitlines())) <= 100
+    assert "published" not in shown  # no word that does not occur is explained
+
+
+def test_list_of_a_students_teacher(kdvideo_home: Path, capsys: pytest.CaptureFixture):
+    """Below it; control characters of an entry, which may be anybody's, do not reach the terminal."""
+    entry, _ = find_entry(SHIPPED)
+    teacher = {"name": "t.eacher\x1b[2J", "sha256": ""}
+    replace(entry, name="a.b", teacher=teacher, metrics={"top1": 0.5}).write(kdvideo_home / "zoo")
+    assert main(["zoo", "list", "a.b"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1:3] == ["a.b   missing    verified     0.90 M  top1 50.0", "  taught by t.eacher[2J"]
+
+
+def test_list_tells_a_recorded_hash(kdvideo_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """One that the publisher does not give, after the file has come."""
+    file = tmp_path / "c3d.pt"
+    file.write_bytes(b"weights")
+    entry, _ = find_entry("c3d.rspnet_k400")
+    replace(entry, name="a.b", sha256=None, size=None).write(kdvideo_home / "zoo")
+    assert main(["zoo", "fetch", "a.b", "--from", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["zoo", "list", "a.b"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["a.b", "fetched", "recorded"]
 
 
 def test_list_for_programs(capsys: pytest.CaptureFixture):
@@ -33,7 +64,8 @@ def test_list_for_programs(capsys: pytest.CaptureFixture):
     listed = simplejson.loads(capsys.readouterr().out)
     assert sorted(item["name"] for item in listed) == kdvideo.list_models()
     (shipped,) = [item for item in listed if item["name"] == SHIPPED]
-    assert shipped["weights"] == "published"
+    assert shipped["weights"] == "shipped"
+    assert shipped["teacher"] is None
     assert shipped["metrics"] == find_entry(SHIPPED)[0].metrics
 
 

@@ -12,6 +12,7 @@ import simplejson
 import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.cli import main
 from kdvideo.paths import zoo_root
+from kdvideo.registry import BACKBONES
 from kdvideo.study.report import render_report
 from kdvideo.study.report.matrix import ALONE, Student, build_matrices, students_of
 from kdvideo.study.report.models import metric_names, model_rows
@@ -101,6 +102,24 @@ def test_load_lines_work(tmp_path: Path):
         names: dict = {}
         exec(row["load"], names)
         assert sum(parameter.numel() for parameter in names["model"].parameters()) / 1e6 >= row["params"]
+
+
+def test_models_of_own_backbones_say_what_to_import(monkeypatch: pytest.MonkeyPatch):
+    """The module where this process knows it, else that there is one; a name of an entry is never put into code."""
+    entry, zoo_dir = find_entry(SHIPPED)
+    own = replace(entry, model=replace(entry.model, backbone="own_net'; import os"))
+    (row,) = model_rows([EntryState(own, zoo_dir, "shipped")])
+    assert row["load"].startswith("import kdvideo; ")
+    assert "registers the backbone own_net'; import os, which is its author's own" in row["unknown"]
+    assert "commands take it by --import FILE.py" in render_report([EntryState(own, zoo_dir, "shipped")], [])
+
+    def builder() -> None: ...
+
+    builder.__module__ = "my_net"
+    monkeypatch.setattr(BACKBONES, "_obj_map", {**BACKBONES._obj_map, own.model.backbone: builder})
+    (row,) = model_rows([EntryState(own, zoo_dir, "shipped")])
+    assert row["load"].startswith("import my_net; import kdvideo; ")
+    assert row["unknown"] == ""
 
 
 def test_runs_are_read_as_far_as_they_have_come(tmp_path: Path):

@@ -13,7 +13,7 @@ __all__ = ["add_arguments"]
 
 def add_arguments(commands: Any) -> None:
     """Adds the commands."""
-    listing = commands.add_parser("list", help="names that create_model takes, and where their weights are")
+    listing = commands.add_parser("list", help="architectures and models: weights, parameters, metrics, teachers")
     listing.add_argument("pattern", nargs="?", default="*", help='shell-style, e.g. "r3d_10*"')
     listing.add_argument("--json", action="store_true", help="everything known of each, for programs")
     add_zoo(listing)
@@ -34,6 +34,7 @@ def _list(options: argparse.Namespace) -> None:
     import simplejson
 
     import kdvideo.models  # noqa: F401 - fills the registry
+    from kdvideo.cli.zoo.table import list_architectures, list_states
     from kdvideo.registry import BACKBONES
     from kdvideo.zoo.manage import entry_states
 
@@ -43,11 +44,8 @@ def _list(options: argparse.Namespace) -> None:
         listed = [{"name": name, "architecture": name} for name in architectures]
         print(simplejson.dumps([*listed, *(state.to_dict() for state in states)], indent=2))
         return
-    rows = [(name, "architecture", "") for name in architectures]
-    rows += [(state.entry.name, state.weights, state.hash_state) for state in states]
-    width = max((len(name) for name, *_ in rows), default=0)
-    for name, weights, hash_state in sorted(rows):
-        print(f"{name:<{width}}  {weights:<12}  {hash_state}".rstrip())
+    parts = [part for part in (list_architectures(architectures), list_states(states)) if part]
+    print("\n\n".join("\n".join(part) for part in parts) or f"no architecture and no model is called {options.pattern}")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -68,7 +66,7 @@ def _show(options: argparse.Namespace) -> None:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
         values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
     values |= {"zoo": str(directory), "weights": state.weights}
-    if state.weights in ("published", "fetched"):
+    if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(entry_file(entry, directory))
     print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), end="")
     if options.config:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.registry import BACKBONES
 from kdvideo.study.report.runs import finite
 from kdvideo.zoo.manage import EntryState
 
@@ -58,20 +59,33 @@ def _row(state: EntryState) -> dict[str, Any]:
         "url": next((url for url in entry.urls if url.startswith(("https://", "http://"))), ""),
         "manual": entry.manual,
         **_commands(state),
+        "unknown": "" if entry.model.backbone in BACKBONES else _unknown(entry.model.backbone),
     }
 
 
 def _commands(state: EntryState) -> dict[str, str]:
     """Lines that load and fetch the model, also from a zoo that names are not looked up in."""
     name = state.entry.name
+    first = _own_module(state.entry.model.backbone)
     if state.zoo_dir in (user_zoo(), zoo_root()):
         return {
-            "load": f'import kdvideo; model = kdvideo.create_model("{name}", pretrained=True)',
+            "load": f'{first}import kdvideo; model = kdvideo.create_model("{name}", pretrained=True)',
             "fetch": f"kdvideo zoo fetch {name}",
         }
     folder = state.zoo_dir.resolve()
     return {
-        "load": "from pathlib import Path; from kdvideo.zoo.load import load_model; "
+        "load": f"{first}from pathlib import Path; from kdvideo.zoo.load import load_model; "
         f'model, _ = load_model("{name}", zoo_dir=Path({str(folder)!r}))',
         "fetch": f"kdvideo zoo fetch {name} --zoo {shlex.quote(str(folder))}",
     }
+
+
+def _own_module(backbone: str) -> str:
+    """The import of a network that is not kdvideo's own, as far as it is known here: no entry says it."""
+    module = BACKBONES.get(backbone).__module__ if backbone in BACKBONES else "kdvideo"
+    return "" if module.split(".")[0] == "kdvideo" else f"import {module}; "
+
+
+def _unknown(backbone: str) -> str:
+    whose = f"the backbone {backbone}, which is its author's own"
+    return f"First import the module that registers {whose}: commands take it by --import FILE.py."

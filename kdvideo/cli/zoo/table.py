@@ -1,0 +1,68 @@
+"""What `kdvideo zoo list` prints: a line a model, and what the words in it mean."""
+
+import textwrap
+from collections.abc import Sequence
+
+from kdvideo.zoo.manage import EntryState
+
+__all__ = ["list_architectures", "list_states"]
+
+_COLUMNS = 100
+_WEIGHTS = {
+    "shipped": "comes with kdvideo",
+    "published": "in its zoo on this machine",
+    "fetched": "downloaded before",
+    "to fetch": "`kdvideo zoo fetch NAME` or the first use downloads it",
+    "by hand": "`kdvideo zoo fetch NAME` says how to get it",
+    "missing": "neither a file nor an address",
+}
+_HASHES = {
+    "verified": "by its publisher's whole hash",
+    "recorded": "its publisher gives none, the first download's is compared",
+    "unverified": "its publisher gives none, the first download's will be recorded",
+}
+_SHORT = {"pretext_accuracy": "pretext", "retrieval_at_1": "R@1"}
+_NO_SCORES = ("majority_share",)
+
+
+def list_states(states: Sequence[EntryState]) -> list[str]:
+    """A header, the models, their teachers below them, and a legend of the words that occur; [] without models."""
+    if not states:
+        return []
+    width = max(len("name"), *(len(state.entry.name) for state in states))
+    lines = [f"{'name':<{width}}  {'weights':<9}  {'hash':<10}  {'params':>7}  metrics in %"]
+    for state in states:
+        entry = state.entry
+        params = f"{entry.params / 1e6:.2f} M"
+        line = f"{entry.name:<{width}}  {state.weights:<9}  {state.hash_state:<10}  {params:>7}  "
+        lines.append((line + _scores(entry.metrics, _COLUMNS - len(line))).rstrip())
+        if entry.teacher:
+            lines.append(f"  taught by {entry.teacher['name']}")
+    lines.append("")
+    lines += _legend("weights", _WEIGHTS, {state.weights for state in states})
+    lines += _legend("hash", _HASHES, {state.hash_state for state in states})
+    return ["".join(filter(str.isprintable, line)) for line in lines]  # entries are foreign text
+
+
+def list_architectures(names: Sequence[str]) -> list[str]:
+    """The names that have no weights of their own, several a line; [] without names."""
+    return _filled(f"architectures: {', '.join(names)}") if names else []
+
+
+def _scores(metrics: dict[str, float], columns: int) -> str:
+    """The first two that fit; the first in any case."""
+    scores = [
+        f"{_SHORT.get(name, name.replace('_', ' '))} {100 * value:.1f}"
+        for name, value in metrics.items()
+        if name not in _NO_SCORES
+    ]
+    both = ", ".join(scores[:2])
+    return both if len(both) <= columns or not scores else scores[0]
+
+
+def _legend(column: str, meanings: dict[str, str], used: set[str]) -> list[str]:
+    return _filled(f"{column}: {'; '.join(f'{word} - {meanings[word]}' for word in meanings if word in used)}")
+
+
+def _filled(text: str) -> list[str]:
+    return textwrap.wrap(text, _COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
