@@ -4,6 +4,7 @@ What is drawn (`AugmentPlan`), the cut (`crop_clip`), and what is done to the co
 on the training device (`augment_clips`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,7 @@ __all__ = [
     "center_crop_plan",
     "crop_clip",
     "draw_augment",
+    "spread_crops",
     "stack_maps",
 ]
 
@@ -31,6 +33,7 @@ AugmentPlace = Literal["worker", "device"]  # where colours and blur are done
 _JITTER_RANGE = 0.8  # brightness, contrast and saturation at strength 1
 _HUE_RANGE = 0.2
 _BLUR_SIGMA = (0.1, 2.0)
+_LAST_PLACE = math.nextafter(1.0, 0.0)  # a crop's place lies in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,19 @@ def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
 def center_crop_plan() -> AugmentPlan:
     """Evaluation: the crop in the middle and nothing else."""
     return AugmentPlan(crop=(0.5, 0.5))
+
+
+def spread_crops(count: int, *, is_wide: bool) -> list[AugmentPlan]:
+    """Evaluation on several crops: spread from end to end of the longer side, in the middle of the shorter one.
+
+    Args:
+        count: of crops; a single one is the centre crop.
+        is_wide: whether the longer side is the width.
+    """
+    if count == 1:
+        return [center_crop_plan()]
+    places = [min(i / (count - 1), _LAST_PLACE) for i in range(count)]
+    return [AugmentPlan(crop=(0.5, place) if is_wide else (place, 0.5)) for place in places]
 
 
 def crop_clip(frames: Tensor, plan: AugmentPlan, *, size: int) -> Tensor:

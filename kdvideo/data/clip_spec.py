@@ -36,6 +36,11 @@ class ClipSpec:
         """Video frames from the clip's first frame to its last, both counted."""
         return (self.clip_len - 1) * self.frame_stride + 1
 
+    @property
+    def usual_short_side(self) -> int:
+        """Pixels of a frame's shorter side before the crop, with the margin of published recipes: 128 for 112."""
+        return round(self.size * 8 / 7)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}

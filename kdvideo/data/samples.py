@@ -172,20 +172,32 @@ class FixedTuples(Dataset):
 
 
 class UniformClips(Dataset):
-    """`num_clips` clips spread evenly over every video, centre crop: what features for retrieval are made of."""
+    """`num_clips` clips spread evenly over every video: what features for retrieval and tests of classes are made of.
 
-    def __init__(self, videos: VideoList, clip: ClipSpec, *, num_clips: int, short_side: int) -> None:
+    Args:
+        videos: of any length; one shorter than a clip is looped.
+        clip: what a clip is.
+        num_clips: of a video.
+        short_side: pixels to which a frame's shorter side is resized before the crop.
+        num_crops: of each clip, spread along the longer side; 1 is the centre crop.
+    """
+
+    def __init__(
+        self, videos: VideoList, clip: ClipSpec, *, num_clips: int, short_side: int, num_crops: int = 1
+    ) -> None:
         self.videos = videos
         self.clip = clip
         self.num_clips = num_clips
         self.short_side = short_side
+        self.num_crops = num_crops
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`clips` uint8 `[S, C, T, H, W]`, `class_id`."""
+        """`clips` uint8 `[S, C, T, H, W]`, a clip's crops one after the other; `class_id`."""
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
-        crops = [center_crop_plan()] * len(frames)
-        clips = self.videos.read_clips(index, frames, crops=crops, short_side=self.short_side, size=self.clip.size)
+        clips = self.videos.read_views(
+            index, frames, num_crops=self.num_crops, short_side=self.short_side, size=self.clip.size
+        )
         return {"clips": torch.stack(clips), "class_id": self.videos.records[index].class_id}

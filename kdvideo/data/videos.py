@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentPlan, crop_clip
+from kdvideo.data.augment import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.decode import Reader, read_frames
 from kdvideo.data.pretext import ClipFrames
@@ -50,18 +50,52 @@ class VideoList:
         Raises:
             OSError: the video, which has been looked at before, cannot be read any more.
         """
+        frames, place = self._read_resized(index, clips, short_side)
+        return [
+            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
+            for clip, crop in zip(clips, crops, strict=True)
+        ]
+
+    def read_views(
+        self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
+    ) -> list[Tensor]:
+        """Clips of one video, each cut at places spread along its longer side; a single one lies in the middle.
+
+        ::
+
+            three crops of a wide clip:  [111] [222] [333]      of a high one, from its top to its bottom
+
+        Args:
+            index: as in `read_clips`.
+            clips: as in `read_clips`.
+            num_crops: of each clip.
+            short_side: as in `read_clips`.
+            size: as in `read_clips`.
+
+        Returns:
+            uint8 `[C, T, size, size]` each, a clip's crops one after the other.
+
+        Raises:
+            OSError: as `read_clips`.
+        """
+        frames, place = self._read_resized(index, clips, short_side)
+        height, width = frames.shape[-2:]
+        crops = spread_crops(num_crops, is_wide=width >= height)
+        return [
+            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
+            for clip in clips
+            for crop in crops
+        ]
+
+    def _read_resized(self, index: int, clips: Sequence[ClipFrames], short_side: int) -> tuple[Tensor, dict[int, int]]:
+        """Each frame that clips need, uint8 `[F, C, H, W]`, and where among them it is."""
         needed = sorted({frame for clip in clips for frame in clip})
         reader: Reader = self.readers[index] if self.readers else "pyav"
         try:
             frames = read_frames(self.records[index].path, needed, reader=reader)
         except ValueError as error:  # the list holds only what has been read once
             raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
-        frames = F.resize(frames, [short_side], antialias=True)
-        place = {frame: i for i, frame in enumerate(needed)}
-        return [
-            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
-            for clip, crop in zip(clips, crops, strict=True)
-        ]
+        return F.resize(frames, [short_side], antialias=True), {frame: i for i, frame in enumerate(needed)}
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """The part of the list that these records of it make."""

@@ -92,8 +92,6 @@ class _Clips(Dataset):
         self.paths = paths
         self.spec = spec
         self.num_clips = num_clips
-        # The margin that published recipes leave around a crop: 128 pixels for 112.
-        self.short_side = round(spec.size * 8 / 7)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -104,7 +102,7 @@ class _Clips(Dataset):
         if found.problem:
             return {"problem": found.problem}
         video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader])
-        dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.short_side)
+        dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.spec.usual_short_side)
         try:
             clips = dataset[0]["clips"]
         except ValueError as error:
