@@ -21,8 +21,10 @@ from kdvideo.engine.build import (
 from kdvideo.engine.hooks import KeepBest
 from kdvideo.engine.run import Run
 from kdvideo.engine.trainer import Hook
-from kdvideo.evaluation.classify import clip_accuracy, video_accuracy
+from kdvideo.evaluation.classify import video_accuracy
+from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
 from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.evaluation.measure import measure_classes
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
@@ -106,15 +108,16 @@ class SupervisedRun(Run):
             self.model.load_state_dict(best["model"])
             chosen |= {"epoch": best["epoch"], self.validation_metric: best["value"]}
         self.round_as_stored()
-        num_clips = self.eval_config.final_clips_per_video
-        clips = self._clips(self.test_list, num_clips)
-        logits = self._logits(clips)
-        accuracy = video_accuracy(logits, clips.labels, ks=(1, 5))
-        measured = {
-            f"video_accuracy_{num_clips}clip": accuracy[1],
-            f"video_accuracy_{num_clips}clip_top5": accuracy[5],
-            "clip_accuracy": clip_accuracy(logits, clips.labels),
-        }
+        views = Views(self.eval_config.final_clips_per_video, self.cfg.DATA.SHORT_SIDE)
+        outputs = compute_clip_outputs(
+            self.model,
+            self.test_list,
+            views=views,
+            batch_size=self.eval_config.batch_size,
+            num_workers=self.eval_config.num_workers,
+            device=self.device,
+        )
+        measured = measure_classes(outputs, views=views).metrics
         logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in {**chosen, **measured}.items()))
         return {**chosen, **measured}
 

@@ -8,12 +8,26 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from kdvideo.evaluation.classify import spread_over_classes
+from kdvideo.evaluation.clip_outputs import ClipOutputs, Views
+from kdvideo.evaluation.measure import Measurement, measure_scores
 
-__all__ = ["NUM_NEIGHBORS", "TEMPERATURE", "knn_scores"]
+__all__ = ["knn_scores", "measure_knn"]
 
 # DINO's, which it found best for features of all sizes; fixed, so that nothing is chosen on a test list.
-NUM_NEIGHBORS = 20
-TEMPERATURE = 0.07
+_NUM_NEIGHBORS = 20
+_TEMPERATURE = 0.07
+
+
+def measure_knn(test: ClipOutputs, train: ClipOutputs, *, views: Views) -> Measurement:
+    """The class that the nearest training videos vote for."""
+    scores = knn_scores(
+        test.video_features,
+        train.video_features,
+        gallery_classes=train.classes,
+        num_classes=1 + max(int(part.classes.max()) for part in (test, train)),
+    )
+    words = f"the {_NUM_NEIGHBORS} nearest training videos, each counting exp(cosine / {_TEMPERATURE})"
+    return measure_scores(f"knn_{views.name}", scores, test, words=f"{words}, mean feature of {views.words}")
 
 
 def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num_classes: int) -> Tensor:
@@ -32,9 +46,9 @@ def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num
         Shares of the votes, `[Q, C]`.
     """
     classifier = KNeighborsClassifier(
-        min(NUM_NEIGHBORS, len(gallery)),
+        min(_NUM_NEIGHBORS, len(gallery)),
         metric="cosine",
-        weights=partial(_vote, temperature=TEMPERATURE),
+        weights=partial(_vote, temperature=_TEMPERATURE),
     )
     classifier.fit(gallery.double().numpy(), gallery_classes.numpy())
     shares = classifier.predict_proba(queries.double().numpy())

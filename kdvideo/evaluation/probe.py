@@ -9,12 +9,31 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from kdvideo.data.subsets import hold_out
 from kdvideo.evaluation.classify import spread_over_classes
+from kdvideo.evaluation.clip_outputs import ClipOutputs, Views
+from kdvideo.evaluation.measure import Measurement, measure_scores
 
-__all__ = ["STRENGTHS", "choose_strength", "probe_scores"]
+__all__ = ["STRENGTHS", "choose_strength", "measure_linear_probe", "probe_scores"]
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the smaller, the more the weights are held down
 _MAX_STEPS = 2000
+_HELD_OUT = 0.25  # of the training list's recordings, to choose C by
+
+
+def measure_linear_probe(test: ClipOutputs, train: ClipOutputs, *, views: Views) -> Measurement:
+    """The class that logistic regression on the training videos' features says.
+
+    Raises:
+        ValueError: all training videos are of one class.
+    """
+    features, classes = train.video_features, train.classes
+    held = {record.name for record in hold_out(train.records, _HELD_OUT)[1]}
+    strength = choose_strength(features, classes, torch.tensor([record.name in held for record in train.records]))
+    num_classes = 1 + max(int(part.classes.max()) for part in (test, train))
+    scores = probe_scores(test.video_features, features, classes=classes, num_classes=num_classes, strength=strength)
+    words = f"logistic regression on the standardised mean feature of {views.words}, C {strength:g} by held-out groups"
+    return measure_scores(f"linear_probe_{views.name}", scores, test, words=words)
 
 
 def choose_strength(

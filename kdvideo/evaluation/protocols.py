@@ -4,23 +4,25 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdvideo.data.loader import create_loader, gather_shares
+from kdvideo.data.loader import create_loader
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips
 from kdvideo.data.videos import VideoList, keep_long_enough
+from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
 from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.evaluation.measure import measure_retrieval
 from kdvideo.evaluation.metrics import majority_share, retrieval_at_k, video_features
 from kdvideo.models.pcl import PCLModel
 
-__all__ = ["EpochEvaluator", "EvalConfig", "evaluate_retrieval"]
+__all__ = ["EpochEvaluator", "EvalConfig", "evaluate_retrieval", "have_classes"]
 
 logger = logging.getLogger("kdvideo")
 EPOCH_KS = (1, 5)
-FINAL_KS = (1, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class EpochEvaluator:
                 directory=directory,
                 label="class_id",
             )
-            for videos in ((test, train) if _have_classes(test, train) else ())
+            for videos in ((test, train) if have_classes(test, train) else ())
         ]
 
     def __call__(self, model: PCLModel, device: torch.device) -> dict[str, float]:
@@ -107,21 +109,17 @@ def evaluate_retrieval(
         `retrieval_10clip_at_1`, `_5`, `_10`, `_20`, `_50` in [0, 1], the number of clips in the key as configured;
         nothing where the videos have no classes.
     """
-    if not _have_classes(test, train):
+    if not have_classes(test, train):
         logger.info("no retrieval: the videos have no classes")
         return {}
-    num_clips = config.final_clips_per_video
-    features, classes = [], []
-    for videos in (test, train):
-        loader = _uniform_loader(videos, tuples, num_clips=num_clips, config=config)
-        seen: list[Tensor] = []
-        features.append(_features(model, _clips_of(loader, seen), device))
-        classes.append(gather_shares(torch.cat(seen) if seen else torch.empty(0)))
-    shares = retrieval_at_k(*features, query_classes=classes[0], gallery_classes=classes[1], ks=FINAL_KS)
-    return {f"retrieval_{num_clips}clip_at_{k}": share for k, share in shares.items()}
+    views = Views(config.final_clips_per_video, tuples.short_side)
+    options: dict[str, Any] = {"batch_size": config.batch_size, "num_workers": config.num_workers, "device": device}
+    outputs = [compute_clip_outputs(model, videos, views=views, **options) for videos in (test, train)]
+    return dict(measure_retrieval(*outputs, views=views).metrics)
 
 
-def _have_classes(*lists: VideoList) -> bool:
+def have_classes(*lists: VideoList) -> bool:
+    """Whether every video has a class."""
     return all(record.class_id is not None for videos in lists for record in videos.records)
 
 
@@ -133,12 +131,6 @@ def _uniform_loader(videos: VideoList, tuples: TupleConfig, *, num_clips: int, c
 def _create_loader(dataset: Dataset, clips_per_video: int, config: EvalConfig) -> DataLoader:
     videos_in_batch = max(1, config.batch_size // clips_per_video)
     return create_loader(dataset, batch_size=videos_in_batch, num_workers=config.num_workers)
-
-
-def _clips_of(loader: DataLoader, seen_classes: list[Tensor]) -> Iterable[Tensor]:
-    for batch in loader:
-        seen_classes.append(batch["class_id"])
-        yield batch["clips"]
 
 
 def _features(model: PCLModel, batches: Iterable[Tensor], device: torch.device) -> Tensor:

@@ -1,0 +1,118 @@
+"""What a network gives for the clips of each video of a list, computed once for all that is measured on it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.datasets import VideoRecord
+from kdvideo.data.loader import create_loader
+from kdvideo.data.samples import UniformClips
+from kdvideo.data.videos import VideoList
+from kdvideo.evaluation.features import compute_outputs
+from kdvideo.evaluation.metrics import video_features
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import Model, backbone_of
+
+__all__ = ["ClipOutputs", "Views", "compute_clip_outputs"]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a network sees of a video.
+
+    Attributes:
+        num_clips: spread evenly over it.
+        short_side: pixels to which a frame's shorter side is resized before the crop.
+        num_crops: of each clip: 1 for the centre crop, 3 for left, centre and right (or top, centre and bottom).
+    """
+
+    num_clips: int
+    short_side: int
+    num_crops: int = 1
+
+    @property
+    def name(self) -> str:
+        """As the keys of metrics have it: "10clip", "10clip_3crop"."""
+        return f"{self.num_clips}clip" + ("" if self.num_crops == 1 else f"_{self.num_crops}crop")
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        crops = "" if self.num_crops == 1 else f" x {self.num_crops} crops along the longer side"
+        return f"{self.num_clips} uniform clips{crops}"
+
+    @property
+    def count(self) -> int:
+        """S, of one video."""
+        return self.num_clips * self.num_crops
+
+
+@dataclass(frozen=True)
+class ClipOutputs:
+    """Of V videos, S views each.
+
+    Attributes:
+        records: the videos.
+        features: `[V, S, D]`.
+        logits: of a classifier, `[V, S, K]`; None where the network is none.
+    """
+
+    records: Sequence[VideoRecord]
+    features: Tensor
+    logits: Tensor | None
+
+    @property
+    def classes(self) -> Tensor:
+        """Of the videos, `[V]`; each must have one."""
+        return torch.tensor([record.class_id for record in self.records])
+
+    @property
+    def video_features(self) -> Tensor:
+        """The mean over a video's views, of length 1, `[V, D]`."""
+        return video_features(self.features)
+
+    def of(self, records: Sequence[VideoRecord]) -> "ClipOutputs":
+        """The part of these videos."""
+        places = {record.name: place for place, record in enumerate(self.records)}
+        chosen = [places[record.name] for record in records]
+        return ClipOutputs(records, self.features[chosen], None if self.logits is None else self.logits[chosen])
+
+
+def compute_clip_outputs(
+    model: Model, videos: VideoList, *, views: Views, batch_size: int, num_workers: int, device: torch.device
+) -> ClipOutputs:
+    """Runs a network over uniform clips of every video, in eval mode.
+
+    Args:
+        model: on `device`.
+        videos: all are looked at, also those shorter than a clip.
+        views: what of each.
+        batch_size: clips in one forward, about.
+        num_workers: processes that decode.
+        device: where the model is.
+    """
+    spec = backbone_of(model).clip_spec
+    dataset = UniformClips(
+        videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
+    )
+    loader = create_loader(dataset, batch_size=max(1, batch_size // views.count), num_workers=num_workers)
+    outputs = _run(model, (batch["clips"] for batch in loader), spec=spec, device=device)
+    width = backbone_of(model).num_features
+    logits = outputs[..., width:] if isinstance(model, ClassificationModel) else None
+    return ClipOutputs(videos.records, outputs[..., :width], logits)
+
+
+def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: torch.device) -> Tensor:
+    """Features, and behind them a classifier's logits, `[V, S, D + K]`."""
+    backbone = backbone_of(model)
+
+    def output(clips: Tensor) -> Tensor:
+        features = backbone(clips)
+        return (
+            torch.cat([features, model.head(features)], dim=1) if isinstance(model, ClassificationModel) else features
+        )
+
+    return compute_outputs(model, batches, output=output, spec=spec, device=device)
