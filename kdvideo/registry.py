@@ -94,6 +94,11 @@ class NamedRegistry(Registry):
 
         return register
 
+    def own_module(self, name: str) -> str:
+        """The user's module that `name` comes from; "" for kdvideo's own names, and for unknown ones."""
+        module = self._obj_map[name].__module__ if name in self else "kdvideo"
+        return "" if module.split(".")[0] == "kdvideo" else module
+
     def _do_register(self, name: str, obj: Any) -> None:  # fvcore's, whose assertion does not say who has the name
         if name in self:
             owner = getattr(self._obj_map[name], "__module__", self._obj_map[name])

@@ -21,7 +21,7 @@ from kdvideo.engine.guards import out_of_memory_means, writing
 from kdvideo.engine.hooks import append_metrics
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
-from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.engine.publish import FACTS_NAME, publish_command
 from kdvideo.engine.run import Run
 from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
@@ -116,7 +116,10 @@ def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *
     facts = run.facts(metrics, teacher)
     with writing(run.output_dir / FACTS_NAME):
         write_text(run.output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
-    return run.publish(facts, zoo_dir=zoo_dir) if run.cfg.ZOO.PUBLISH_AS else None
+    if run.cfg.ZOO.PUBLISH_AS:
+        return run.publish(facts, zoo_dir=zoo_dir)
+    logger.info("to publish it: %s", publish_command(run.cfg, run.output_dir))
+    return None
 
 
 @process_group()

@@ -1,20 +1,35 @@
 """Publishing a run after it has ended: `kdvideo zoo publish`."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import simplejson
 import torch
 import yaml
+from fvcore.common.config import CfgNode
 
 import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, list_checkpoints, read_state
 from kdvideo.models.spec import ModelSpec
+from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.publish import publish
 
-__all__ = ["FACTS_NAME", "publish_run"]
+__all__ = ["FACTS_NAME", "publish_command", "publish_run"]
 
 FACTS_NAME = "facts.json"  # in OUTPUT_DIR of a finished run: what its entry says
+
+
+def publish_command(cfg: CfgNode, output_dir: Path) -> str:
+    """The command line that publishes a finished run under a NAME that is still to be chosen."""
+    words = ["kdvideo", "zoo", "publish", str(output_dir), "--name", "NAME"]
+    if cfg.ZOO.DIR:
+        words += ["--zoo", cfg.ZOO.DIR]
+    if module := BACKBONES.own_module(cfg.MODEL.BACKBONE):
+        file = getattr(sys.modules.get(module), "__file__", None)
+        words += ["--import", "FILE.py" if file is None or module == "__main__" else file]
+    return shlex.join(words)
 
 
 def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = None, replace: bool = False) -> ZooEntry:

@@ -1,5 +1,6 @@
 """`--import`: a network of the user's own from file to zoo and back, and modules that do not import."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,13 +49,16 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]
 def test_own_backbone(
     tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys, new_process: Callable[[], None]
 ):
-    """Trained and published; what does not build it needs no import, what does says so, and works with it."""
+    """Trained, published as the log says; what builds it says that it needs the import, all else does not."""
     net = tmp_path / "my_net.py"
     net.write_text(NET)
     net.with_name("my_layers.py").write_text(LAYERS)
     own = ["--import", str(net)]
-    short = ["MODEL.BACKBONE", "own_net", "SOLVER.EPOCHS", "1", "DATA.NUM_WORKERS", "1", "ZOO.PUBLISH_AS", "own.net"]
+    short = ["MODEL.BACKBONE", "own_net", "SOLVER.EPOCHS", "1", "DATA.NUM_WORKERS", "1"]
     assert main(["train", *own, *tiny_overrides, *short]) == 0
+    told = (tmp_path / "run" / "log.txt").read_text().splitlines()[-1].partition("to publish it: ")[2]
+    new_process()
+    assert main(shlex.split(told.replace(" NAME ", " own.net "))[1:]) == 0
     zoo = ["--zoo", str(tmp_path / "zoo")]
     weights = str(next((tmp_path / "zoo" / "weights").glob("*.safetensors")))
     new_process()

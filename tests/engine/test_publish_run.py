@@ -40,6 +40,8 @@ def test_what_cannot_be_published(tiny_overrides: list[str], tmp_path: Path, cap
         assert main(["zoo", "publish", str(file), "--name", "a.b"]) == 2
         assert message in capsys.readouterr().err
     kdvideo_zoo = ["--zoo", str(tmp_path / "mine")]
+    told = (folder / "log.txt").read_text().splitlines()[-1]
+    assert told.endswith(f"to publish it: kdvideo zoo publish {folder} --name NAME --zoo {tmp_path / 'zoo'}")
     assert main(["zoo", "publish", str(folder), "--name", "a.b", *kdvideo_zoo]) == 0
     (folder / "facts.json").unlink()
     assert main(["zoo", "publish", str(folder), "--name", "c.d", *kdvideo_zoo]) == 2

@@ -66,7 +66,8 @@ def _row(state: EntryState) -> dict[str, Any]:
 def _commands(state: EntryState) -> dict[str, str]:
     """Lines that load and fetch the model, also from a zoo that names are not looked up in."""
     name = state.entry.name
-    first = _own_module(state.entry.model.backbone)
+    module = BACKBONES.own_module(state.entry.model.backbone)
+    first = f"import {module}; " if module else ""
     if state.zoo_dir in (user_zoo(), zoo_root()):
         return {
             "load": f'{first}import kdvideo; model = kdvideo.create_model("{name}", pretrained=True)',
@@ -78,12 +79,6 @@ def _commands(state: EntryState) -> dict[str, str]:
         f'model, _ = load_model("{name}", zoo_dir=Path({str(folder)!r}))',
         "fetch": f"kdvideo zoo fetch {name} --zoo {shlex.quote(str(folder))}",
     }
-
-
-def _own_module(backbone: str) -> str:
-    """The import of a network that is not kdvideo's own, as far as it is known here: no entry says it."""
-    module = BACKBONES.get(backbone).__module__ if backbone in BACKBONES else "kdvideo"
-    return "" if module.split(".")[0] == "kdvideo" else f"import {module}; "
 
 
 def _unknown(backbone: str) -> str:
