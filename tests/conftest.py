@@ -2,14 +2,19 @@
 
 import os
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import kdvideo.losses
+import kdvideo.models
+import kdvideo.tasks  # noqa: F401 - with the others it fills the registries
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
+from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -30,6 +35,25 @@ def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     home = tmp_path_factory.mktemp("kdvideo_home")
     monkeypatch.setenv("KDVIDEO_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def new_process(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """What it gives forgets modules and names that a test brought, as a new process would; so does the test's end."""
+    path, modules = list(sys.path), set(sys.modules)
+    known = [(registry, dict(registry._obj_map)) for registry in (BACKBONES, LOSSES, PRETEXTS)]
+
+    def forget() -> None:
+        sys.path[:] = path
+        for name in set(sys.modules) - modules:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(tmp_path):
+                del sys.modules[name]
+        for registry, objects in known:
+            registry._obj_map = dict(objects)
+
+    yield forget
+    forget()
 
 
 @pytest.fixture(scope="session")

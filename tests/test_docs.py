@@ -1,13 +1,15 @@
-"""What README, CONTRIBUTING and docs/ show works: Python runs, commands parse, links and pictures are there."""
+"""What README, CONTRIBUTING and docs/ show works: Python and commands run, links and pictures are there."""
 
 import re
 import runpy
-import shlex
 import shutil
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from pages import BLOCKS, FENCE, PAGES, ROOT, RUN_PAGES, SMALL, our_arguments, prepare_folder, runnable
 
 import kdvideo.data
 import kdvideo.losses
@@ -15,71 +17,46 @@ import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - all four fill registries, before a test restores them
 from kdvideo.cli import build_parser, main
 from kdvideo.config import flatten_config, get_defaults, load_config
-from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 from kdvideo.zoo.sources import find_entry
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-FENCE = re.compile(r"^```(\w*(?: notest)?)[^\n]*\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)  # without a title
-BLOCKS = [
-    (f"{page.relative_to(ROOT)}-{number}", kind, block)
-    for page in PAGES
-    for number, (kind, block) in enumerate(FENCE.findall(page.read_text("utf-8")))
-]
-PYTHON = {where: block for where, kind, block in BLOCKS if kind == "python"}
+PYTHON = {block.where: block.text for block in BLOCKS if block.kind == "python"}
+COMMANDS = {
+    f"{block.where}: {' '.join(words)[:60]}": words
+    for block in BLOCKS
+    if block.kind == "bash"
+    for words in block.commands
+}
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generated_pages.py"))
 NOT_OURS = ("source", "pip", "gh", "git", "cd", "sbatch", "squeue", "scancel")
-
-
-def commands(block: str) -> list[list[str]]:
-    """Its command lines as words, continued lines joined, comments left out."""
-    lines = block.replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
-
-
-COMMANDS = {
-    f"{where}: {' '.join(words)[:60]}": words
-    for where, kind, block in BLOCKS
-    if kind in ("bash", "")
-    for words in commands(block)
-    if kind == "bash" or words[0] in ("kdvideo", "python", "torchrun")
+NEEDS = {  # what a page takes for granted: a run, as arguments of `kdvideo train`
+    "docs/report.md": ["OUTPUT_DIR", "output/demo/runs/a", "ZOO.DIR", "output/demo/zoo", "ZOO.PUBLISH_AS", "a.b"],
+    "docs/using.md": ["OUTPUT_DIR", "output/a", "TASK.NAME", "supervised", "ZOO.PUBLISH_AS", "MY_CLASSIFIER"],
+    "docs/zoo.md": ["OUTPUT_DIR", "output/a", "ZOO.PUBLISH_AS", "a.b"],
 }
+SLOW = ("docs/using.md",)  # exports
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    """Python that cannot run here (a download, a file of the reader's) says so; text has no kind."""
-    assert {kind for _, kind, _ in BLOCKS} <= {"python", "python notest", "bash", ""}
-    assert sum(kind == "python notest" for _, kind, _ in BLOCKS) <= 3
+    """Python and commands that cannot run here (a download, a cluster) say so; text has no kind."""
+    assert {block.kind for block in BLOCKS} <= {"python", "python notest", "bash", ""}
+    assert sum(block.kind == "python notest" for block in BLOCKS) <= 2
+    assert {block.where for block in BLOCKS if not block.kind} == {"docs/design.md-0"}  # the tree of folders
     assert {"README.md-2", "README.md-3"} <= set(PYTHON)  # loading and registering
+    assert all(block.kind == "bash" for block in BLOCKS if block.why)
+    assert {"README.md", "docs/extending.md", "docs/data.md", "docs/using.md"} <= set(RUN_PAGES)
 
 
 @pytest.mark.parametrize("where", PYTHON)
-def test_python_block(where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_dataset: Path):
-    """As a reader would paste it, beside a video; what it registers is taken out again."""
+def test_python_block(where: str, new_process: Callable[[], None], monkeypatch, tmp_path: Path, tiny_dataset: Path):
+    """As a reader would paste it, beside a video."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(next(tiny_dataset.rglob("*.avi")), "video.mp4")  # readers look into a file, not at its name
-    for registry in (BACKBONES, LOSSES, PRETEXTS):
-        monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
     exec(compile(PYTHON[where], where, "exec"), {})
-
-
-def our_arguments(words: list[str]) -> list[str] | None:
-    """What `kdvideo` is given, None where another program is called; ellipses are left out, shell variables are 1."""
-    if words[0].endswith("=1"):  # an environment variable
-        words = words[1:]
-    text = " ".join(map(shlex.quote, words)).replace("--config-file ...", "")
-    words = [re.sub(r"\$\{?\w+\}?", "1", word) for word in shlex.split(text) if word not in ("...", "KEY", "VALUE")]
-    if words[0] == "kdvideo":
-        return words[1:]
-    if "kdvideo.cli" in words:
-        return words[words.index("kdvideo.cli") + 1 :]
-    scripts = [number for number, word in enumerate(words) if word.endswith("train_net.py")]
-    return ["train", *words[scripts[0] + 1 :]] if scripts else None
 
 
 @pytest.mark.parametrize("where", COMMANDS)
 def test_command(where: str):
-    """Ours parse, with the keys of the config and files that they name; make's targets and scripts are there."""
+    """Ours parse, with the config's keys and the files that they name; make's targets, scripts and extras are there."""
     words = COMMANDS[where]
     arguments = our_arguments(words)
     if arguments is not None:
@@ -91,25 +68,35 @@ def test_command(where: str):
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" or words[0].startswith("docs/"):
         assert (ROOT / words[words[0] == "python"]).is_file()
+    elif words[:2] == ["pip", "install"]:
+        extras = re.fullmatch(r"kdvideo(?:\[(\w+)\])?", words[2])
+        assert extras
+        assert extras[1] in (None, *metadata.metadata("kdvideo").get_all("Provides-Extra"))
     else:
         assert words[0] in NOT_OURS, f"{words[0]} is no command that this test knows"
 
 
-def test_the_launch_that_the_readme_shows(
-    tiny_dataset: Path, tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in RUN_PAGES]
+)
+def test_commands_of_a_page(
+    page: str, new_process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_dataset: Path
 ):
-    """Its commands, one after the other, on a tiny dataset: the student is in the zoo and names its teacher."""
+    """One after the other, in a folder with the page's files and a tiny dataset, each as a process of its own."""
     monkeypatch.chdir(tmp_path)
-    (shown,) = [block for where, _, block in BLOCKS if where.startswith("README") and "tools/train_net.py" in block]
-    own = dict(zip(tiny_overrides[::2], tiny_overrides[1::2], strict=True))
-    small = [word for key, value in own.items() if key not in ("OUTPUT_DIR", "ZOO.DIR") for word in (key, value)]
-    for words in commands(shown.replace("model_zoo/configs", str(ROOT / "model_zoo" / "configs"))):
-        arguments = our_arguments(words)
-        assert arguments is not None
-        assert main([*arguments, *(small if arguments[0] == "train" else [])]) == 0
-    entry, _ = find_entry("c3d_w16.pcl-vcp-from-r3d_10_w16_mine-s1")
-    assert entry.teacher is not None
-    assert find_entry(entry.teacher["name"])[0].sha256 == entry.teacher["sha256"]
+    prepare_folder(tmp_path, page, tiny_dataset)
+    if page in NEEDS:
+        assert main(["train", "DATA.ROOT", "videos", *NEEDS[page], *SMALL]) == 0
+    for block in BLOCKS:
+        for words in block.commands if block.page == page and block.kind == "bash" and not block.why else []:
+            arguments = our_arguments(runnable(words, tmp_path))
+            assert arguments is not None or words[0] == "pip", words
+            assert arguments is None or main(arguments) == 0, words
+            new_process()
+    if page == "README.md":
+        entry, _ = find_entry("c3d_w16.pcl-vcp-from-r3d_10_w16_mine-s1")
+        assert entry.teacher is not None
+        assert find_entry(entry.teacher["name"])[0].sha256 == entry.teacher["sha256"]
 
 
 def test_links_lead_somewhere():

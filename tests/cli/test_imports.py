@@ -1,14 +1,12 @@
 """`--import`: a network of the user's own from file to zoo and back, and modules that do not import."""
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdvideo.cli import build_parser, main, slurm
-from kdvideo.registry import BACKBONES, LOSSES
 
 NET = """
 import torch
@@ -27,23 +25,6 @@ import torch
 def make_layers(width):
     return [torch.nn.Conv3d(3, width, 3, stride=2, padding=1), torch.nn.ReLU()]
 """
-
-
-@pytest.fixture
-def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """What it gives forgets all own modules and names, as a new process would."""
-    path, modules = list(sys.path), set(sys.modules)
-    objects = [(registry, dict(registry._obj_map)) for registry in (BACKBONES, LOSSES)]
-
-    def forget() -> None:
-        sys.path[:] = path
-        for name in {"my_net", "my_layers", "own"} & set(sys.modules) - modules:
-            del sys.modules[name]
-        for registry, known in objects:
-            registry._obj_map = dict(known)
-
-    yield forget
-    forget()
 
 
 def test_own_backbone(
