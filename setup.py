@@ -63,6 +63,7 @@ setup(
         "fvcore",
         "iopath",
         "av>=14",
+        "captum",
         "filelock",
         "matplotlib",
         "numpy",

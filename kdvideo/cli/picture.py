@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import add_model_argument
 
 __all__ = ["add_arguments"]
 
@@ -12,7 +13,7 @@ __all__ = ["add_arguments"]
 def add_arguments(commands: Any) -> None:
     """Adds `picture` and its kinds to argparse's `commands`."""
     parser = commands.add_parser(
-        "picture", help="training curves, neighbours, confusion of classes, as PNG, SVG or PDF"
+        "picture", help="curves, features, neighbours, Grad-CAM, confusions: a PNG, SVG or PDF"
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
@@ -35,6 +36,12 @@ def add_arguments(commands: Any) -> None:
     tsne.add_argument("--model", metavar="NAME", help="where the table's model is now; unless given, where it was")
     tsne.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
     add_import_argument(tsne)
+
+    gradcam = _add_kind(kinds, "gradcam", _gradcam, help="where and when a video speaks for its class")
+    gradcam.add_argument("video", type=Path, metavar="VIDEO")
+    add_model_argument(gradcam)
+    gradcam.add_argument("--gallery", type=Path, help="what `kdvideo embed` wrote, for a model without classes")
+    gradcam.add_argument("--class", dest="class_name", metavar="NAME", help="unless given, the one that the model says")
 
 
 def _add_kind(kinds: Any, name: str, run: Any, *, help: str) -> argparse.ArgumentParser:
@@ -87,3 +94,13 @@ def _tsne(options: argparse.Namespace) -> Any:
     before = untrained_gallery(after, options.videos, source=options.model, num_workers=options.workers)
     panels = {"before: random weights": before.features.numpy(), "after training": after.features.numpy()}
     return draw_tsne(panels, after.class_names)
+
+
+def _gradcam(options: argparse.Namespace) -> Any:
+    from kdvideo.inference.explain import explain_video
+    from kdvideo.inference.predict import Predictor
+    from kdvideo.study.pictures.gradcam import draw_gradcam
+
+    predictor = Predictor(options.model, gallery=options.gallery)
+    cam = explain_video(predictor, options.video, class_name=options.class_name)
+    return draw_gradcam(cam, title=f"{options.video.name}, {options.model.rpartition('/')[2]}")

@@ -60,7 +60,10 @@ class Predictor:
         self.model = model
         self.weights = weights
         self.gallery: Gallery | None = None
+        self.class_names: list[str] = []  # of a classifier
         if gallery is None and isinstance(model, ClassificationModel):
+            count, names = model.head.out_features, weights.entry.classes if weights.entry else []
+            self.class_names = list(names) if len(names) == count else [f"class {place}" for place in range(count)]
             return
         own = gallery_file(weights)
         if gallery is None and not own.is_file():
@@ -89,10 +92,8 @@ class Predictor:
             return self.gallery.nearest(one.output.mean(dim=0), top)
         probabilities = one.output.softmax(dim=-1).mean(dim=0)
         best = probabilities.topk(min(top, len(probabilities)))
-        names = self.weights.entry.classes if self.weights.entry else []
-        named = len(names) == len(probabilities)
         return [
-            ClassScore(names[place] if named else f"class {place}", probability)
+            ClassScore(self.class_names[place], probability)
             for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
 

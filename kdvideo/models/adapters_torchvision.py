@@ -11,6 +11,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 from torchvision.models import video
+from torchvision.ops import Permute
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
@@ -61,11 +62,11 @@ class Swin3DBackbone(Backbone):
         super().__init__(num_features=net.num_features, clip_spec=clip_spec)
         self.patch_embed, self.pos_drop = net.patch_embed, net.pos_drop
         self.features, self.norm = net.features, net.norm
+        self.channels_first = Permute([0, 4, 1, 2, 3])  # a module, so that hooks see the map
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """`[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
-        tokens = self.norm(self.features(self.pos_drop(self.patch_embed(clip))))
-        return tokens.permute(0, 4, 1, 2, 3)
+        return self.channels_first(self.norm(self.features(self.pos_drop(self.patch_embed(clip)))))
 
 
 class MViTBackbone(Backbone):

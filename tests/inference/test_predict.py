@@ -13,8 +13,6 @@ from kdvideo.data.plan import plan_uniform_clips
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import Predictor, compute_features
 from kdvideo.inference.videos import compute_video_outputs, list_videos
-from kdvideo.models.spec import ModelSpec
-from kdvideo.zoo.publish import publish
 
 SPEC = ClipSpec(clip_len=8, size=32, modality="rgb")
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
@@ -23,22 +21,6 @@ SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 @pytest.fixture
 def videos(tiny_dataset: Path) -> list[Path]:
     return list_videos([tiny_dataset])[:4]
-
-
-@pytest.fixture
-def classifier(kdvideo_home: Path) -> str:
-    """A classifier with random weights in the user's zoo, which names its classes."""
-    spec = ModelSpec("c3d", {"width": 4}, SPEC, "classification_head", {"num_classes": 3})
-    torch.manual_seed(0)
-    facts = {"metrics": {}, "protocol": "", "teacher": None, "dataset": "", "config": "", "source": "", "licence": ""}
-    publish(
-        spec.build(),
-        "c3d_w4.tiny",
-        zoo_dir=kdvideo_home / "zoo",
-        spec=spec,
-        facts={**facts, "classes": ["a", "b", "c"]},
-    )
-    return "c3d_w4.tiny"
 
 
 def test_outputs_are_those_of_uniform_clips(videos: list[Path]):

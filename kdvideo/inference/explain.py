@@ -1,0 +1,147 @@
+"""What in a whole video speaks for a class, by Grad-CAM: for a classifier, or a model with a gallery."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdvideo.data.augment import center_crop_plan
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.data.datasets.records import VideoRecord
+from kdvideo.data.plan import plan_uniform_clips
+from kdvideo.data.pretext import ClipFrames
+from kdvideo.data.probe import probe
+from kdvideo.data.videos import VideoList
+from kdvideo.inference.gallery import Gallery
+from kdvideo.inference.gradcam import find_last_map, grad_cam
+from kdvideo.inference.predict import Predictor
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import backbone_of
+from kdvideo.registry import unknown_name
+
+__all__ = ["Scores", "VideoCam", "explain_video", "scores_of"]
+
+_BATCH = 4  # clips of a backward pass
+_MOST_CLIPS = 64  # of a video
+
+
+@dataclass(frozen=True)
+class VideoCam:
+    """Grad-CAM of one video.
+
+    Attributes:
+        numbers: of the frames that some clip has, in the video.
+        frames: those frames as the network sees them, uint8 `[F, 3, H, W]`.
+        heat: of each pixel, `[F, H, W]`, 0 and above; the mean of all clips that have the frame.
+        score: what was explained, in words, and its value.
+        layer: name and places of the map that it was explained by, in words.
+    """
+
+    numbers: list[int]
+    frames: Tensor
+    heat: Tensor
+    score: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model holds for and against each class.
+
+    Attributes:
+        kind: in words.
+        names: of the C classes.
+        of: a video's feature, the mean of its clips' `[D]` -> `[C]`.
+    """
+
+    kind: str
+    names: list[str]
+    of: Callable[[Tensor], Tensor]
+
+
+def explain_video(predictor: Predictor, path: Path, *, class_name: str | None = None) -> VideoCam:
+    """Grad-CAM of clips that cover the video, each half over the one before it.
+
+    A clip's map has few time steps, often one: what changes over a video is told by clip after clip. The score is the
+    whole video's, and depends on the mean of all clips' features. So its gradient reaches each clip by one and the same
+    vector, d score / d feature, and the clips' heat can be compared. A cosine does not change with a feature's length:
+    of its heat, there is as much against the class as for it, and what is for it is shown.
+
+    Args:
+        predictor: a classifier, or a model with a gallery of at least two classes.
+        path: of the video.
+        class_name: what to explain; unless given, the class with the highest score.
+
+    Raises:
+        ValueError: the file cannot be read, there is no such class, or the backbone has no map to explain by.
+    """
+    backbone, scores = backbone_of(predictor.model), scores_of(predictor)
+    spec, device = backbone.clip_spec, next(backbone.parameters()).device
+    if class_name is not None and class_name not in scores.names:
+        raise unknown_name("class", class_name, scores.names)
+    plans, clips = _read_clips(path, spec)
+    batches = [prepare_clips(batch.to(device), spec) for batch in clips.split(_BATCH)]
+    name, layer, places = find_last_map(backbone, batches[0][:1])
+    with torch.no_grad():
+        feature = torch.cat([backbone(batch) for batch in batches]).mean(dim=0)
+    of_classes = scores.of(feature.requires_grad_())
+    best = int(of_classes.argmax()) if class_name is None else scores.names.index(class_name)
+    (gradient,) = torch.autograd.grad(of_classes[best], feature)
+    heat = torch.cat([grad_cam(lambda clips: backbone(clips) @ gradient, layer, batch).cpu() for batch in batches])
+    return VideoCam(
+        *_over_time(plans, clips, heat),
+        score=f"{scores.kind} {scores.names[best]}, {of_classes[best].item():.3f}",
+        layer=f"{name}, {' x '.join(map(str, places))} places for {spec.clip_len} frames",
+    )
+
+
+def scores_of(predictor: Predictor) -> Scores:
+    """A classifier's logits, or cosines to the mean features `[D]` of a gallery's classes.
+
+    Raises:
+        ValueError: the gallery has less than two classes.
+    """
+    if predictor.gallery is None:
+        assert isinstance(predictor.model, ClassificationModel)  # or the predictor would have asked for a gallery
+        return Scores("logit of", predictor.class_names, predictor.model.head)
+    names, means = _class_means(predictor.gallery)
+    means = means.to(next(predictor.model.parameters()).device)
+    return Scores("cosine to the mean feature of", names, lambda feature: means @ F.normalize(feature, dim=0))
+
+
+def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
+    """Unit vectors `[C, D]`."""
+    names = sorted(set(gallery.class_names))
+    if len(names) < 2:
+        raise ValueError(f"the gallery has one class, {names[0]!r}: embed a folder of folders, one a class")
+    own = torch.tensor([names.index(name) for name in gallery.class_names])
+    means = torch.stack([gallery.features[own == number].mean(dim=0) for number in range(len(names))])
+    return names, F.normalize(means, dim=1)
+
+
+def _read_clips(path: Path, spec: ClipSpec) -> tuple[list[ClipFrames], Tensor]:
+    """Frame numbers and pixels, uint8 `[S, 3, T, H, W]`, of clips that overlap by a half."""
+    found = probe(path)
+    if found.problem:
+        raise ValueError(f"video {path} {found.problem}")
+    steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)
+    plans = plan_uniform_clips(spec, min(steps + 1, _MOST_CLIPS), num_frames=found.frames)
+    video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader])
+    crops = [center_crop_plan()] * len(plans)
+    return plans, torch.stack(video.read_clips(0, plans, crops=crops, short_side=spec.usual_short_side, size=spec.size))
+
+
+def _over_time(plans: list[ClipFrames], clips: Tensor, heat: Tensor) -> tuple[list[int], Tensor, Tensor]:
+    """Clips' frames `[S, 3, T, H, W]` and maps `[S, T, H, W]`, each frame once, in the order of the video."""
+    places: dict[int, list[tuple[int, int]]] = {}
+    for clip, frames in enumerate(plans):
+        for step, number in enumerate(frames):
+            places.setdefault(number, []).append((clip, step))
+    numbers = sorted(places)
+    means = [torch.stack([heat[place] for place in places[number]]).mean(dim=0) for number in numbers]
+    firsts = [clips[clip, :, step] for clip, step in (places[number][0] for number in numbers)]
+    return numbers, torch.stack(firsts), torch.stack(means)

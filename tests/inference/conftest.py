@@ -1,0 +1,28 @@
+"""A classifier to ask."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.spec import ModelSpec
+from kdvideo.zoo.publish import publish
+
+SPEC = ClipSpec(clip_len=8, size=32, modality="rgb")
+
+
+@pytest.fixture
+def classifier(kdvideo_home: Path) -> str:
+    """A classifier with random weights in the user's zoo, which names its classes."""
+    spec = ModelSpec("c3d", {"width": 4}, SPEC, "classification_head", {"num_classes": 3})
+    torch.manual_seed(0)
+    facts = {"metrics": {}, "protocol": "", "teacher": None, "dataset": "", "config": "", "source": "", "licence": ""}
+    publish(
+        spec.build(),
+        "c3d_w4.tiny",
+        zoo_dir=kdvideo_home / "zoo",
+        spec=spec,
+        facts={**facts, "classes": ["a", "b", "c"]},
+    )
+    return "c3d_w4.tiny"
