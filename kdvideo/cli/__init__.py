@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, doctor, embed, export, picture, predict, report, train, zoo
+from kdvideo.cli import data, demo, doctor, embed, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
 
 __all__ = ["build_parser", "main", "train_main"]
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, demo, zoo, data, predict, embed, export, report, picture, doctor):
+    for command in (train, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
         command.add_arguments(commands)
     return parser
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["add_arguments", "submit"]
+__all__ = ["add_arguments", "has_left_queue", "submit", "submit_command"]
 
 _NOTICE = 120  # seconds before the time limit at which the run is told to stop, or a quarter of a short job
 
@@ -54,19 +54,42 @@ def submit(cfg: Any, options: argparse.Namespace) -> int:
         raise ValueError(
             f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}; it must be a multiple of the {num_ranks} tasks"
         )
+    submit_command(_arguments(options), options, output_dir=Path(cfg.OUTPUT_DIR))
+    return 0
+
+
+def submit_command(arguments: list[str], options: argparse.Namespace, *, output_dir: Path) -> str:
+    """Submits one `kdvideo` command as a job, and says where its log will be.
+
+    Args:
+        arguments: of `kdvideo`.
+        options: those of `add_arguments`.
+        output_dir: of the run; the log is in its `slurm/`.
+
+    Returns:
+        The job's number.
+
+    Raises:
+        ValueError: no submitit, no Slurm, or what sbatch refuses.
+    """
     try:
         import submitit
     except ImportError:
         raise ValueError("--submit slurm needs submitit: pip install 'kdvideo[slurm]'") from None
-    folder = Path(cfg.OUTPUT_DIR).expanduser().resolve() / "slurm"
     try:
-        executor = submitit.SlurmExecutor(folder)
+        executor = submitit.SlurmExecutor(output_dir.expanduser().resolve() / "slurm")
         executor.update_parameters(**_parameters(options))
-        job = executor.submit(_run_rank, _arguments(options))
+        job = executor.submit(_run_rank, arguments)
     except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # no srun; sbatch's own message
         raise ValueError(f"--submit slurm: {' '.join(str(error).split())}") from None
-    print(f"submitted job {job.job_id}; its log: {job.paths.stdout}")
-    return 0
+    print(f"submitted job {job.job_id}; its log: {job.paths.stdout}", flush=True)
+    return job.job_id
+
+
+def has_left_queue(job: str) -> bool:
+    """Whether Slurm neither runs a job any more nor means to; asked of squeue, which needs no accounting."""
+    found = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
+    return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
 
 def _parameters(options: argparse.Namespace) -> dict[str, Any]:

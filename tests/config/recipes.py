@@ -22,7 +22,7 @@ NUM_CLASSES = 101
 def recipes() -> list[str]:
     """Every config that can be launched, relative to the folder of configs."""
     found = (path.relative_to(CONFIGS) for path in CONFIGS.glob("*/*.yaml"))
-    return sorted(str(path) for path in found if path.parts[0] != "base" and path.stem != "base")
+    return sorted(str(path) for path in found if path.parts[0] not in ("base", "study") and path.stem != "base")
 
 
 def is_full_size(recipe: str) -> bool:

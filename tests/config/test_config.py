@@ -11,7 +11,7 @@ import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo.config import dump_config, get_defaults, load_config, validate_config
 from kdvideo.paths import zoo_root
 
-CONFIGS = sorted(path for path in (zoo_root() / "configs").rglob("*.yaml") if path.parent.name != "base")
+CONFIGS = sorted(path for path in (zoo_root() / "configs").rglob("*.yaml") if path.parent.name not in ("base", "study"))
 
 
 def write(path: Path, text: str) -> Path:

@@ -1,0 +1,250 @@
+"""What a study is, and the runs that it is made of."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from kdvideo.config import load_config, merge_config
+
+__all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A way to teach.
+
+    Attributes:
+        name: e.g. "paper"; the first part of its runs' names.
+        teacher_epochs: how long a teacher has learned alone.
+        config: config keys of its students, nested.
+        pairs: (student, teacher), each an architecture.
+        fractions: parts of the training list that students learn from, beside the whole, for `fraction_pairs`.
+        fraction_pairs: pairs for which `fractions` are run.
+    """
+
+    name: str
+    teacher_epochs: int
+    config: Mapping[str, Any]
+    pairs: Sequence[tuple[str, str]]
+    fractions: Sequence[float] = ()
+    fraction_pairs: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """Students of several architectures by teachers of several, with the same networks alone as baselines.
+
+    Attributes:
+        base: config file that all runs begin with.
+        config: config keys of all runs, nested.
+        architectures: registered backbones.
+        seeds: of runs; a student's teacher is of the next seed, so that they share neither first weights nor samples.
+        epochs: of baselines and students.
+        settings: ways to teach.
+        controls: whether each architecture also learns alone for its teachers' epochs and a student's together.
+        held_out_groups: recording groups of UCF101's training list that are the test list instead: to choose a
+            setting by. None means the official lists.
+    """
+
+    base: Path
+    config: Mapping[str, Any]
+    architectures: Sequence[str]
+    seeds: Sequence[int]
+    epochs: int
+    settings: Sequence[Setting]
+    controls: bool = True
+    held_out_groups: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study.
+
+    Attributes:
+        name: also its folder's.
+        student: its architecture.
+        seed: of the run.
+        epochs: to train.
+        config: config keys besides the study's, nested.
+        setting: name of the way it is taught; "" if it learns alone.
+        teacher: architecture of its teacher, or "".
+        fraction: of the training list.
+        teacher_run: the run whose network teaches it, or "".
+        continues: the run whose first epochs are also its own, or "".
+    """
+
+    name: str
+    student: str
+    seed: int
+    epochs: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    setting: str = ""
+    teacher: str = ""
+    fraction: float = 1.0
+    teacher_run: str = ""
+    continues: str = ""
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Runs that have to be finished before."""
+        return tuple(name for name in (self.teacher_run, self.continues) if name)
+
+
+def read_study(path: Path) -> Study:
+    """Reads a study's yaml file; its `BASE` is a path relative to it.
+
+    Raises:
+        ValueError: a missing or unknown key, a value that cannot be meant, a config key that does not exist.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"study {path} cannot be read: {' '.join(str(error).split())}") from None
+    _check_keys(values, Study, origin=str(path))
+    _check_types(values, origin=f"study {path}")
+    common = {key.lower(): value for key, value in values.items()}
+    architectures = common["architectures"]
+    common["base"] = path.parent / common["base"]
+    common["settings"] = [
+        _read_setting(name, setting, architectures, origin=f"{path}, SETTINGS.{name}")
+        for name, setting in common["settings"].items()
+    ]
+    study = Study(**common)
+    if study.epochs < 3 or len(set(study.seeds)) < len(study.seeds):
+        raise ValueError(
+            f"study {path}: EPOCHS is {study.epochs} and SEEDS {study.seeds}; at least 3, and no seed twice"
+        )
+    for run in plan_runs(study):
+        build_config(study, run)  # every key exists
+    return study
+
+
+def _check_types(values: Mapping[str, Any], *, origin: str) -> None:
+    wanted = {"BASE": str, "CONFIG": dict, "ARCHITECTURES": list, "SEEDS": list, "EPOCHS": int, "SETTINGS": dict}
+    for key, kind in wanted.items():
+        if not isinstance(values[key], kind) or not values[key]:
+            raise ValueError(f"{origin}: {key} is {values[key]!r}; it must be a {kind.__name__} that is not empty")
+
+
+def _read_setting(name: str, values: Any, architectures: Sequence[str], *, origin: str) -> Setting:
+    _check_keys(values, Setting, origin=origin, given=("name",), optional=("pairs",))
+    lower = {key.lower(): value for key, value in values.items()}
+    everyone = [(student, teacher) for teacher in architectures for student in architectures]
+    for key in ("pairs", "fraction_pairs"):
+        lower[key] = [tuple(pair) for pair in lower.get(key, everyone if key == "pairs" else ())]
+        for pair in lower[key]:
+            if pair not in everyone:
+                raise ValueError(f"{origin}: {pair} of {key.upper()} must be [STUDENT, TEACHER] of {architectures}")
+    return Setting(name=name, **lower)
+
+
+def _check_keys(
+    values: Any, kind: type, *, origin: str, given: Sequence[str] = (), optional: Sequence[str] = ()
+) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{origin} must be a mapping of keys, not {values!r}")
+    known = {one.name.upper(): one for one in fields(kind) if one.name not in given}
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            raise ValueError(f"{origin}: unknown key {key!r}; {f'did you mean {close[0]}?' if close else list(known)}")
+    for key, one in known.items():
+        if key not in values and one.default is one.default_factory and one.name not in optional:
+            raise ValueError(f"{origin} has no {key}")
+
+
+def plan_runs(study: Study) -> list[StudyRun]:
+    """All runs, what is needed first before what needs it, the most telling ones early."""
+    runs = {run.name: run for run in _plan(study)}  # what two settings share comes once
+    return list(runs.values())
+
+
+def _plan(study: Study) -> Iterator[StudyRun]:
+    lengths = sorted(
+        {study.epochs}
+        | {setting.teacher_epochs for setting in study.settings}
+        | {setting.teacher_epochs + study.epochs for setting in study.settings if study.controls}
+    )
+
+    def alone(architecture: str, seed: int, epochs: int) -> StudyRun:
+        shorter = [length for length in lengths if length < epochs]
+        return StudyRun(
+            name=_alone_name(architecture, epochs, seed),
+            student=architecture,
+            seed=seed,
+            epochs=epochs,
+            config={"TASK": {"NAME": "pcl"}},
+            continues=_alone_name(architecture, shorter[-1], seed) if shorter else "",
+        )
+
+    def all_alone(epochs: int) -> Iterator[StudyRun]:
+        yield from (
+            alone(one, seed, length)
+            for length in lengths
+            if length <= epochs
+            for seed in study.seeds
+            for one in study.architectures
+        )
+
+    yield from all_alone(study.epochs)
+    for setting in study.settings:
+        yield from all_alone(setting.teacher_epochs)
+        for seed in study.seeds:
+            yield from (_taught(study, setting, pair, seed=seed) for pair in setting.pairs)
+    for setting in study.settings:
+        for fraction in setting.fractions:
+            for seed in study.seeds:
+                for pair in setting.fraction_pairs:
+                    yield _alone_on_part(study, pair[0], fraction, seed=seed)
+                    yield _taught(study, setting, pair, seed=seed, fraction=fraction)
+    yield from all_alone(max(lengths))
+
+
+def _alone_name(architecture: str, epochs: int, seed: int) -> str:
+    return f"{architecture}.e{epochs}.seed{seed}"
+
+
+def _alone_on_part(study: Study, architecture: str, fraction: float, *, seed: int) -> StudyRun:
+    return StudyRun(
+        name=f"{architecture}.e{study.epochs}.part{fraction}.seed{seed}",
+        student=architecture,
+        seed=seed,
+        epochs=study.epochs,
+        fraction=fraction,
+        config={"TASK": {"NAME": "pcl"}},
+    )
+
+
+def _taught(study: Study, setting: Setting, pair: tuple[str, str], *, seed: int, fraction: float = 1.0) -> StudyRun:
+    student, teacher = pair
+    teacher_seed = study.seeds[(list(study.seeds).index(seed) + 1) % len(study.seeds)]
+    part = "" if fraction == 1.0 else f".part{fraction}"
+    return StudyRun(
+        name=f"{setting.name}.{student}-from-{teacher}{part}.seed{seed}",
+        student=student,
+        seed=seed,
+        epochs=study.epochs,
+        config={"TASK": {"NAME": "distill"}, **setting.config},
+        setting=setting.name,
+        teacher=teacher,
+        fraction=fraction,
+        teacher_run=_alone_name(teacher, setting.teacher_epochs, teacher_seed),
+    )
+
+
+def build_config(study: Study, run: StudyRun) -> CfgNode:
+    """A run's config, but for where its data, its folder and its teacher are.
+
+    Raises:
+        ValueError: a key that does not exist, or a value of the wrong type.
+    """
+    cfg = load_config(study.base)
+    merge_config(cfg, study.config, origin="CONFIG of the study")
+    merge_config(cfg, run.config, origin=f"CONFIG of setting {run.setting}")
+    cfg.MODEL.BACKBONE, cfg.SEED, cfg.SOLVER.EPOCHS, cfg.DATA.FRACTION = run.student, run.seed, run.epochs, run.fraction
+    return cfg

@@ -1,0 +1,144 @@
+"""The runs of a study, one after the other or several at once; what is finished is not done again."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import simplejson
+import yaml
+from fvcore.common.config import CfgNode
+
+from kdvideo.config import dump_config, flatten_config
+from kdvideo.engine.checkpoint import CHECKPOINT_NAME, list_checkpoints
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.files import write_atomic, write_text
+from kdvideo.study.plan import Study, StudyRun, build_config, plan_runs
+from kdvideo.study.selection import write_held_out_lists
+
+__all__ = ["PreparedRun", "Start", "is_finished", "run_folder", "run_study"]
+
+_PLACES = ("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.NUM_WORKERS", "TEACHER.WEIGHTS", "ZOO.DIR")
+_POLL_SECONDS = 0.5
+logger = logging.getLogger("kdvideo")
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """What `kdvideo train` needs to make or to continue a run.
+
+    Attributes:
+        run: which.
+        folder: its OUTPUT_DIR.
+        config_file: everything it is made with.
+        resume: whether its folder has a checkpoint.
+    """
+
+    run: StudyRun
+    folder: Path
+    config_file: Path
+    resume: bool
+
+
+Start = Callable[[PreparedRun], Callable[[], int | None]]
+
+
+def run_folder(output: Path, name: str) -> Path:
+    """Where a run of the study in `output` is."""
+    return output / "runs" / name
+
+
+def is_finished(output: Path, name: str) -> bool:
+    """Whether a run has been trained and measured to its end."""
+    return (run_folder(output, name) / FACTS_NAME).exists()
+
+
+def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int) -> None:
+    """Makes every run that is not finished, each after those that it needs.
+
+    A run that fails does not stop the others, but those that need it are left out.
+
+    Args:
+        study: which runs.
+        output: the study's folder; a run's folder in it that is removed is made again.
+        data: DATA.ROOT of all.
+        start: begins a run; what it returns gives None while the run lasts, then its exit code.
+        at_once: how many runs there are at a time.
+
+    Raises:
+        ValueError: a finished run had other settings; or runs have failed: names them.
+    """
+    planned = plan_runs(study)
+    lists = write_held_out_lists(data, study.held_out_groups, output / "lists") if study.held_out_groups else None
+    configs = {
+        run.name: _place(build_config(study, run), run, output=output, data=data, lists=lists) for run in planned
+    }
+    for run in planned:
+        _check_same_settings(configs[run.name], run_folder(output, run.name))
+    waiting = [run for run in planned if not is_finished(output, run.name)]
+    logger.info("%d of %d runs are finished", len(planned) - len(waiting), len(planned))
+    running: dict[str, Callable[[], int | None]] = {}
+    failed: list[str] = []
+    while waiting or running:
+        for run in [run for run in waiting if all(is_finished(output, name) for name in run.after)]:
+            if len(running) < at_once:
+                waiting.remove(run)
+                running[run.name] = start(_prepare(run, configs[run.name], output))
+        for name, code in [(name, poll()) for name, poll in running.items()]:
+            if code is None:
+                continue
+            del running[name]
+            done = is_finished(output, name)
+            if not done:
+                failed.append(name)
+            logger.info("%s %s; %d to go", name, "is finished" if done else "FAILED", len(waiting) + len(running))
+        if not running and not any(all(is_finished(output, name) for name in run.after) for run in waiting):
+            break  # what is left needs a run that has failed
+        time.sleep(_POLL_SECONDS)
+    if failed:
+        left_out = f", and {len(waiting)} that need them were left out" if waiting else ""
+        logs = run_folder(output, f"{failed[0]}.log")
+        raise ValueError(f"{len(failed)} runs failed{left_out}: {', '.join(failed)}; see {logs}, then start again")
+
+
+def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path | None) -> CfgNode:
+    cfg.DATA.ROOT, cfg.OUTPUT_DIR = str(data), str(run_folder(output, run.name))
+    if lists is not None:
+        cfg.DATA.LIST_DIR = str(lists)
+    if run.teacher_run:
+        cfg.TEACHER.WEIGHTS = str(run_folder(output, run.teacher_run) / CHECKPOINT_NAME)
+    return cfg
+
+
+def _check_same_settings(cfg: CfgNode, folder: Path) -> None:
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    before = flatten_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    for key, value in flatten_config(cfg).items():
+        if key not in _PLACES and before.get(key) != value:
+            raise ValueError(
+                f"{folder} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or choose "
+                "another --output"
+            )
+
+
+def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:
+    folder = run_folder(output, run.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if run.continues and not list_checkpoints(folder):
+        _copy_epochs(run_folder(output, run.continues), folder)
+    config_file = folder.with_name(f"{folder.name}.yaml")
+    dump_config(cfg, config_file)
+    return PreparedRun(run, folder, config_file, resume=bool(list_checkpoints(folder)))
+
+
+def _copy_epochs(source: Path, target: Path) -> None:
+    """A shorter run's lines but the final one, and its checkpoint: at a constant rate a longer one begins like it."""
+    lines = (source / METRICS_NAME).read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(target / METRICS_NAME, "".join(line for line in lines if "final" not in simplejson.loads(line)))
+    # last: it says that there is something to go on from
+    write_atomic(target / CHECKPOINT_NAME, lambda temporary: shutil.copyfile(source / CHECKPOINT_NAME, temporary))

@@ -1,0 +1,211 @@
+"""What a study's runs have measured, and what follows for each pair of student and teacher."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import simplejson
+
+from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.study.estimator import (
+    curve_area,
+    epoch_reached,
+    final_level,
+    interval,
+    lead_share,
+    null_ratios,
+    speed_ratio,
+)
+from kdvideo.study.plan import Setting, Study, StudyRun, plan_runs
+from kdvideo.study.queue import is_finished, run_folder
+
+__all__ = [
+    "Measured",
+    "PairResult",
+    "baselines_of",
+    "compare_pair",
+    "finished_pairs",
+    "read_results",
+    "summarise",
+    "summarise_setting",
+    "taught_by",
+]
+
+_RETRIEVAL = "retrieval_10clip_at_1"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished run.
+
+    Attributes:
+        run: which.
+        curve: pretext accuracy after each epoch, in [0, 1].
+        final: the last line of `metrics.jsonl`.
+        seconds: of its epochs, evaluation included.
+    """
+
+    run: StudyRun
+    curve: tuple[float, ...]
+    final: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """One student of one teacher in one setting, over seeds.
+
+    Attributes:
+        student: architecture.
+        teacher: architecture.
+        ratios: `speed_ratio` of each seed.
+        reached: the epoch of each seed at which the baselines' level was reached, or None.
+        final_deltas: end level less that of the baseline of the same seed.
+        area_deltas: the same of `curve_area`.
+        retrieval_deltas: the same of retrieval@1 from 10 clips.
+        lead_shares: share of epochs in which the student leads its teacher.
+        equal_compute_deltas: end level less that of the student alone after teacher's and student's epochs together;
+            empty without such runs.
+    """
+
+    student: str
+    teacher: str
+    ratios: tuple[float, ...]
+    reached: tuple[int | None, ...]
+    final_deltas: tuple[float, ...]
+    area_deltas: tuple[float, ...]
+    retrieval_deltas: tuple[float, ...]
+    lead_shares: tuple[float, ...]
+    equal_compute_deltas: tuple[float, ...]
+
+
+def read_results(study: Study, output: Path) -> dict[str, Measured]:
+    """All finished runs by name."""
+    return {
+        run.name: _read(run, run_folder(output, run.name)) for run in plan_runs(study) if is_finished(output, run.name)
+    }
+
+
+def _read(run: StudyRun, folder: Path) -> Measured:
+    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
+    *epochs, final = lines
+    return Measured(
+        run,
+        curve=tuple(line["pretext_accuracy"] for line in epochs),
+        final=final,
+        seconds=math.fsum(line["seconds"] for line in epochs),
+    )
+
+
+def baselines_of(
+    results: Mapping[str, Measured], study: Study, architecture: str, fraction: float = 1.0
+) -> list[Measured]:
+    """The runs alone of a student's length, one a seed."""
+    return _alone(results, architecture, study.epochs, fraction)
+
+
+def _alone(results: Mapping[str, Measured], architecture: str, epochs: int, fraction: float = 1.0) -> list[Measured]:
+    found = [
+        one
+        for one in results.values()
+        if not one.run.setting
+        and (one.run.student, one.run.epochs, one.run.fraction) == (architecture, epochs, fraction)
+    ]
+    return sorted(found, key=lambda one: one.run.seed)
+
+
+def taught_by(
+    results: Mapping[str, Measured], setting: str, pair: tuple[str, str], fraction: float = 1.0
+) -> list[Measured]:
+    """The students of a pair, one a seed."""
+    found = [
+        one
+        for one in results.values()
+        if (one.run.setting, one.run.student, one.run.teacher, one.run.fraction) == (setting, *pair, fraction)
+    ]
+    return sorted(found, key=lambda one: one.run.seed)
+
+
+def compare_pair(
+    results: Mapping[str, Measured], study: Study, setting: Setting, pair: tuple[str, str], *, fraction: float = 1.0
+) -> PairResult | None:
+    """A pair's result; None unless students and baselines of every seed are finished."""
+    students = taught_by(results, setting.name, pair, fraction)
+    baselines = baselines_of(results, study, pair[0], fraction)
+    if not len(students) == len(baselines) == len(study.seeds):
+        return None
+    curves = [one.curve for one in baselines]
+    level = statistics.fmean(map(final_level, curves))
+    longer = _alone(results, pair[0], setting.teacher_epochs + study.epochs) if fraction == 1.0 else []
+    controls = longer if len(longer) == len(students) else []
+    return PairResult(
+        *pair,
+        ratios=tuple(speed_ratio(one.curve, curves) for one in students),
+        reached=tuple(epoch_reached(one.curve, level) for one in students),
+        final_deltas=_deltas(students, baselines, lambda one: final_level(one.curve)),
+        area_deltas=_deltas(students, baselines, lambda one: curve_area(one.curve)),
+        retrieval_deltas=_deltas(students, baselines, lambda one: one.final[_RETRIEVAL]),
+        lead_shares=tuple(lead_share(one.curve, results[one.run.teacher_run].curve) for one in students),
+        equal_compute_deltas=_deltas(students, controls, lambda one: final_level(one.curve)) if controls else (),
+    )
+
+
+def _deltas(ones: Sequence[Measured], others: Sequence[Measured], value: Any) -> tuple[float, ...]:
+    return tuple(value(one) - value(other) for one, other in zip(ones, others, strict=True))
+
+
+def finished_pairs(results: Mapping[str, Measured], study: Study, setting: Setting) -> list[PairResult]:
+    """The results of a setting's pairs that are complete."""
+    compared = (compare_pair(results, study, setting, pair) for pair in setting.pairs)
+    return [one for one in compared if one is not None]
+
+
+def summarise_setting(pairs: Sequence[PairResult], baselines: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
+    """A setting in a few numbers. Intervals are 95 % over seeds: pairs of one seed share baselines and teachers.
+
+    Args:
+        pairs: all with the same seeds.
+        baselines: for each architecture its curves alone, one a seed.
+    """
+    nulls = [null_ratios(curves) for curves in baselines]
+    summary: dict[str, Any] = {
+        "pairs": len(pairs),
+        "seeds": len(pairs[0].ratios),
+        "ratio_max": max(statistics.fmean(pair.ratios) for pair in pairs),
+        "never_reached": sum(reached is None for pair in pairs for reached in pair.reached),
+    }
+    rows: list[tuple[str, Iterable[Sequence[float]]]] = [
+        ("ratio", [pair.ratios for pair in pairs]),
+        ("null_ratio", nulls),
+        ("final_delta", [pair.final_deltas for pair in pairs]),
+        ("area_delta", [pair.area_deltas for pair in pairs]),
+        ("retrieval_delta", [pair.retrieval_deltas for pair in pairs]),
+        ("lead_share", [pair.lead_shares for pair in pairs]),
+    ]
+    for name, values in rows:
+        summary[f"{name}_mean"], summary[f"{name}_ci"] = _over_seeds(values)
+    controlled = [pair.equal_compute_deltas for pair in pairs]
+    if all(controlled):
+        mean, ends = _over_seeds(controlled)
+        summary["alone_equal_compute"] = {"final_delta_mean": mean, "final_delta_ci": ends}
+    return summary
+
+
+def _over_seeds(rows: Iterable[Sequence[float]]) -> tuple[float, list[float]]:
+    """Rows of one value a seed -> mean, and its interval over the seeds' means."""
+    by_seed = [statistics.fmean(values) for values in zip(*rows, strict=True)]
+    return statistics.fmean(by_seed), list(interval(by_seed))
+
+
+def summarise(results: Mapping[str, Measured], study: Study) -> dict[str, Any]:
+    """What `summary.json` holds: each setting with a complete pair, by name."""
+    summary = {}
+    for setting in study.settings:
+        if pairs := finished_pairs(results, study, setting):
+            students = list(dict.fromkeys(pair.student for pair in pairs))
+            curves = [[one.curve for one in baselines_of(results, study, student)] for student in students]
+            summary[setting.name] = summarise_setting(pairs, curves)
+    return summary

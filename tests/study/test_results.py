@@ -1,0 +1,102 @@
+"""From runs to a pair's result and the summary, with curves that are made by hand."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import simplejson
+import yaml
+
+from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.paths import zoo_root
+from kdvideo.study.estimator import null_ratios, speed_ratio
+from kdvideo.study.page import write_report
+from kdvideo.study.plan import Study, StudyRun, plan_runs, read_study
+from kdvideo.study.queue import run_folder
+from kdvideo.study.results import read_results, summarise
+
+EPOCHS = 6
+
+
+def curve_of(run: StudyRun) -> list[float]:
+    """Alone 0.1 an epoch, taught 0.15; seeds are 0.01 apart."""
+    step = 0.15 if run.setting else 0.1
+    return [round(0.2 + step * epoch + 0.01 * run.seed, 4) for epoch in range(run.epochs)]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    path = tmp_path / "study.yaml"
+    setting = {"TEACHER_EPOCHS": EPOCHS, "CONFIG": {}, "FRACTIONS": [0.5], "FRACTION_PAIRS": [["c3d", "r3d_10"]]}
+    values = {
+        "BASE": str(zoo_root() / "configs" / "base" / "ucf101mini.yaml"),
+        "CONFIG": {"CLIP": {"SIZE": 32}},
+        "ARCHITECTURES": ["c3d", "r3d_10"],
+        "SEEDS": [0, 1, 2],
+        "EPOCHS": EPOCHS,
+        "SETTINGS": {"paper": setting},
+    }
+    path.write_text(yaml.safe_dump(values))
+    return read_study(path)
+
+
+def write_runs(study: Study, output: Path, keep: Callable[[StudyRun], bool] = lambda run: True) -> None:
+    for run in plan_runs(study):
+        folder = run_folder(output, run.name)
+        folder.mkdir(parents=True)
+        lines = [
+            {"epoch": epoch, "pretext_accuracy": value, "seconds": 1.5}
+            for epoch, value in enumerate(curve_of(run), start=1)
+        ]
+        retrieval = 0.5 + 0.1 * bool(run.setting)
+        final = {"pretext_accuracy": 0.5, "majority_share": 0.2, "retrieval_10clip_at_1": retrieval}
+        lines.append({"epoch": run.epochs, "final": True, **final, "retrieval_10clip_at_5": 0.9})
+        (folder / "metrics.jsonl").write_text("".join(simplejson.dumps(line) + "\n" for line in lines))
+        if keep(run):
+            (folder / FACTS_NAME).touch()
+
+
+def test_summary_of_curves_made_by_hand(study: Study, tmp_path: Path):
+    write_runs(study, tmp_path)
+    summary = summarise(read_results(study, tmp_path), study)["paper"]
+    alone = [[0.2 + 0.1 * epoch + 0.01 * seed for epoch in range(EPOCHS)] for seed in range(3)]
+    taught = [[0.2 + 0.15 * epoch + 0.01 * seed for epoch in range(EPOCHS)] for seed in range(3)]
+    assert summary["pairs"] == 4
+    assert summary["seeds"] == 3
+    # the level is 0.61: taught, the means of epochs 3 to 5 are 0.65 and more
+    assert summary["ratio_mean"] == pytest.approx(statistics.fmean(speed_ratio(one, alone) for one in taught)) == 5 / 6
+    assert summary["null_ratio_mean"] == pytest.approx(statistics.fmean(null_ratios(alone)))
+    assert summary["final_delta_mean"] == pytest.approx(0.05 * 4)
+    assert summary["final_delta_ci"] == pytest.approx([0.2, 0.2])
+    assert summary["area_delta_mean"] == pytest.approx(0.05 * 2.5)
+    assert summary["retrieval_delta_mean"] == pytest.approx(0.1)
+    # the teacher of seeds 0 and 1 is 0.01 above, that of seed 2 is 0.02 below: the first epoch is not led, then led
+    assert summary["lead_share_mean"] == pytest.approx(statistics.fmean([5 / 6, 5 / 6, 1]))
+    # alone for twice the epochs: the last three are 1.1 on average, the students' 0.8
+    assert summary["alone_equal_compute"]["final_delta_mean"] == pytest.approx(0.8 - 1.2)
+    assert summary["never_reached"] == 0
+
+
+def test_a_pair_without_all_its_seeds_is_left_out(study: Study, tmp_path: Path):
+    write_runs(study, tmp_path, keep=lambda run: run.name != "paper.c3d-from-c3d.seed2" and run.epochs == EPOCHS)
+    summary = summarise(read_results(study, tmp_path), study)["paper"]
+    assert summary["pairs"] == 3
+    assert "alone_equal_compute" not in summary
+
+
+def test_report(study: Study, tmp_path: Path):
+    write_runs(study, tmp_path / "out")
+    write_report(study, tmp_path / "out", tmp_path / "report")
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names >= {"study.md", "summary.json", "runs.csv", "curves.csv", "pairs.csv", "baselines.png"}
+    page = (tmp_path / "report" / "study.md").read_text()
+    assert "| c3d | r3d_10 | 5, 5, 5 | 0.833 (0.833 to 0.833) | +0.200 (+0.200 to +0.200) |" in page
+    assert "| c3d | r3d_10 | 0.5 |" in page
+    assert all(f"({name})" in page for name in names if name.endswith(".png"))
+    assert (tmp_path / "report" / "runs.csv").read_text().count("\n") == 1 + len(plan_runs(study))
+
+
+def test_nothing_to_report(study: Study, tmp_path: Path):
+    with pytest.raises(ValueError, match="has no finished baseline: continue with kdvideo study run"):
+        write_report(study, tmp_path, tmp_path / "report")
