@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import simplejson
 import torch
+from pages import BLOCKS
 from slurm_cluster import running_slurm, wait_until, why_not
 
 from kdvideo.cli import main
@@ -105,17 +106,25 @@ def sbatch(overrides: list[str], folder: Path) -> str:
     return done.stdout.strip()
 
 
-def test_students_of_one_teacher_side_by_side(tiny_overrides: list[str], tmp_path: Path, capsys):
-    """Both train at the same time by `scontrol show job`, and both are in the zoo with their teacher's hash."""
+def test_students_of_one_teacher_side_by_side(
+    tiny_overrides: list[str], tmp_path: Path, capsys, new_process: Callable[[], None]
+):
+    """Both train at the same time by `scontrol show job`, and both are in the zoo with their teacher's hash.
+
+    One is README's own backbone, which its job imports.
+    """
+    own = tmp_path / "my_net.py"
+    own.write_text(next(block.text for block in BLOCKS if block.page == "README.md" and block.title == own.name))
     common = [*tiny_overrides, "SOLVER.EPOCHS", "10", "EVAL.PERIOD", "100"]
     teacher = [*common, "OUTPUT_DIR", str(tmp_path / "teacher"), "ZOO.PUBLISH_AS", "teacher.x"]
     assert main(["train", *teacher]) == 0
     capsys.readouterr()
     jobs = {}
-    for backbone in ("r2plus1d_10", "c3d"):
+    for backbone in ("r2plus1d_10", "tiny_net"):
         student = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "teacher.x", "MODEL.BACKBONE", backbone]
         where = ["OUTPUT_DIR", str(tmp_path / backbone), "ZOO.PUBLISH_AS", f"{backbone}.student"]
-        jobs[backbone] = submit(capsys, [*common, *student, *where])
+        jobs[backbone] = submit(capsys, [*common, *student, *where], "--import", str(own))
+        new_process()
     spans = []
     for backbone, job in jobs.items():
         described = wait_for_job(job, tmp_path / backbone / "slurm")
