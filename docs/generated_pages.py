@@ -51,7 +51,8 @@ def config_page() -> str:
     text = (
         "# Config\n\nRendered from `kdvideo/config/defaults.py`. A yaml file names another as its `_BASE_` and says "
         "what differs; `KEY VALUE` pairs on the command line come last. An unknown key, a value of another type or out "
-        "of its range ends in one line before anything is loaded.\n"
+        "of its range ends in one line before anything is loaded. Backbones, pretexts, losses, tasks and datasets may "
+        "be [your own](extending.md), which the command line imports: no key of a config can.\n"
     )
     for section, rows in sections.items():
         text += f"\n## {SECTIONS.get(section, section)}\n\n{_sentence(comments.get(section, ''))}"

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli.imports import add_import_argument
+
 __all__ = ["add_arguments"]
 
 
@@ -17,6 +19,7 @@ def add_arguments(commands: Any) -> None:
     check.add_argument("root", type=Path, help="the dataset's folder")
     check.add_argument("--config-file", type=Path, help="check what this config's lists name, not all below ROOT")
     check.add_argument("--manifest", type=Path, help="where to write, if not to ROOT; for DATA.MANIFEST")
+    add_import_argument(check)
     check.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
     check.set_defaults(run=_check)
     prepare = own.add_parser("prepare", help="write small proxies that decode fast, resumable")

@@ -13,7 +13,7 @@ _C.TASK = CfgNode()
 _C.TASK.NAME = "pcl"
 
 _C.MODEL = CfgNode()
-_C.MODEL.BACKBONE = "r3d_10"
+_C.MODEL.BACKBONE = "r3d_10"  # one of your own is registered by a file that `--import FILE.py` names
 _C.MODEL.WIDTH = 64  # channels of the stem; every other layer scales with it
 _C.MODEL.PROJECTION_DIM = 128
 _C.MODEL.WEIGHTS = ""  # initial weights: zoo name, path or URL; "" draws them from SEED
