@@ -15,7 +15,7 @@ import kdvideo.data
 import kdvideo.losses
 import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - all four fill registries, before a test restores them
-from kdvideo.cli import build_parser, main
+from kdvideo.cli import main, parse
 from kdvideo.config import flatten_config, get_defaults, load_config
 from kdvideo.zoo.sources import find_entry
 
@@ -29,6 +29,7 @@ COMMANDS = {
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generated_pages.py"))
 NOT_OURS = ("source", "pip", "gh", "git", "cd", "sbatch", "squeue", "scancel")
 NEEDS = {  # what a page takes for granted: a run, as arguments of `kdvideo train`
+    "docs/evaluation.md": ["OUTPUT_DIR", "output/a", "TASK.NAME", "supervised", "ZOO.PUBLISH_AS", "MY_CLASSIFIER"],
     "docs/report.md": ["OUTPUT_DIR", "output/demo/runs/a", "ZOO.DIR", "output/demo/zoo", "ZOO.PUBLISH_AS", "a.b"],
     "docs/using.md": ["OUTPUT_DIR", "output/a", "TASK.NAME", "supervised", "ZOO.PUBLISH_AS", "MY_CLASSIFIER"],
     "docs/zoo.md": ["OUTPUT_DIR", "output/a", "ZOO.PUBLISH_AS", "a.b"],
@@ -60,8 +61,8 @@ def test_command(where: str):
     words = COMMANDS[where]
     arguments = our_arguments(words)
     if arguments is not None:
-        options = build_parser().parse_args(arguments)
-        if options.command == "train":
+        options = parse(arguments)
+        if options.command in ("train", "eval"):
             shipped = options.config_file and options.config_file.parts[0] == "model_zoo"
             load_config(ROOT / options.config_file if shipped else None, options.overrides)
     elif words[0] == "make":

@@ -10,17 +10,17 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, doctor, embed, export, picture, predict, report, study, train, zoo
+from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
 
-__all__ = ["build_parser", "main", "train_main"]
+__all__ = ["build_parser", "main", "parse", "train_main"]
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
+    for command in (train, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
         command.add_arguments(commands)
     return parser
 
@@ -30,7 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Errors end in one line on standard error: a user's mistake with exit code 2, what fails in mid-work with 1.
     """
-    return _run(build_parser().parse_args(arguments))
+    return _run(parse(arguments))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says; KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (rest[0].startswith("-") or "overrides" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def train_main(arguments: Sequence[str] | None = None) -> int:

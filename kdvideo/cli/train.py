@@ -27,13 +27,15 @@ def add_arguments(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from kdvideo.config import load_config
-    from kdvideo.engine.launch import evaluate, train
+    from kdvideo.engine.launch import train
     from kdvideo.engine.stop import Preempted
 
     cfg = load_config(options.config_file, options.overrides)
     if options.submit:
         return slurm.submit(cfg, options)
     if options.eval_only:
+        from kdvideo.engine.evaluate import evaluate
+
         evaluate(cfg)
         return 0
     try:

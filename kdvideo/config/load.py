@@ -16,17 +16,20 @@ from kdvideo.registry import did_you_mean
 __all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
 
 
-def load_config(config_file: Path | str | None = None, overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(
+    config_file: Path | str | None = None, overrides: Sequence[str] = (), *, start: CfgNode | None = None
+) -> CfgNode:
     """Defaults, then the file with its `_BASE_`s, then the overrides.
 
     Args:
         config_file: a yaml file; its `_BASE_`, if any, is a path relative to it.
         overrides: `KEY VALUE` pairs in a flat list, e.g. `["SOLVER.EPOCHS", "30"]`; values are read as yaml.
+        start: what to begin with in place of the defaults; it stays as it is.
 
     Raises:
         ValueError: an unknown key or a value of the wrong type; a file that is missing or no yaml mapping.
     """
-    cfg = get_defaults()
+    cfg = get_defaults() if start is None else start.clone()
     if config_file is not None:
         merge_config(cfg, _read_yaml_with_base(Path(config_file)), origin=str(config_file))
     if len(overrides) % 2:

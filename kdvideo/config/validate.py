@@ -139,7 +139,9 @@ def describe_limits(key: str) -> str:
 def _validate_together(cfg: CfgNode) -> None:
     if cfg.DATA.SHORT_SIDE < cfg.CLIP.SIZE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
-    PRETEXTS.get(cfg.PRETEXT.NAME).check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+    if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
+        pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
+        pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
     if cfg.SOLVER.AMP == "fp16" and not torch.cuda.is_available():
         raise ValueError("SOLVER.AMP is 'fp16', which needs a CUDA device, and there is none: use bf16 or fp32")
     share, parts = cfg.SOLVER.BATCH_SIZE // world_size(), cfg.SOLVER.ACCUMULATE

@@ -12,7 +12,7 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.decode import Reader, read_frames
 from kdvideo.data.pretext import ClipFrames
 
-__all__ = ["VideoList", "keep_long_enough"]
+__all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,16 @@ def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
     if len(steps) == 1 and (step := steps.pop()) > 0:
         return frames[places[0] : places[-1] + 1 : step]
     return frames[list(places)]
+
+
+def join_lists(lists: Sequence[VideoList]) -> VideoList:
+    """Every video of several lists of one dataset once, by its name, in the order in which they name it first."""
+    records = [record for videos in lists for record in videos.records]
+    num_frames = [frames for videos in lists for frames in videos.num_frames]
+    readers: list[Reader] = []
+    for videos in lists:
+        readers += videos.readers or ["pyav"] * len(videos)
+    return VideoList(records, num_frames, readers).only(list({record.name: record for record in records}.values()))
 
 
 def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:

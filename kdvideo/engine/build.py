@@ -23,7 +23,7 @@ from kdvideo.data.videos import VideoList
 from kdvideo.distributed import main_first, rank, world_size
 from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import ClassificationModel, PCLModel, takes_option
+from kdvideo.models.pcl import PCLModel, takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
@@ -112,9 +112,9 @@ def build_model(spec: ModelSpec, device: torch.device) -> Model:
     return model.train()
 
 
-def follow_model(cfg: CfgNode, model: PCLModel | ClassificationModel) -> None:
+def follow_model(cfg: CfgNode, model: Model) -> None:
     """Sets CLIP, and for a `PCLModel` PRETEXT.TUPLE_LEN and MODEL.PROJECTION_DIM, to those of a loaded model."""
-    spec = model.backbone.clip_spec
+    spec = backbone_of(model).clip_spec
     cfg.CLIP.LENGTH, cfg.CLIP.FRAME_STRIDE, cfg.CLIP.SIZE = spec.clip_len, spec.frame_stride, spec.size
     cfg.CLIP.MEAN, cfg.CLIP.STD, cfg.CLIP.MODALITY = list(spec.mean), list(spec.std), spec.modality
     if isinstance(model, PCLModel):

@@ -14,7 +14,7 @@ import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
-from kdvideo.engine.build import follow_model, zoo_dir_of
+from kdvideo.engine.build import zoo_dir_of
 from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.guards import out_of_memory_means, writing
@@ -27,7 +27,6 @@ from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
 from kdvideo.files import remove_temporaries, write_text
-from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
@@ -37,7 +36,7 @@ from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
 
-__all__ = ["RunResult", "evaluate", "train"]
+__all__ = ["RunResult", "train"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -120,43 +119,6 @@ def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *
         return run.publish(facts, zoo_dir=zoo_dir)
     logger.info("to publish it: %s", publish_command(run.cfg, run.output_dir))
     return None
-
-
-@process_group()
-def evaluate(cfg: CfgNode) -> dict[str, Any]:
-    """Measures MODEL.WEIGHTS, or else the checkpoint in OUTPUT_DIR, or else the weights that SEED draws.
-
-    A file or entry says itself what network and what clips it is for; MODEL, CLIP and PRETEXT.TUPLE_LEN follow it. The
-    metrics are also written to `evaluation.json`.
-
-    Raises:
-        ValueError: as `train`.
-    """
-    cfg = cfg.clone()
-    cfg.defrost()
-    output_dir = prepare_output(cfg)
-    set_up_logging(output_dir)
-    source = cfg.MODEL.WEIGHTS or next(map(str, list_checkpoints(output_dir)), "")
-    model = _load_to_evaluate(cfg, source) if source else None
-    if model is None:
-        logger.info("no weights given, none in %s: evaluating the random weights of SEED %d", output_dir, cfg.SEED)
-    cfg.TASK.NAME, cfg.TEACHER.WEIGHTS = "supervised" if isinstance(model, ClassificationModel) else "pcl", ""
-    validate_config(cfg)
-    run = _run_class(cfg.TASK.NAME)(cfg, output_dir, model=model)
-    run.prepare_evaluation()
-    metrics = run.measure_final(epoch=0)
-    if is_main():
-        write_text(output_dir / "evaluation.json", simplejson.dumps(metrics, indent=2) + "\n")
-    return metrics
-
-
-def _load_to_evaluate(cfg: CfgNode, source: str) -> PCLModel | ClassificationModel:
-    model, weights = load_model(source, zoo_dir=zoo_dir_of(cfg))
-    if not isinstance(model, PCLModel | ClassificationModel):
-        raise ValueError(f"weights {source} are a backbone's alone: there is no pretext and no class to measure")
-    follow_model(cfg, model)
-    logger.info("evaluating %s, sha256 %s", source, weights.sha256)
-    return model
 
 
 def _run_class(task: str) -> type[Run]:

@@ -10,7 +10,8 @@ from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
 from kdvideo.engine.run import Run
-from kdvideo.evaluation.protocols import EpochEvaluator, evaluate_retrieval
+from kdvideo.engine.tuple_evaluation import TupleEvaluation
+from kdvideo.evaluation.protocols import evaluate_retrieval
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
@@ -34,8 +35,8 @@ class PretrainingRun(Run):
         """Both lists, and of the training list what is long enough for tuples."""
         self.tuples = build_tuple_config(self.cfg)
         self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
-        self.chosen, self.held_out = split_training_list(self.cfg, self.train_list)
-        self.videos = self._long_enough(self.chosen)
+        chosen, _ = split_training_list(self.cfg, self.train_list)
+        self.videos = self._long_enough(chosen)
 
     @property
     def num_training_videos(self) -> int:
@@ -55,19 +56,17 @@ class PretrainingRun(Run):
 
     def prepare_evaluation(self) -> None:
         """Decodes the fixed tuples and clips."""
-        self.evaluators = {"": self._evaluator(self.test_list, gallery=self.train_list)}
-        if len(self.held_out):
-            self.evaluators["validation_"] = self._evaluator(self.held_out, gallery=self.chosen)
+        self.evaluate = TupleEvaluation(self.cfg, train=self.train_list, test=self.test_list, directory=self.output_dir)
 
     def evaluate_epoch(self) -> Mapping[str, float]:
         """Pretext accuracy and retrieval on the test list, and again as `validation_*` on what is held out."""
         if self.cfg.EVAL.AMP == "fp32":
-            return self._evaluate(self.model)
+            return self.evaluate(self.model, self.device)
         copy = self.spec.build().to(self.device)
         assert isinstance(copy, PCLModel)
         copy.load_state_dict(self.model.state_dict())
         prepare_frozen(copy, AMP_DTYPES[self.cfg.EVAL.AMP])
-        return self._evaluate(copy)
+        return self.evaluate(copy, self.device)
 
     def measure_final(self, *, epoch: int) -> dict[str, Any]:
         """Both protocols."""
@@ -80,7 +79,7 @@ class PretrainingRun(Run):
             config=self.eval_config,
             device=self.device,
         )
-        measured = {**self._evaluate(self.model), **retrieval}
+        measured = {**self.evaluate(self.model, self.device), **retrieval}
         logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
         return {"epoch": epoch, "final": True, **measured}
 
@@ -93,16 +92,6 @@ class PretrainingRun(Run):
             f"{evaluation.TUPLES_PER_VIDEO} fixed tuples a test video; retrieval_at_k: mean feature of "
             f"{evaluation.CLIPS_PER_VIDEO} uniform clips, cosine; retrieval_{num_clips}clip_at_k: of {num_clips}"
         )
-
-    def _evaluate(self, model: PCLModel) -> dict[str, float]:
-        return {
-            prefix + name: value
-            for prefix, evaluator in self.evaluators.items()
-            for name, value in evaluator(model, self.device).items()
-        }
-
-    def _evaluator(self, videos: VideoList, *, gallery: VideoList) -> EpochEvaluator:
-        return EpochEvaluator(gallery, videos, tuples=self.tuples, config=self.eval_config, directory=self.output_dir)
 
     def _long_enough(self, videos: VideoList) -> VideoList:
         min_frames = self.tuples.layout.min_frames

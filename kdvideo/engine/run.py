@@ -40,21 +40,19 @@ class Run(ABC):
     Args:
         cfg: a valid config.
         output_dir: the run's folder.
-        model: a built one to go on with; unless given, MODEL says what to build.
     """
 
     validation_metric: str  # what a held-out part of the training list is looked at for
 
-    def __init__(self, cfg: CfgNode, output_dir: Path, *, model: Model | None = None) -> None:
+    def __init__(self, cfg: CfgNode, output_dir: Path) -> None:
         keep_freed_memory()
         self.cfg = cfg
         self.output_dir = output_dir
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
         self.spec = self.build_spec()
-        self.model = build_model(self.spec, self.device) if model is None else model.to(self.device)
-        self.model.to(memory_format=torch.channels_last_3d)
-        if model is None and cfg.MODEL.WEIGHTS:
+        self.model: Model = build_model(self.spec, self.device).to(memory_format=torch.channels_last_3d)
+        if cfg.MODEL.WEIGHTS:
             load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg))
         self.eval_config = build_eval_config(cfg)
         self.load_data()

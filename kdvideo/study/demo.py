@@ -9,7 +9,8 @@ from typing import Any
 
 from kdvideo.config import load_config
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
-from kdvideo.engine.launch import evaluate, train
+from kdvideo.engine.evaluate import evaluate
+from kdvideo.engine.launch import train
 from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
 from kdvideo.study.pictures.curves import draw_curves
@@ -82,7 +83,7 @@ class _Runner:
         overrides = [*self.common, "OUTPUT_DIR", str(folder), "ZOO.PUBLISH_AS", publish_as, "TEACHER.WEIGHTS", teacher]
         cfg = load_config(zoo_root() / "configs" / "demo" / f"{config}.yaml", overrides)
         started = time.perf_counter()
-        metrics = evaluate(cfg) if evaluate_only else train(cfg).metrics
+        metrics = evaluate(cfg).metrics if evaluate_only else train(cfg).metrics
         return _Row(label, metrics, time.perf_counter() - started)
 
 

@@ -29,6 +29,15 @@ def test_base_file_then_overrides_win(tmp_path: Path):
     assert cfg.SOLVER.MOMENTUM == get_defaults().SOLVER.MOMENTUM
 
 
+def test_another_start_than_the_defaults(tmp_path: Path):
+    """A file and overrides win against it; it stays as it is."""
+    start = load_config(None, ["SEED", "3", "SOLVER.EPOCHS", "4", "DATA.SPLIT", "2"])
+    before = start.clone()
+    cfg = load_config(write(tmp_path / "a.yaml", "SEED: 5\n"), ["SOLVER.EPOCHS", "6"], start=start)
+    assert (cfg.SEED, cfg.SOLVER.EPOCHS, cfg.DATA.SPLIT) == (5, 6, 2)
+    assert start == before
+
+
 def test_dump_is_read_back(tmp_path: Path):
     """The resolved config of a run starts the same run."""
     cfg = load_config(None, ["SOLVER.BASE_LR", "1e-3", "DATA.ROOT", "/videos", "ZOO.PUBLISH_AS", "2024"])
@@ -101,6 +110,11 @@ def test_impossible_values(overrides: list[str], message: str):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA fp16 works")
+def test_what_learns_classes_has_no_pretext():
+    """So clips of any length will do."""
+    validate_config(load_config(None, ["DATA.ROOT", "/videos", "TASK.NAME", "supervised", "CLIP.LENGTH", "6"]))
+
+
 def test_fp16_needs_cuda():
     """Its gradients underflow without a scaler, and CPUs have no kernels for it."""
     with pytest.raises(ValueError, match=r"SOLVER\.AMP is 'fp16', which needs a CUDA device, .* use bf16 or fp32"):

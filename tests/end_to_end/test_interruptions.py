@@ -13,8 +13,9 @@ import torch
 from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.engine.checkpoint import list_checkpoints, read_state
+from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.hooks import METRICS_NAME
-from kdvideo.engine.launch import RunResult, evaluate, train
+from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.stop import Preempted
 
 
@@ -77,7 +78,7 @@ def test_older_checkpoints_can_be_measured_too(tiny_overrides: list[str], tmp_pa
     run(tiny_overrides)
     newest, before = list_checkpoints(tmp_path / "run")
     first_epoch = metrics_lines(tmp_path / "run")[0]
-    measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", str(before)]))
+    measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", str(before)])).metrics
     assert measured["pretext_accuracy"] == first_epoch["pretext_accuracy"]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1

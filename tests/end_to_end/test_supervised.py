@@ -8,8 +8,9 @@ import torch
 
 import kdvideo
 from kdvideo.config import load_config
+from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.hooks import METRICS_NAME
-from kdvideo.engine.launch import evaluate, train
+from kdvideo.engine.launch import train
 from kdvideo.engine.trainer import Hook
 
 FINETUNE = ["TASK.NAME", "supervised", "DATA.VALIDATION_SHARE", "0.5", "SOLVER.BATCH_SIZE", "3"]
@@ -38,7 +39,7 @@ def test_from_pretraining_to_a_published_classifier(tiny_overrides: list[str], t
     assert not any("video_accuracy" in key for line in epochs for key in line)  # the test list is read once
     assert "own.finetuned" in kdvideo.list_models() or (tmp_path / "zoo" / "entries" / "own.finetuned.json").exists()
     assert result.entry.metrics["video_accuracy_3clip"] == final["video_accuracy_3clip"]
-    measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", "own.finetuned"]))
+    measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", "own.finetuned"])).metrics
     assert measured["video_accuracy_3clip"] == final["video_accuracy_3clip"]
 
 

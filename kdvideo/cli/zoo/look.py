@@ -3,6 +3,7 @@
 import argparse
 import fnmatch
 import sys
+from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
@@ -24,7 +25,9 @@ def add_arguments(commands: Any) -> None:
     show.add_argument("--config", action="store_true", help="also the config that it was trained with")
     add_zoo(show)
     show.set_defaults(run=_show)
-    verify = commands.add_parser("verify", help="check every file of a zoo against its entry")
+    verify = commands.add_parser("verify", help="check every file of a zoo against its entry, or a model's metrics")
+    verify.add_argument("--metrics", metavar="NAME", help="measure this model again and compare with its entry")
+    verify.add_argument("--data", type=Path, metavar="DIR", help="for --metrics: the videos that it was trained on")
     add_zoo(verify)
     add_import_argument(verify)
     verify.set_defaults(run=_verify)
@@ -74,6 +77,12 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if (options.metrics is None) != (options.data is None):
+        raise ValueError("--metrics NAME and --data DIR go together: the model, and the folder of its videos")
+    return _verify_files(options) if options.metrics is None else _verify_metrics(options)
+
+
+def _verify_files(options: argparse.Namespace) -> int:
     import kdvideo.models  # noqa: F401 - fills the registry
     from kdvideo.zoo.manage import verify_zoo
     from kdvideo.zoo.sources import zoo_dirs
@@ -85,3 +94,16 @@ def _verify(options: argparse.Namespace) -> int:
     if not problems:
         print(f"{', '.join(map(str, directories))}: all files are what their entries say")
     return 1 if problems else 0
+
+
+def _verify_metrics(options: argparse.Namespace) -> int:
+    from kdvideo.engine.verify import verify_metrics
+
+    zoo_dir = zoo_of(options) if options.zoo else None
+    comparisons = verify_metrics(options.metrics, options.data.expanduser(), zoo_dir=zoo_dir)
+    for one in comparisons:
+        if one.agrees:
+            print(one)
+        else:
+            print(f"kdvideo: {options.metrics}: {one}", file=sys.stderr)
+    return 0 if all(one.agrees for one in comparisons) else 1

@@ -1,0 +1,94 @@
+"""The config that a published model is evaluated with: what its entry or its run's folder says, then the user's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import CfgNode
+
+import kdvideo.models  # noqa: F401 - fills the registry
+from kdvideo.config import flatten_config, get_defaults, load_config
+from kdvideo.engine.build import zoo_dir_of
+from kdvideo.engine.environment import refuse_other_run
+from kdvideo.registry import BACKBONES
+from kdvideo.zoo.contents import read_contents
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.sources import Weights, resolve_weights
+
+__all__ = ["MEASURING_KEYS", "config_of_entry", "evaluation_config", "measuring_settings", "training_config"]
+
+# What a measurement of given weights on given videos depends on; the network itself says what its clips are.
+MEASURING_KEYS = (
+    "PRETEXT.NAME",
+    "PRETEXT.INTERVAL",
+    "DATA.NAME",
+    "DATA.SPLIT",
+    "DATA.SHORT_SIDE",
+    "EVAL.TUPLES_PER_VIDEO",
+    "EVAL.CLIPS_PER_VIDEO",
+    "EVAL.FINAL_CLIPS_PER_VIDEO",
+    *("SEED", "DATA.FRACTION", "DATA.VALIDATION_SHARE"),  # which videos are held out
+)
+
+
+def evaluation_config(source: str, config_file: Path | None = None, overrides: Sequence[str] = ()) -> CfgNode:
+    """The config for measuring `source`.
+
+    A model of kdvideo's is measured as it was trained unless the file or the overrides say otherwise: same dataset,
+    split, size of frames, pretext. For another one, frames get the usual margin around the crop.
+
+    Args:
+        source: a zoo name, path or URL, or a registered backbone, which is measured with the weights that SEED draws.
+        config_file: a yaml file.
+        overrides: KEY VALUE pairs.
+
+    Raises:
+        ValueError: no such weights; a bad file or override; for random weights an OUTPUT_DIR that holds a run.
+    """
+    given = load_config(config_file, overrides)
+    start = get_defaults()
+    start.OUTPUT_DIR = str(
+        Path("output") / "eval" / Path(source).stem if "/" in source else Path("output", "eval", source)
+    )
+    if source in BACKBONES:
+        cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
+        refuse_other_run(Path(cfg.OUTPUT_DIR).expanduser())  # its checkpoint would be measured in their place
+        return cfg
+    weights = resolve_weights(source, zoo_dir=zoo_dir_of(given))
+    if settings := training_config(weights):
+        for key in MEASURING_KEYS:
+            if key in settings:
+                _set(start, key, settings[key])
+    elif (spec := read_contents(weights).spec) is not None:
+        start.DATA.SHORT_SIDE = spec.clip_spec.usual_short_side
+    return load_config(config_file, [*overrides, "MODEL.WEIGHTS", source], start=start)
+
+
+def training_config(weights: Weights) -> dict[str, Any]:
+    """Dotted keys of the config that weights were trained with: their entry's or, in a run's folder, the run's."""
+    if weights.entry is not None:
+        return config_of_entry(weights.entry)
+    beside = weights.path.with_name("config.yaml")
+    return _flat(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+
+
+def config_of_entry(entry: ZooEntry) -> dict[str, Any]:
+    """Dotted keys of an entry's config; none where other people trained."""
+    return _flat(entry.config)
+
+
+def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
+    """What a measurement depended on, as dotted keys."""
+    values = flatten_config(cfg)
+    return {key: values[key] for key in MEASURING_KEYS}
+
+
+def _flat(text: str) -> dict[str, Any]:
+    values = yaml.safe_load(text)
+    return flatten_config(values) if isinstance(values, dict) else {}
+
+
+def _set(cfg: CfgNode, key: str, value: Any) -> None:
+    section, _, leaf = key.rpartition(".")
+    (cfg[section] if section else cfg)[leaf] = value

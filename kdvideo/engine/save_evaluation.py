@@ -1,0 +1,77 @@
+"""What of an evaluation goes into a zoo entry, and under which names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdvideo.engine.evaluation_config import config_of_entry
+from kdvideo.engine.evaluation_result import Evaluation
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.record import check_recordable, record_metrics
+
+__all__ = ["metrics_for_entry", "save_evaluation"]
+
+# Of the keys that a measurement depends on, those that neither a metric's name nor its prefix tells.
+_UNTOLD = (
+    "PRETEXT.NAME",
+    "PRETEXT.INTERVAL",
+    "DATA.SHORT_SIDE",
+    "DATA.FRACTION",
+    "DATA.VALIDATION_SHARE",
+    "EVAL.TUPLES_PER_VIDEO",
+    "EVAL.CLIPS_PER_VIDEO",
+)
+
+
+def save_evaluation(evaluation: Evaluation, *, zoo_dir: Path) -> ZooEntry:
+    """Writes metrics and protocol into the entry that was measured.
+
+    Raises:
+        ValueError: the model has no entry in that zoo, the entry has changed, or its protocol is another.
+    """
+    entry = check_recordable(evaluation.source, zoo_dir=zoo_dir)
+    metrics, protocol = metrics_for_entry(evaluation, entry)
+    assert evaluation.sha256 is not None, "an entry has weights"
+    return record_metrics(entry.name, metrics, protocol, zoo_dir=zoo_dir, sha256=evaluation.sha256)
+
+
+def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str, float], str]:
+    """The metrics under the names that they have in the entry, and how they were measured.
+
+    ::
+
+        the data and split that it was trained on    knn_10clip
+        other data, or another split                 UCF-101-s2/knn_10clip
+        the mean over several splits                 UCF-101-mean/knn_10clip
+
+    Raises:
+        ValueError: on the entry's own data, another setting than its config has, which the names would not tell.
+    """
+    metrics: dict[str, float] = {}
+    protocols = []
+    for result in evaluation.splits:
+        prefix = "" if _is_own(evaluation, entry, result.split) else f"{evaluation.dataset}-s{result.split}/"
+        metrics |= {prefix + name: share for name, share in result.metrics.items()}
+        protocols.append(f"{evaluation.dataset} {result.protocol}")
+    if len(evaluation.splits) > 1:
+        metrics |= {f"{evaluation.dataset}-mean/{name}": share for name, share in evaluation.metrics.items()}
+    return metrics, "; ".join(protocols)
+
+
+def _is_own(evaluation: Evaluation, entry: ZooEntry, split: int) -> bool:
+    """Whether this is the split that the model was trained on."""
+    own = config_of_entry(entry)
+    there = own.get("DATA.NAME"), Path(own.get("DATA.ROOT", "")).name, own.get("DATA.SPLIT")
+    if there != (evaluation.settings["DATA.NAME"], evaluation.dataset, split):
+        return False
+    _check_settings(entry.name, own, evaluation.settings)
+    return True
+
+
+def _check_settings(name: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    for key in _UNTOLD:
+        if key in own and own[key] != settings[key]:
+            raise ValueError(
+                f"not saved: {key} was {settings[key]}, the config of {name} has {own[key]}, which its metrics are "
+                "measured with: leave the key out"
+            )

@@ -1,0 +1,57 @@
+"""Measured metrics in an entry: what is replaced, what stays, and which zoo is written."""
+
+from dataclasses import replace
+
+import pytest
+from tiny_zoo import FACTS, NAME, fork, publish_tiny
+
+from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.zoo.record import check_recordable, record_metrics
+from kdvideo.zoo.sources import find_entry
+
+SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
+
+
+def test_metrics_are_added_and_replaced():
+    """All else of the entry stays; the same protocol is not said twice; the table follows."""
+    _, entry = publish_tiny()
+    for share in (0.3, 0.7):
+        record_metrics(
+            f"kdvideo://{NAME}",
+            {"knn_10clip": share, "retrieval_at_1": 0.125},
+            "split 1: k",
+            zoo_dir=user_zoo(),
+            sha256=entry.sha256,
+        )
+    metrics = {**FACTS["metrics"], "knn_10clip": 0.7, "retrieval_at_1": 0.125}
+    assert find_entry(NAME)[0] == replace(entry, metrics=metrics, protocol="none; split 1: k")
+    assert "| 50.0 (20.0) | 12.5 |" in (user_zoo() / "MODEL_ZOO.md").read_text()
+
+
+def test_other_weights_are_refused():
+    """They were replaced while the old ones were measured."""
+    publish_tiny()
+    with pytest.raises(ValueError, match=f"{NAME} has been replaced while it was measured"):
+        record_metrics(NAME, {"a": 1.0}, "b", zoo_dir=user_zoo(), sha256="0" * 64)
+
+
+def test_only_the_zoo_that_was_asked_for_is_written():
+    """What comes with kdvideo is not changed by measuring it."""
+    with pytest.raises(ValueError, match=f"{SHIPPED} is in {zoo_root()}, which is written only when it is asked for"):
+        check_recordable(SHIPPED, zoo_dir=user_zoo())
+    assert check_recordable(SHIPPED, zoo_dir=zoo_root()).name == SHIPPED
+    with pytest.raises(ValueError, match="is no zoo name"):
+        check_recordable("output/run/checkpoint.pt", zoo_dir=user_zoo())
+
+
+def record(metric: str, sha256: str) -> None:
+    record_metrics(NAME, {metric: 0.5}, metric, zoo_dir=user_zoo(), sha256=sha256)
+
+
+def test_writers_at_once_lose_nothing():
+    """Each reads the entry under the lock that it writes it under."""
+    _, entry = publish_tiny()
+    processes = [fork(record, f"m{number}", entry.sha256) for number in range(6)]
+    for process in processes:
+        process.join()
+    assert {f"m{number}" for number in range(6)} <= find_entry(NAME)[0].metrics.keys()
