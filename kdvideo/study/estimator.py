@@ -95,15 +95,14 @@ def lead_share(curve: Sequence[float], teacher: Sequence[float]) -> float:
 
 
 def interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a mean by Student's t; with one value nothing is known, and it is infinite.
+    """Interval of a mean by Student's t.
 
     Args:
-        values: independent, e.g. one a seed.
+        values: at least two that are independent, e.g. one a seed.
         confidence: in (0, 1).
     """
+    assert len(values) > 1, "one value says nothing of how far others may be"
     mean = statistics.fmean(values)
-    if len(values) < 2:
-        return -math.inf, math.inf
     error = statistics.stdev(values) / math.sqrt(len(values))
     if error == 0:
         return mean, mean

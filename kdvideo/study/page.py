@@ -134,9 +134,10 @@ def _page(
         if not pairs[setting.name]:
             continue
         name = setting.name
+        in_numbers = [{"": key, "value": _show(value)} for key, value in _flat(summary.get(name, {}))]
         parts += [
             f"## {name}",
-            _table([{"": key, "value": _show(value)} for key, value in _flat(summary[name])]),
+            *([_table(in_numbers)] if in_numbers else []),
             _table(_pair_table(pairs[name])),
             f"![students of their own architecture]({name}_same.png)",
             f"![students by teacher]({name}_by_teacher.png)",
@@ -200,8 +201,11 @@ def _table(rows: Iterable[Mapping[str, str]]) -> str:
 
 
 def _with_interval(values: Sequence[float], *, sign: str = "") -> str:
+    mean = f"{statistics.fmean(values):{sign}.3f}"
+    if len(values) < 2:
+        return mean
     low, high = interval(values)
-    return f"{statistics.fmean(values):{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+    return f"{mean} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
 def _epochs(epochs: Iterable[int | None]) -> str:

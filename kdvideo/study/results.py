@@ -201,8 +201,10 @@ def _over_seeds(rows: Iterable[Sequence[float]]) -> tuple[float, list[float]]:
 
 
 def summarise(results: Mapping[str, Measured], study: Study) -> dict[str, Any]:
-    """What `summary.json` holds: each setting with a complete pair, by name."""
-    summary = {}
+    """What `summary.json` holds: each setting with a complete pair, by name. One seed has no null: nothing."""
+    summary: dict[str, Any] = {}
+    if len(study.seeds) < 2:
+        return summary
     for setting in study.settings:
         if pairs := finished_pairs(results, study, setting):
             students = list(dict.fromkeys(pair.student for pair in pairs))

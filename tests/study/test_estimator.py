@@ -91,7 +91,3 @@ def test_interval_is_students(values: list[float]):
         return
     test = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((test.low, test.high), abs=1e-9)
-
-
-def test_one_value_says_nothing():
-    assert interval([0.5]) == (-math.inf, math.inf)

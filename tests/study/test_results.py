@@ -1,5 +1,6 @@
 """From runs to a pair's result and the summary, with curves that are made by hand."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,15 @@ def test_report(study: Study, tmp_path: Path):
     assert "| c3d | r3d_10 | 0.5 |" in page
     assert all(f"({name})" in page for name in names if name.endswith(".png"))
     assert (tmp_path / "report" / "runs.csv").read_text().count("\n") == 1 + len(plan_runs(study))
+
+
+def test_one_seed_has_no_null_and_no_intervals(study: Study, tmp_path: Path):
+    one = dataclasses.replace(study, seeds=[1])
+    write_runs(one, tmp_path / "out")
+    write_report(one, tmp_path / "out", tmp_path / "report")
+    assert simplejson.loads((tmp_path / "report" / "summary.json").read_text()) == {}
+    page = (tmp_path / "report" / "study.md").read_text()
+    assert "| c3d | r3d_10 | 5 | 0.833 | +0.200 | +0.125 | +0.100 | " in page
 
 
 def test_nothing_to_report(study: Study, tmp_path: Path):

@@ -119,10 +119,10 @@ def draw_matrix(pairs: Sequence[PairResult], study: Study, *, title: str) -> Fig
                 if (student, teacher) in ratios:
                     values = ratios[student, teacher]
                     mean = statistics.fmean(values)
-                    text = f"{mean:.2f}\n{min(values):.2f} to {max(values):.2f}"
+                    text = f"{mean:.2f}\n{min(values):.2f} to {max(values):.2f}" if len(values) > 1 else f"{mean:.2f}"
                     axes.text(column, row, text, ha="center", va="center", color="white" if mean < 0.6 else "black")
         axes.set_xticks(range(len(names)), names)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="student", ylabel="teacher", title=title)
-        figure.colorbar(image, label="epochs to the baselines' level / all epochs")
+        figure.colorbar(image, label="share of all epochs")
     return figure
