@@ -51,7 +51,8 @@ def _run(options: argparse.Namespace) -> None:
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes
         return
     print(_table(evaluation))
-    print(f"\n{cfg.OUTPUT_DIR}: evaluation.json, confusion_*.csv")
+    tables = ", confusion_*.csv" if any(result.predicted for result in evaluation.splits) else ""
+    print(f"\n{cfg.OUTPUT_DIR}: evaluation.json{tables}")
     if options.save:
         entry = save_evaluation(evaluation, zoo_dir=zoo_dir_of(cfg))
         print(f"{zoo_dir_of(cfg) / 'entries' / entry.name}.json: metrics and protocol saved")
