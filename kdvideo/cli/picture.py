@@ -12,9 +12,7 @@ __all__ = ["add_arguments"]
 
 def add_arguments(commands: Any) -> None:
     """Adds `picture` and its kinds to argparse's `commands`."""
-    parser = commands.add_parser(
-        "picture", help="curves, features, neighbours, Grad-CAM, confusions: a PNG, SVG or PDF"
-    )
+    parser = commands.add_parser("picture", help="curves, features, neighbours, Grad-CAM, confusions as image files")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
     curves = _add_kind(kinds, "curves", _curves, help="metrics over epochs, a line a run")
@@ -46,7 +44,7 @@ def add_arguments(commands: Any) -> None:
 
 def _add_kind(kinds: Any, name: str, run: Any, *, help: str) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=help)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .svg or .pdf to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .jpg, .svg or .pdf to write")
     parser.set_defaults(run=_checked, draw=run)
     return parser
 
@@ -100,7 +98,8 @@ def _gradcam(options: argparse.Namespace) -> Any:
     from kdvideo.inference.explain import explain_video
     from kdvideo.inference.predict import Predictor
     from kdvideo.study.pictures.gradcam import draw_gradcam
+    from kdvideo.study.pictures.style import short_name
 
     predictor = Predictor(options.model, gallery=options.gallery)
     cam = explain_video(predictor, options.video, class_name=options.class_name)
-    return draw_gradcam(cam, title=f"{options.video.name}, {options.model.rpartition('/')[2]}")
+    return draw_gradcam(cam, title=f"{options.video.name}, {short_name(options.model)}")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from kdvideo.study.pictures.style import COLORS, GREY, style
+from kdvideo.study.pictures.style import COLORS, GREY, printable, style
 from kdvideo.study.report.runs import RunRecord
 
 __all__ = ["draw_curves"]
@@ -55,7 +55,7 @@ def _draw_panel(axes: Axes, runs: Sequence[RunRecord], metric: str) -> None:
                 color=COLORS[number % len(COLORS)],
                 linestyle=_LINES[number // len(COLORS) % len(_LINES)],
                 marker="o" if len(lines) == 1 else "",
-                label=run.name,
+                label=printable(run.name),
             )
     if len(levels) == 1:
         axes.axhline(levels.pop(), color=GREY, linestyle=":", label="chance: always the most frequent answer")

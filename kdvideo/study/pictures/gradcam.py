@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdvideo.inference.explain import VideoCam
-from kdvideo.study.pictures.style import COLORS, GREY, style
+from kdvideo.study.pictures.style import COLORS, GREY, printable, style
 
 __all__ = ["draw_gradcam"]
 
@@ -41,7 +41,7 @@ def draw_gradcam(cam: VideoCam, *, title: str) -> Figure:
         axes = course.subplots()
         _draw_course(axes, cam, relative.mean(axis=(1, 2)), [cam.numbers[place] for place in shown])
         nothing = "" if heat.any() else "; zero everywhere: nothing speaks for it"
-        figure.suptitle(f"{title}\nGrad-CAM of the {cam.score}{nothing}\nby {cam.layer}")
+        figure.suptitle(printable(f"{title}\nGrad-CAM of the {cam.score}{nothing}\nby {cam.layer}"))
     return figure
 
 

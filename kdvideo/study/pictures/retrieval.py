@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from kdvideo.study.pictures.style import RIGHT, WRONG, style
+from kdvideo.study.pictures.style import RIGHT, WRONG, short_name, style
 from kdvideo.study.report.retrieval import Grid, Picture
 
 __all__ = ["draw_grid"]
@@ -68,7 +68,7 @@ def _ordinals(count: int) -> list[str]:
 
 
 def _title(grid: Grid) -> str:
-    model = grid.facts.model.rpartition("/")[2]  # of a path or URL; a zoo name has no slash
+    model = short_name(grid.facts.model)
     if grid.hits is None:
         return f"{model}\n{grid.num_videos} videos"
     return f"{model}\nof {grid.num_videos} videos, {grid.hits:.3f} have another one of their class nearest"

@@ -3,20 +3,27 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from kdvideo.files import write_atomic
 
-__all__ = ["COLORS", "GREY", "RIGHT", "WRONG", "check_out", "save_figure", "style"]
+__all__ = ["COLORS", "GREY", "RIGHT", "WRONG", "check_out", "printable", "save_figure", "short_name", "style"]
 
 # Okabe and Ito's palette (Color Universal Design, 2008), strongest contrast to white first, its yellow last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 GREY = "#8C8C8C"
 RIGHT, WRONG = "#00855F", "#C62828"  # green and red of different lightness; never the only sign
 
-_SUFFIXES = (".png", ".svg", ".pdf")
+# What a file would say of the day and the program that made it: the same picture is the same file.
+_FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {"metadata": {"Software": None}},
+    ".jpg": {"pil_kwargs": {"quality": 85}},
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def style() -> Iterator[None]:
         "axes.titlesize": "medium",
         "figure.titlesize": "medium",
         "legend.frameon": False,
-        "svg.hashsalt": "kdvideo",  # the same picture is the same file
+        "svg.hashsalt": "kdvideo",
     }
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -44,10 +51,10 @@ def check_out(out: Path) -> None:
     """Refuses a file that no picture can be written to, before anything is computed.
 
     Raises:
-        ValueError: it ends in something else than .png, .svg or .pdf, or is a folder.
+        ValueError: it ends in something else than .png, .jpg, .svg or .pdf, or is a folder.
     """
-    if out.suffix.lower() not in _SUFFIXES or out.is_dir():
-        raise ValueError(f"--out {out} must be a file that ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if out.suffix.lower() not in _FORMATS or out.is_dir():
+        raise ValueError(f"--out {out} must be a file that ends in one of {', '.join(_FORMATS)}")
 
 
 def save_figure(figure: Figure, out: Path) -> None:
@@ -57,7 +64,17 @@ def save_figure(figure: Figure, out: Path) -> None:
         ValueError: as `check_out`.
     """
     check_out(out)
-    kind = out.suffix.lower().removeprefix(".")
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    suffix = out.suffix.lower()
+    options = {"format": suffix.removeprefix("."), "dpi": 150, **_FORMATS[suffix]}
     with style():
-        write_atomic(out, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
+        write_atomic(out, lambda temporary: figure.savefig(temporary, **options))
+
+
+def printable(text: str) -> str:
+    """The text with what no font can draw replaced: names of files may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def short_name(source: str) -> str:
+    """A model's zoo name as it is; of a path or URL, the file without its ending."""
+    return source.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".pt")
