@@ -30,6 +30,7 @@ GENERATED = runpy.run_path(str(ROOT / "docs" / "generated_pages.py"))
 NOT_OURS = ("source", "pip", "gh", "git", "cd", "sbatch", "squeue", "scancel")
 NEEDS = {  # what a page takes for granted: a run, as arguments of `kdvideo train`
     "docs/evaluation.md": ["OUTPUT_DIR", "output/a", "TASK.NAME", "supervised", "ZOO.PUBLISH_AS", "MY_CLASSIFIER"],
+    "docs/pictures.md": ["OUTPUT_DIR", "output/runs/a"],
     "docs/report.md": ["OUTPUT_DIR", "output/demo/runs/a", "ZOO.DIR", "output/demo/zoo", "ZOO.PUBLISH_AS", "a.b"],
     "docs/using.md": ["OUTPUT_DIR", "output/a", "TASK.NAME", "supervised", "ZOO.PUBLISH_AS", "MY_CLASSIFIER"],
     "docs/zoo.md": ["OUTPUT_DIR", "output/a", "ZOO.PUBLISH_AS", "a.b"],

@@ -86,12 +86,13 @@ def _retrieval(options: argparse.Namespace) -> Any:
 def _tsne(options: argparse.Namespace) -> Any:
     from kdvideo.inference.gallery import Gallery
     from kdvideo.inference.untrained import untrained_gallery
+    from kdvideo.study.pictures.style import short_name
     from kdvideo.study.pictures.tsne import draw_tsne
 
     after = Gallery.read(options.gallery)
     before = untrained_gallery(after, options.videos, source=options.model, num_workers=options.workers)
     panels = {"before: random weights": before.features.numpy(), "after training": after.features.numpy()}
-    return draw_tsne(panels, after.class_names)
+    return draw_tsne(panels, after.class_names, title=short_name(after.facts.model))
 
 
 def _gradcam(options: argparse.Namespace) -> Any:

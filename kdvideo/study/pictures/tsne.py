@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kdvideo.study.pictures.style import COLORS, GREY, style
+from kdvideo.study.pictures.style import COLORS, GREY, printable, style
 
 __all__ = ["chance_purity", "draw_tsne", "map_to_plane", "neighbour_purity"]
 
@@ -54,7 +54,7 @@ def chance_purity(classes: Sequence[str]) -> float:
     return sum(count * (count - 1) for count in Counter(classes).values()) / (total * (total - 1))
 
 
-def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, seed: int = 0) -> Figure:
+def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, title: str = "", seed: int = 0) -> Figure:
     """Draws a panel for each set of features of the same videos, coloured by class.
 
     Each title has the purity of the features and that of the drawn points: what the eye sees is the second.
@@ -62,6 +62,7 @@ def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, seed:
     Args:
         panels: title -> unit vectors `[V, D]`.
         classes: of the V videos. The most frequent 24 have a sign of their own, the others are grey.
+        title: of the picture, e.g. the model.
         seed: of t-SNE.
 
     Raises:
@@ -69,16 +70,17 @@ def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, seed:
     """
     if len(set(classes)) < 2:
         raise ValueError(f"t-SNE is coloured by class, and all videos are of one: {classes[0]!r}")
-    drawn = {title: map_to_plane(features, seed=seed) for title, features in panels.items()}
+    drawn = {name: map_to_plane(features, seed=seed) for name, features in panels.items()}
     with style():
         figure = Figure(figsize=(4.6 * len(panels) + 1.8, 5.0), layout="constrained")
         (axes_of_panels,) = figure.subplots(1, len(panels), squeeze=False)
-        for axes, (title, points) in zip(axes_of_panels, drawn.items(), strict=True):
+        for axes, (name, points) in zip(axes_of_panels, drawn.items(), strict=True):
             _draw_points(axes, points, classes)
             purity = (
-                f"{neighbour_purity(panels[title], classes):.2f}, of the points {neighbour_purity(points, classes):.2f}"
+                f"{neighbour_purity(panels[name], classes):.2f}, of the points {neighbour_purity(points, classes):.2f}"
             )
-            axes.set_title(f"{title}\npurity of the features {purity}")
+            axes.set_title(f"{name}\npurity of the features {purity}")
+        figure.suptitle(printable(title))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", markerscale=1.5)
         figure.supxlabel(
             f"purity: share of the {min(NEIGHBOURS, len(classes) - 1)} nearest that have a video's class, "
