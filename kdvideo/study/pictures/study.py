@@ -51,19 +51,20 @@ def _draw_panels(
 ) -> Figure:
     colors = dict(zip(study.architectures, COLORS, strict=False))
     with style():
-        figure = Figure(figsize=(4.0 * len(panels), 4.0), layout="constrained")
+        figure = Figure(figsize=(4.0 * len(panels), 4.4), layout="constrained")
         for axes, (name, pairs) in zip(
             figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
         ):
             for pair in pairs:
-                student, teacher = pair
-                color = colors[student]
+                student, color = pair[0], colors[pair[0]]
                 alone = _curves(baselines_of(results, study, student))
                 _draw_curves(axes, alone, color=color, label=f"{student} alone", dotted=True)
                 taught = _curves(taught_by(results, setting.name, pair))
-                _draw_curves(axes, taught, color=color, label=f"{student} by {teacher}")
+                _draw_curves(axes, taught, color=color, label=f"{student} taught")
             _finish(axes, title.format(name), results)
-            axes.legend(loc="upper left", fontsize="small")
+        lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+        shown = {label: line for label, line in lines.items() if not label.startswith("_")}
+        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=len(colors))
         figure.suptitle(f"setting {setting.name!r}: teachers of {setting.teacher_epochs} epochs")
     return figure
 
