@@ -32,7 +32,7 @@ def test_the_wheel_works_alone(tmp_path: Path):
         "from kdvideo.zoo.manage import entry_states\n"
         "names, states = kdvideo.list_models(), entry_states()\n"
         "assert {state.entry.name for state in states} == {name for name in names if '.' in name}, names\n"
-        "shipped = {state.entry.name for state in states if state.weights == 'published'}\n"
+        "shipped = {state.entry.name for state in states if state.weights == 'shipped'}\n"
         "assert shipped and len(states) > len(shipped)\n"
         "for name in names:\n"
         "    kdvideo.create_model(name, pretrained=name in shipped)\n"
