@@ -103,7 +103,9 @@ def read_study(path: Path) -> Study:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ValueError(f"study {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"study {path} cannot be read: {' '.join(str(error).split())}") from None
     _check_keys(values, Study, origin=str(path))
     _check_types(values, origin=f"study {path}")

@@ -11,7 +11,7 @@ import simplejson
 import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import dump_config, flatten_config
+from kdvideo.config import dump_config, flatten_config, validate_config
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, list_checkpoints
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.publish import FACTS_NAME
@@ -69,14 +69,18 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
         at_once: how many runs there are at a time.
 
     Raises:
-        ValueError: a finished run had other settings; or runs have failed: names them.
+        ValueError: no such data, a config that cannot work, or a finished run that had other settings, all before
+            anything is started; or runs have failed: names them.
     """
+    if not data.is_dir():
+        raise ValueError(f"--data {data} is not a folder: give the dataset's")
     planned = plan_runs(study)
     lists = write_held_out_lists(data, study.held_out_groups, output / "lists") if study.held_out_groups else None
     configs = {
         run.name: _place(build_config(study, run), run, output=output, data=data, lists=lists) for run in planned
     }
     for run in planned:
+        validate_config(configs[run.name])
         _check_same_settings(configs[run.name], run_folder(output, run.name))
     waiting = [run for run in planned if not is_finished(output, run.name)]
     logger.info("%d of %d runs are finished", len(planned) - len(waiting), len(planned))
@@ -101,7 +105,8 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
     if failed:
         left_out = f", and {len(waiting)} that need them were left out" if waiting else ""
         logs = run_folder(output, f"{failed[0]}.log")
-        raise ValueError(f"{len(failed)} runs failed{left_out}: {', '.join(failed)}; see {logs}, then start again")
+        names = ", ".join(failed[:3]) + (" ..." if len(failed) > 3 else "")
+        raise ValueError(f"{len(failed)} runs failed{left_out}: {names}; see {logs}, then start again")
 
 
 def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path | None) -> CfgNode:

@@ -90,6 +90,16 @@ def test_a_failing_run_leaves_out_what_needs_it(study: Study, tmp_path: Path):
     assert missing == {"paper.c3d-from-c3d.seed1", "paper.r3d_10-from-c3d.seed1", "c3d.e6.seed0"}
 
 
+def test_what_cannot_work_is_refused_before_a_run_starts(study: Study, tmp_path: Path):
+    start = Stub()
+    with pytest.raises(ValueError, match=r"--data .*nowhere is not a folder"):
+        run_study(study, tmp_path / "out", data=tmp_path / "nowhere", start=start, at_once=2)
+    study.config["CLIP"]["SIZE"] = 500
+    with pytest.raises(ValueError, match=r"SHORT_SIDE is 64; it must be at least CLIP\.SIZE"):
+        run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=2)
+    assert start.started == []
+
+
 def test_other_settings_are_refused(study: Study, tmp_path: Path):
     run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
     study.config["CLIP"]["SIZE"] = 48
