@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import load_config, merge_config
+from kdvideo.config import flatten_config, load_config, merge_config
 
 __all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study"]
 
@@ -122,8 +122,17 @@ def read_study(path: Path) -> Study:
             f"study {path}: EPOCHS is {study.epochs} and SEEDS {study.seeds}; at least 3, and no seed twice"
         )
     for run in plan_runs(study):
-        build_config(study, run)  # every key exists
+        _check_comparable(build_config(study, run), origin=f"study {path}, {run.name}")
     return study
+
+
+def _check_comparable(cfg: CfgNode, *, origin: str) -> None:
+    """A run can be continued as a longer one, and has what the report compares."""
+    needed = {"SOLVER.SCHEDULE": "constant", "EVAL.PERIOD": 1, "EVAL.FINAL_CLIPS_PER_VIDEO": 10}
+    values = flatten_config(cfg)
+    for key, value in needed.items():
+        if values[key] != value:
+            raise ValueError(f"{origin}: {key} is {values[key]!r}; a study needs {value!r}")
 
 
 def _check_types(values: Mapping[str, Any], *, origin: str) -> None:

@@ -92,6 +92,8 @@ def read_results(study: Study, output: Path) -> dict[str, Measured]:
 def _read(run: StudyRun, folder: Path) -> Measured:
     lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
     *epochs, final = lines
+    if _RETRIEVAL not in final:
+        raise ValueError(f"{folder} has no {_RETRIEVAL}: a study needs videos with classes")
     return Measured(
         run,
         curve=tuple(line["pretext_accuracy"] for line in epochs),

@@ -107,6 +107,14 @@ def test_one_seed_has_no_null_and_no_intervals(study: Study, tmp_path: Path):
     assert "| c3d | r3d_10 | 5 | 0.833 | +0.200 | +0.125 | +0.100 | " in page
 
 
+def test_videos_without_classes_cannot_be_reported(study: Study, tmp_path: Path):
+    write_runs(study, tmp_path)
+    path = run_folder(tmp_path, "c3d.e6.seed0") / "metrics.jsonl"
+    path.write_text(path.read_text().replace("retrieval_10clip_at_1", "other"))
+    with pytest.raises(ValueError, match=r"has no retrieval_10clip_at_1: a study needs videos with classes"):
+        read_results(study, tmp_path)
+
+
 def test_nothing_to_report(study: Study, tmp_path: Path):
     with pytest.raises(ValueError, match="has no finished baseline: continue with kdvideo study run"):
         write_report(study, tmp_path, tmp_path / "report")

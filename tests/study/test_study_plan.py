@@ -77,6 +77,8 @@ def test_shipped_studies_can_be_read(name: str):
             {"SETTINGS": {"a": {"TEACHER_EPOCHS": 4, "CONFIG": {"TEACHER": {"TAU": 4}}}}},
             "unknown config key 'TEACHER.TAU'",
         ),
+        ({"CONFIG": {"SOLVER": {"SCHEDULE": "cosine"}}}, "SCHEDULE is 'cosine'; a study needs 'constant'"),
+        ({"CONFIG": {"EVAL": {"FINAL_CLIPS_PER_VIDEO": 3}}}, "FINAL_CLIPS_PER_VIDEO is 3; a study needs 10"),
         ({"SETTINGS": []}, "SETTINGS is \\[\\]; it must be a dict"),
         ({"BASE": "nowhere.yaml"}, "nowhere.yaml does not exist"),
     ],
