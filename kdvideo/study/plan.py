@@ -1,6 +1,5 @@
 """What a study is, and the runs that it is made of."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import flatten_config, load_config, merge_config
+from kdvideo.registry import did_you_mean
 
 __all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study"]
 
@@ -162,8 +162,8 @@ def _check_keys(
     known = {one.name.upper(): one for one in fields(kind) if one.name not in given}
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            raise ValueError(f"{origin}: unknown key {key!r}; {f'did you mean {close[0]}?' if close else list(known)}")
+            hint = did_you_mean(str(key), known) or f"choose one of {', '.join(known)}"
+            raise ValueError(f"{origin}: unknown key {key!r}: {hint}")
     for key, one in known.items():
         if key not in values and one.default is one.default_factory and one.name not in optional:
             raise ValueError(f"{origin} has no {key}")

@@ -65,7 +65,7 @@ def test_shipped_studies_can_be_read(name: str):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"EPOCHES": 3}, "unknown key 'EPOCHES'; did you mean EPOCHS?"),
+        ({"EPOCHES": 3}, "unknown key 'EPOCHES': did you mean EPOCHS?"),
         ({"EPOCHS": 2}, "EPOCHS is 2"),
         ({"SEEDS": [1, 1]}, "no seed twice"),
         ({"SETTINGS": {"paper": {"CONFIG": {}}}}, "SETTINGS.paper has no TEACHER_EPOCHS"),
