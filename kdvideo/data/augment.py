@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,12 +127,17 @@ def stack_maps(augments: Sequence[AugmentPlan]) -> dict[str, Tensor]:
 
 
 def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Tensor:
-    """`augment_clips` for N clips `[C, T, S, S]`, one after the other: in a processor's cache it is a third faster."""
-    done = [
-        clip if augment.keeps_colors else augment_clips(clip[None], **stack_maps([augment]))[0]
-        for clip, augment in zip(clips, augments, strict=True)
-    ]
-    return torch.stack(done)
+    """`augment_clips` for N clips `[C, T, S, S]` on the CPU, one after the other: in its cache it is a third faster."""
+    maps = stack_maps(augments)
+    done = torch.empty((len(clips), *clips[0].shape), dtype=torch.uint8)
+    for i, (clip, augment) in enumerate(zip(clips, augments, strict=True)):
+        if augment.keeps_colors:
+            done[i] = clip
+        else:
+            pixels = _augment_pixels(clip[None], **{name: part[i : i + 1] for name, part in maps.items()})
+            # In one pass; PyTorch takes two, see below, or converts one number at a time.
+            np.copyto(done[i : i + 1].numpy(), pixels.numpy(), casting="unsafe")
+    return done
 
 
 def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
@@ -145,16 +151,20 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
     Returns:
         uint8, as `clips`.
     """
+    whole = _augment_pixels(clips, color, blur_sigma).to(torch.int16)  # straight to uint8 takes longer
+    return whole.to(torch.uint8, memory_format=torch.contiguous_format)
+
+
+def _augment_pixels(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
+    """As `augment_clips`; float32 of the results plus one half, so that cutting off the fraction rounds."""
     pixels = apply_color(clips.to(torch.float32, memory_format=torch.contiguous_format), color)
-    blurred = blur_sigma > 0
-    if blur_radius(clips.shape[-1]) == 0 or not blurred.any():
-        pass
-    elif blurred.all():
-        pixels = gaussian_blur(pixels, blur_sigma)
-    else:
-        pixels[blurred] = gaussian_blur(pixels[blurred], blur_sigma[blurred])
-    # Rounds to the nearest. Straight to uint8, PyTorch converts one number at a time: five times slower.
-    return pixels.add_(0.5).to(torch.int16).to(torch.uint8)
+    if blur_radius(clips.shape[-1]) > 0:
+        blurred = [i for i, sigma in enumerate(blur_sigma.tolist()) if sigma > 0]
+        if len(blurred) == len(clips):
+            pixels = gaussian_blur(pixels, blur_sigma)
+        elif blurred:
+            pixels[blurred] = gaussian_blur(pixels[blurred], blur_sigma[blurred])
+    return pixels.add_(0.5)
 
 
 def _draw_jitter(draws: Draws, strength: float) -> tuple[tuple[str, float], ...]:

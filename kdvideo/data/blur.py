@@ -24,23 +24,29 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
         matrix[a:b] =  | 0 0 * * * * 0 0 0 |             lo, hi = a - radius, b + radius
 
     Args:
-        pixels: float `[K, C, T, S, S]`.
+        pixels: float `[K, C, T, S, S]`; used up. Best in memory as `[K, C, S, T, S]`: row y of all frames is one long
+            row then, and the first product a large one.
         sigma: `[K]`, in pixels, above 0.
 
     Returns:
-        As `pixels`.
+        As `pixels`, in memory as `[K, C, S, T, S]`.
     """
-    size = pixels.shape[-1]
+    num_clips, channels, num_frames, size, _ = pixels.shape
     radius = blur_radius(size)
     distance = torch.arange(-radius, radius + 1, device=pixels.device)
     weights = torch.exp(-(distance**2) / (2 * sigma[:, None] ** 2))
     weights = weights / weights.sum(dim=1, keepdim=True)
-    matrix = torch.einsum("kr,rij->kij", weights, _shifts(size, radius).to(pixels))[:, None]  # [K, 1, S, S]
-    frames = pixels.flatten(1, 2)
+    matrix = torch.einsum("kr,rij->kij", weights, _shifts(size, radius).to(pixels))
+    matrix = matrix.repeat_interleave(channels, dim=0)  # [K * C, S, S]
     blocks = [(slice(a, a + _BLOCK), slice(max(a - radius, 0), a + _BLOCK + radius)) for a in range(0, size, _BLOCK)]
-    rows = torch.cat([matrix[..., out, within] @ frames[..., within, :] for out, within in blocks], dim=-2)
-    both = torch.cat([rows[..., within] @ matrix[..., out, within].mT for out, within in blocks], dim=-1)
-    return both.view_as(pixels)
+    rows = pixels.transpose(-3, -2).reshape(num_clips * channels, size, num_frames * size)
+    columns = torch.empty_like(rows)
+    for out, within in blocks:
+        torch.bmm(matrix[:, out, within], rows[:, within], out=columns[:, out])
+    rows, columns = (one.view(num_clips * channels, size * num_frames, size) for one in (rows, columns))
+    for out, within in blocks:  # into the memory that is warm
+        torch.bmm(columns[..., within], matrix[:, out, within].mT, out=rows[..., out])
+    return rows.view(num_clips, channels, size, num_frames, size).transpose(-3, -2)
 
 
 @lru_cache(maxsize=8)

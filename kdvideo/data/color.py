@@ -20,7 +20,9 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as torchvision's graysc
 _GRAY = np.tile(_LUMA, (3, 1))
 # NTSC's brightness and two colour axes: a rotation in the plane of the latter changes the hue and nothing else.
 _RGB_TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-_YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
+_SAME = np.eye(3)
+_CHROMA = _SAME - _GRAY
+_QUARTER_TURN = np.linalg.inv(_RGB_TO_YIQ) @ np.array([[0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ _RGB_TO_YIQ
 
 
 def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor:
@@ -34,10 +36,10 @@ def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor
     Returns:
         float32 `[3, 6]`.
     """
-    color_map = np.concatenate((np.eye(3), np.zeros((3, 3))), axis=1)
+    color_map = np.eye(3, 6)
     for operation, amount in jitter:
         if operation == "contrast":
-            mean_brightness = _GRAY @ (color_map[:, :3] + color_map[:, 3:])  # of the frame as it is by now
+            mean_brightness = _LUMA @ (color_map[:, :3] + color_map[:, 3:])  # of the frame as it is by now
             color_map *= amount
             color_map[:, 3:] += (1 - amount) * mean_brightness
         else:
@@ -55,21 +57,20 @@ def apply_color(pixels: Tensor, color: Tensor) -> Tensor:
         color: `[K, 3, 6]`, one map a clip.
 
     Returns:
-        As `pixels`.
+        As `pixels`, but in memory as `[K, 3, H, T, W]`, which suits `gaussian_blur`.
     """
     means = pixels.mean(dim=(-2, -1))  # [K, 3, T]
     mapped = (color[..., :3] @ pixels.flatten(2)).view_as(pixels)
     shift = color[..., 3:] @ means
-    return mapped.add_(shift[..., None, None]).clamp_(0, 255)
+    result = torch.empty_like(mapped.transpose(-3, -2), memory_format=torch.contiguous_format).transpose(-3, -2)
+    return torch.add(mapped, shift[..., None, None], out=result).clamp_(0, 255)
 
 
 def _pixel_map(operation: str, amount: float) -> np.ndarray:
     if operation == "brightness":
-        return amount * np.eye(3)
+        return amount * _SAME
     if operation == "saturation":
-        return amount * np.eye(3) + (1 - amount) * _GRAY
+        return amount * _SAME + (1 - amount) * _GRAY
     assert operation == "hue", operation
     # Hue counts from red to green to blue, clockwise in the plane of I and Q.
-    cos, sin = math.cos(2 * math.pi * amount), math.sin(2 * math.pi * amount)
-    turn = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
-    return _YIQ_TO_RGB @ turn @ _RGB_TO_YIQ
+    return _GRAY + math.cos(2 * math.pi * amount) * _CHROMA + math.sin(2 * math.pi * amount) * _QUARTER_TURN
