@@ -36,8 +36,8 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
     distance = torch.arange(-radius, radius + 1, device=pixels.device)
     weights = torch.exp(-(distance**2) / (2 * sigma[:, None] ** 2))
     weights = weights / weights.sum(dim=1, keepdim=True)
-    matrix = torch.einsum("kr,rij->kij", weights, _shifts(size, radius).to(pixels))
-    matrix = matrix.repeat_interleave(channels, dim=0)  # [K * C, S, S]
+    matrix = weights.repeat_interleave(channels, dim=0) @ _shifts(size, radius).to(pixels).flatten(1)
+    matrix = matrix.view(num_clips * channels, size, size)
     blocks = [(slice(a, a + _BLOCK), slice(max(a - radius, 0), a + _BLOCK + radius)) for a in range(0, size, _BLOCK)]
     rows = pixels.transpose(-3, -2).reshape(num_clips * channels, size, num_frames * size)
     columns = torch.empty_like(rows)

@@ -1,5 +1,6 @@
 """Lists of videos, and clips read from them."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from kdvideo.data.augment import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.decode import Reader, read_frames
 from kdvideo.data.pretext import ClipFrames
+from kdvideo.data.resize import resize_and_cut
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
@@ -35,7 +37,7 @@ class VideoList:
     def read_clips(
         self, index: int, clips: Sequence[ClipFrames], *, crops: Sequence[AugmentPlan], short_side: int, size: int
     ) -> list[Tensor]:
-        """Clips of one video: decodes each needed frame once, resizes it and crops.
+        """Clips of one video: decodes each needed frame once, resizes what the crops show of it and crops.
 
         Args:
             index: the video's number.
@@ -45,16 +47,21 @@ class VideoList:
             size: of the crop.
 
         Returns:
-            uint8 `[C, T, size, size]` each, views of the decoded frames.
+            uint8 `[C, T, size, size]` each.
 
         Raises:
             OSError: the video, which has been looked at before, cannot be read any more.
         """
-        frames, place = self._read_resized(index, clips, short_side)
-        return [
-            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
-            for clip, crop in zip(clips, crops, strict=True)
-        ]
+        frames, place = self._read(index, clips)
+        done: dict[int, Tensor] = {}
+        for where in dict.fromkeys(crop.crop for crop in crops):  # clips cut at one place share their resized frames
+            alike = [i for i, crop in enumerate(crops) if crop.crop == where]
+            needed = sorted({frame for i in alike for frame in clips[i]})
+            taken = _take(frames, [place[frame] for frame in needed])
+            cut = resize_and_cut(taken, where, short_side=short_side, size=size)
+            for i in alike:
+                done[i] = crop_clip(_take(cut, [bisect_left(needed, frame) for frame in clips[i]]), crops[i], size=size)
+        return [done[i] for i in range(len(clips))]
 
     def read_views(
         self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
@@ -78,7 +85,8 @@ class VideoList:
         Raises:
             OSError: as `read_clips`.
         """
-        frames, place = self._read_resized(index, clips, short_side)
+        frames, place = self._read(index, clips)
+        frames = F.resize(frames, [short_side], antialias=True)
         height, width = frames.shape[-2:]
         crops = spread_crops(num_crops, is_wide=width >= height)
         return [
@@ -87,7 +95,7 @@ class VideoList:
             for crop in crops
         ]
 
-    def _read_resized(self, index: int, clips: Sequence[ClipFrames], short_side: int) -> tuple[Tensor, dict[int, int]]:
+    def _read(self, index: int, clips: Sequence[ClipFrames]) -> tuple[Tensor, dict[int, int]]:
         """Each frame that clips need, uint8 `[F, C, H, W]`, and where among them it is."""
         needed = sorted({frame for clip in clips for frame in clip})
         reader: Reader = self.readers[index] if self.readers else "pyav"
@@ -95,7 +103,7 @@ class VideoList:
             frames = read_frames(self.records[index].path, needed, reader=reader)
         except ValueError as error:  # the list holds only what has been read once
             raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
-        return F.resize(frames, [short_side], antialias=True), {frame: i for i, frame in enumerate(needed)}
+        return frames, {frame: i for i, frame in enumerate(needed)}
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """The part of the list that these records of it make."""

@@ -1,0 +1,45 @@
+"""Resizing no more than a crop shows."""
+
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as F
+
+from kdvideo.data.augment import AugmentPlan, crop_clip
+from kdvideo.data.resize import resize_and_cut
+
+LAST = 0.9999
+SIZES = [
+    (240, 320),  # UCF101: periods of 15 and 32 pixels
+    (320, 240),
+    (256, 340),  # a half
+    (240, 426),  # one period: nothing to leave out
+    (250, 330),
+    (480, 640),
+    (128, 170),  # as large as wanted
+    (100, 140),  # enlarged
+    (30, 40),
+]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_a_cut_equals_the_one_from_the_whole(height: int, width: int):
+    """To the bit, wherever it lies: at the edges, where weights are others, and at every phase between."""
+    generator = torch.Generator().manual_seed(height)
+    noise = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
+    frames = noise.permute(0, 3, 1, 2)
+    whole = F.resize(frames, [128], antialias=True)
+    drawn = [tuple(pair) for pair in torch.rand(25, 2, generator=generator).tolist()]
+    for place in [(0.0, 0.0), (LAST, LAST), (0.0, LAST), (0.5, 0.5), *drawn]:
+        found = resize_and_cut(frames, place, short_side=128, size=112)
+        assert torch.equal(found.transpose(0, 1), crop_clip(whole, AugmentPlan(crop=place), size=112))
+
+
+def test_only_what_is_needed_is_resized(monkeypatch):
+    """Of 320 x 240 a crop in the corner takes 7 of 10 periods of columns and 15 of 16 of rows."""
+    shapes = []
+    resize = F.resize
+    monkeypatch.setattr(
+        F, "resize", lambda frames, *args, **kwargs: shapes.append(frames.shape[-2:]) or resize(frames, *args, **kwargs)
+    )
+    resize_and_cut(torch.zeros(1, 3, 240, 320, dtype=torch.uint8), (0.0, 0.0), short_side=128, size=112)
+    assert shapes == [(15 * 15, 7 * 32)]
