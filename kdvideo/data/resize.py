@@ -23,9 +23,11 @@ def resize_and_cut(frames: Tensor, place: tuple[float, float], *, short_side: in
     before = frames.shape[-2:]
     after = [short_side * side // min(before) for side in before]
     starts = [int(part * (room - size + 1)) for part, room in zip(place, after, strict=True)]
-    needed, (top, left), shape = zip(*map(_window, before, after, starts, [size] * 2), strict=True)
-    resized = F.resize(frames[..., needed[0], needed[1]], list(shape), antialias=True)
-    return resized[..., top : top + size, left : left + size]
+    if list(before) != after:
+        needed, starts, shape = zip(*map(_window, before, after, starts, [size] * 2), strict=True)
+        frames = F.resize(frames[..., needed[0], needed[1]], list(shape), antialias=True)
+    top, left = starts
+    return frames[..., top : top + size, left : left + size]
 
 
 def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int, int]:
