@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import simplejson
 import torch
+import yaml
 from pages import BLOCKS
 from slurm_cluster import running_slurm, wait_until, why_not
 
 from kdvideo.cli import main
 from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.paths import zoo_root
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=f"no Slurm: {why_not()}")]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -136,6 +138,40 @@ def test_students_of_one_teacher_side_by_side(
         entry = simplejson.loads((tmp_path / "zoo" / "entries" / f"{backbone}.student.json").read_text())
         assert entry["teacher"] == {"name": "teacher.x", "sha256": published["sha256"]}
         assert entry["metrics"]["pretext_accuracy"] == metrics_lines(tmp_path / backbone)[-1]["pretext_accuracy"]
+
+
+def test_a_study_as_jobs(tiny_dataset: Path, tmp_path: Path, capsys):
+    """Each run is a job, submitted when what it needs is there; started again, nothing is submitted."""
+    study, output = tmp_path / "study.yaml", tmp_path / "out"
+    config = {
+        "MODEL": {"WIDTH": 4},
+        "CLIP": {"SIZE": 32},
+        "DATA": {"SHORT_SIDE": 36, "NUM_WORKERS": 0},
+        "SOLVER": {"BATCH_SIZE": 6},
+        "EVAL": {"TUPLES_PER_VIDEO": 1, "CLIPS_PER_VIDEO": 1},
+    }
+    values = {
+        "BASE": str(zoo_root() / "configs" / "base" / "ucf101mini.yaml"),
+        "CONFIG": config,
+        "ARCHITECTURES": ["r3d_10"],
+        "SEEDS": [0, 1],
+        "EPOCHS": 3,
+        "CONTROLS": False,
+        "SETTINGS": {"paper": {"TEACHER_EPOCHS": 3, "CONFIG": {}}},
+    }
+    study.write_text(yaml.safe_dump(values))
+    command = ["study", "run", str(study), "--data", str(tiny_dataset), "--output", str(output), *JOB]
+    assert main(command) == 0
+    jobs = re.findall(r"submitted job (\d+)", capsys.readouterr().out)
+    assert len(jobs) == 4
+    described = [describe(job) for job in jobs]
+    assert {one["JobState"] for one in described} == {"COMPLETED"}
+    spans = [[datetime.fromisoformat(one[key]) for key in ("StartTime", "EndTime")] for one in described]
+    assert max(end for _, end in spans[:2]) <= max(start for start, _ in spans[2:])  # teachers first, then students
+    names = {f"{name}.seed{seed}" for name in ("r3d_10.e3", "paper.r3d_10-from-r3d_10") for seed in (0, 1)}
+    assert {path.parent.name for path in output.glob(f"runs/*/{METRICS_NAME}")} == names
+    assert main(command) == 0
+    assert "submitted" not in capsys.readouterr().out
 
 
 def test_mistakes_are_found_before_the_queue(tiny_overrides: list[str], capsys):
