@@ -11,10 +11,11 @@ from kdvideo.inference.gallery import Gallery, GalleryFacts
 from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.zoo.entry import gallery_file
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.sources import Weights
 
-__all__ = ["ClassScore", "Predictor", "VideoPrediction", "compute_features", "gallery_file"]
+__all__ = ["ClassScore", "Predictor", "VideoPrediction", "compute_features"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Predictor:
             count, names = model.head.out_features, weights.entry.classes if weights.entry else []
             self.class_names = list(names) if len(names) == count else [f"class {place}" for place in range(count)]
             return
-        own = gallery_file(weights)
+        own = gallery_file(weights.path)
         if gallery is None and not own.is_file():
             raise ValueError(
                 f"model {source} tells no classes apart and has no gallery: give --gallery FILE.parquet, which "
@@ -116,11 +117,6 @@ def compute_features(
     )
     name = weights.entry.name if weights.entry else weights.source
     return outputs, GalleryFacts(name, weights.sha256, num_clips)
-
-
-def gallery_file(weights: Weights) -> Path:
-    """Where the gallery of a model lies that has one: beside its weights."""
-    return weights.path.with_suffix(".gallery.parquet")
 
 
 def _load(source: str) -> tuple[Model, Weights]:

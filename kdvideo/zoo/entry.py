@@ -11,7 +11,7 @@ from kdvideo.files import write_text
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
-__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name"]
+__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name", "gallery_file"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
@@ -28,6 +28,11 @@ _KINDS = {  # of the keys that are not simply texts
     "size": int | None,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
+
+
+def gallery_file(weights: Path) -> Path:
+    """Where the gallery of a model lies that has one, features of its training videos: beside its weights."""
+    return weights.with_suffix(".gallery.parquet")
 
 
 def check_name(name: str) -> str:

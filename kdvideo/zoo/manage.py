@@ -7,7 +7,7 @@ from typing import Any
 from kdvideo.files import file_sha256
 from kdvideo.paths import zoo_root
 from kdvideo.registry import BACKBONES
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.entry import ZooEntry, gallery_file
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, recorded_hash
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.render import render_zoo, zoo_lock
@@ -84,7 +84,7 @@ def verify_zoo(zoo_dir: Path) -> list[str]:
         except ValueError as error:
             problems.append(str(error))
             continue
-        known.add(entry.file)
+        known |= {entry.file, gallery_file(Path(entry.file)).name}
         problems += _problems_of(entry, zoo_dir)
     for path in sorted((zoo_dir / "weights").glob("[!.]*")):
         if path.name not in known:
@@ -155,7 +155,8 @@ def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
     victims = [fetched] if fetched.exists() else []
     if owner == zoo_dir:
         # The entry goes first: without it the model does not exist, whatever a kill leaves of the rest.
-        victims = [owner / "entries" / f"{entry.name}.json", owner / "weights" / entry.file, *victims]
+        weights = owner / "weights" / entry.file
+        victims = [owner / "entries" / f"{entry.name}.json", weights, gallery_file(weights), *victims]
     elif owner != zoo_root():
         raise ValueError(f"{entry.name} is in {owner}: use --zoo {owner}")
     elif not victims:

@@ -17,7 +17,7 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
 from kdvideo.zoo.contents import METADATA_KEY
-from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.entry import ZooEntry, check_name, gallery_file
 from kdvideo.zoo.render import render_zoo, zoo_lock
 from kdvideo.zoo.sources import read_entry
 
@@ -106,7 +106,8 @@ def publish(
         entry.write(zoo_dir)
         for other in weights_dir.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):  # replaced, or left by a kill
             if other != path:
-                other.unlink(missing_ok=True)
+                for old in (other, gallery_file(other)):
+                    old.unlink(missing_ok=True)
         render_zoo(zoo_dir)
     return entry
 

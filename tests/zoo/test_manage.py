@@ -8,6 +8,7 @@ from tiny_zoo import NAME, publish_tiny, weights_file
 
 import kdvideo
 from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.zoo.entry import gallery_file
 from kdvideo.zoo.fetch import download_path
 from kdvideo.zoo.manage import entry_states, remove_entry, verify_zoo
 from kdvideo.zoo.release import release
@@ -62,6 +63,23 @@ def test_removing():
     assert NAME not in (user_zoo() / "MODEL_ZOO.md").read_text()
     assert verify_zoo(user_zoo()) == []
     resolve_weights("other.one")
+
+
+def test_a_gallery_goes_with_its_weights():
+    """It belongs to its entry, is removed with it, and one of weights that have been replaced is."""
+    _, entry = publish_tiny()
+    gallery = gallery_file(weights_file(entry))
+    gallery.touch()
+    assert verify_zoo(user_zoo()) == []
+    publish_tiny(config="SEED: 1\n", replace=True)
+    assert not gallery.exists()
+    (replaced, _) = find_entry(NAME)
+    gallery_file(weights_file(replaced)).touch()
+    (user_zoo() / "weights" / "stray.gallery.parquet").touch()
+    (problem,) = verify_zoo(user_zoo())
+    assert problem.endswith("stray.gallery.parquet belongs to no entry: remove it")
+    assert gallery_file(weights_file(replaced)) in remove_entry(NAME, zoo_dir=user_zoo())
+    assert not gallery_file(weights_file(replaced)).exists()
 
 
 def test_removing_what_was_fetched(server: FaultyServer, tmp_path_factory: pytest.TempPathFactory):
