@@ -53,7 +53,7 @@ setup(
     package_data={
         "kdvideo": ["py.typed"],
         "kdvideo.study.report": ["templates/*"],
-        "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*.safetensors"],
+        "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*"],
     },
     install_requires=[
         "torch>=2.9",

@@ -1,5 +1,6 @@
 """Grad-CAM of whole videos: which frames, which class, and that the gradient is the whole video's."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import Predictor, compute_features
 from kdvideo.inference.videos import list_videos
 from kdvideo.models.spec import backbone_of
+from kdvideo.zoo.sources import resolve_weights
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
@@ -109,9 +111,10 @@ def test_command(classifier: str, gallery: Path, video: Path, tmp_path: Path, ca
     capsys.readouterr()
     torn = tmp_path / "torn.avi"
     torn.write_bytes(b"no video")
+    alone = shutil.copy(resolve_weights("r3d_10_w16.pcl-vcp_ucf101mini-s1").path, tmp_path)  # away from its gallery
     wrong = {
         "unknown class 'd': choose one of a, b, c": [*own, "--model", classifier, "--class", "d"],
-        "has no gallery: give --gallery": own,
+        "has no gallery: give --gallery": [*own, "--model", str(alone)],
         "torn.avi cannot be opened": ["picture", "gradcam", str(torn), "--out", str(out), "--model", classifier],
         "nobody.knows": [*own, "--model", "nobody.knows"],
         "is no gallery (": [*own, "--gallery", str(torn)],

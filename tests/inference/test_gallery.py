@@ -7,8 +7,12 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from kdvideo.data.rebuild import find_subset_list, read_subset_list
 from kdvideo.inference.gallery import Gallery, GalleryFacts, write_features
 from kdvideo.inference.videos import VideoOutput
+from kdvideo.paths import zoo_root
+from kdvideo.zoo.entry import gallery_file
+from kdvideo.zoo.sources import list_entries, resolve_weights
 
 FACTS = GalleryFacts(model="a_model", sha256="ab" * 32, num_clips=2)
 
@@ -65,3 +69,19 @@ def test_what_is_no_gallery_is_named(tmp_path: Path):
     written(tmp_path / "empty.parquet", {"b.avi": None})
     with pytest.raises(ValueError, match="has no video with a feature"):
         Gallery.read(tmp_path / "empty.parquet")
+
+
+def test_what_ships_has_its_gallery():
+    """The training videos alone, features of the very weights, in float16; all that ships is 15 MB at most."""
+    weights = zoo_root() / "weights"
+    shipped = [entry for entry in list_entries(zoo_root()) if (weights / entry.file).exists()]
+    assert len(shipped) >= 6
+    training = {one.name for one in read_subset_list(find_subset_list("ucf101mini")) if one.subset == "train"}
+    for entry in shipped:
+        path = gallery_file(resolve_weights(entry.name).path)
+        gallery = Gallery.read(path)
+        assert gallery.facts == GalleryFacts(entry.name, entry.sha256, num_clips=10)
+        assert set(gallery.names) == training
+        assert gallery.class_names == [name.split("/")[0] for name in gallery.names]
+        assert parquet.read_schema(path).field("feature").type == pa.list_(pa.float16())
+    assert sum(file.stat().st_size for file in weights.iterdir()) <= 15e6

@@ -1,0 +1,49 @@
+"""Gives every model of a zoo that has been trained on ucf101-mini the gallery that `kdvideo predict` looks into.
+
+    python docs/results/make_galleries.py DATA_ROOT ZOO
+
+A row a training video: its name, its class, its feature (mean of 10 uniform clips) in float16, beside the weights. A
+gallery that is there stays: the name of its weights has their hash.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+import kdvideo.models  # noqa: F401 - fills the registry
+from kdvideo.files import write_atomic
+from kdvideo.inference.gallery import write_features
+from kdvideo.inference.predict import compute_features
+from kdvideo.registry import DATASETS
+from kdvideo.zoo.entry import gallery_file
+from kdvideo.zoo.sources import list_entries
+
+
+def make_gallery(name: str, weights: Path, *, root: Path) -> Path:
+    """Writes the gallery of one model."""
+    path = gallery_file(weights)
+    videos = [record.path for record in DATASETS.get("ucf101")(root, None, split=1, subset="train")]
+    outputs, facts = compute_features(str(weights), videos)
+    write_features(path, outputs, root=root, facts=replace(facts, model=name))
+    table = parquet.read_table(path)
+    place = table.schema.get_field_index("feature")
+    halves = table.set_column(place, "feature", table["feature"].cast(pa.list_(pa.float16())))
+    write_atomic(path, lambda temporary: parquet.write_table(halves, temporary))
+    return path
+
+
+def main() -> None:
+    """Says how large each has become."""
+    root, zoo = Path(sys.argv[1]), Path(sys.argv[2])
+    for entry in list_entries(zoo):
+        weights = zoo / "weights" / entry.file
+        if "ucf101mini" in entry.name and weights.exists() and not gallery_file(weights).exists():
+            path = make_gallery(entry.name, weights, root=root)
+            print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
