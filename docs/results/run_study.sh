@@ -10,4 +10,5 @@ configs=$(python -c 'from kdvideo.paths import zoo_root; print(zoo_root() / "con
 kdvideo study run "$configs/ucf101mini_selection.yaml" --data "$output/proxies" --output "$output/selection"
 kdvideo study report "$configs/ucf101mini_selection.yaml" --output "$output/selection"
 kdvideo study run "$configs/ucf101mini.yaml" --data "$output/proxies" --output "$output/study"
+kdvideo study probe "$configs/ucf101mini.yaml" --output "$output/study"
 kdvideo study report "$configs/ucf101mini.yaml" --output "$output/study"

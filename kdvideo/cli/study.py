@@ -1,4 +1,4 @@
-"""`kdvideo study run` and `kdvideo study report`."""
+"""`kdvideo study run`, `kdvideo study probe` and `kdvideo study report`."""
 
 import argparse
 import ctypes
@@ -34,6 +34,11 @@ def add_arguments(commands: Any) -> None:
     add_import_argument(run)
     slurm.add_arguments(run)
     run.set_defaults(run=_run)
+    probe = actions.add_parser("probe", help="linear probes of the runs that are finished, for the report")
+    probe.add_argument("study", type=Path, help="the same yaml file")
+    probe.add_argument("--output", type=Path, required=True, help="the folder of the runs")
+    add_import_argument(probe)
+    probe.set_defaults(run=_probe)
     report = actions.add_parser("report", help="figures, tables and numbers of the runs that are finished")
     report.add_argument("study", type=Path, help="the same yaml file")
     report.add_argument("--output", type=Path, required=True, help="the folder of the runs")
@@ -72,6 +77,14 @@ def _run(options: argparse.Namespace) -> int:
         print("kdvideo: the study is stopped; the same command goes on", file=sys.stderr)
         return os.EX_TEMPFAIL
     return 0
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from kdvideo.study.plan import read_study
+    from kdvideo.study.probe import probe_runs
+
+    count = probe_runs(read_study(options.study), options.output.expanduser().resolve())
+    print(f"{count} probes fitted; kdvideo study report shows them")
 
 
 def _report(options: argparse.Namespace) -> None:

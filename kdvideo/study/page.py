@@ -87,6 +87,7 @@ def _run_rows(results: Mapping[str, Measured]) -> Iterable[dict[str, Any]]:
             "epochs": run.epochs,
             "end_level": round(final_level(one.curve), 4),
             **{key: round(one.final[key], 4) for key in _FINAL},
+            "linear_probe": "" if one.linear_probe is None else round(one.linear_probe, 4),
             "seconds": round(one.seconds, 1),
         }
 
@@ -112,6 +113,7 @@ def _pair_rows(study: Study, pairs: Mapping[str, Sequence[PairResult]]) -> Itera
                     "area_delta": round(pair.area_deltas[number], 4),
                     "retrieval_delta": round(pair.retrieval_deltas[number], 4),
                     "lead_share": round(pair.lead_shares[number], 4),
+                    "linear_probe_delta": round(pair.probe_deltas[number], 4) if pair.probe_deltas else "",
                 }
 
 
@@ -154,11 +156,13 @@ def _baseline_rows(results: Mapping[str, Measured], study: Study) -> Iterable[di
         if not runs:
             continue
         level = statistics.fmean(final_level(one.curve) for one in runs)
+        probes = [one.linear_probe for one in runs if one.linear_probe is not None]
         yield {
             "": architecture,
             "end level": _with_interval([final_level(one.curve) for one in runs]),
             "reached at": _epochs(epoch_reached(one.curve, level) for one in runs),
             "retrieval@1": _with_interval([one.final[_FINAL[1]] for one in runs]),
+            "linear probe": _with_interval(probes) if len(probes) == len(runs) else "",
         }
 
 
@@ -172,6 +176,7 @@ def _pair_table(pairs: Sequence[PairResult]) -> Iterable[dict[str, str]]:
             "end level": _with_interval(pair.final_deltas, sign="+"),
             "area": _with_interval(pair.area_deltas, sign="+"),
             "retrieval@1": _with_interval(pair.retrieval_deltas, sign="+"),
+            "linear probe": _with_interval(pair.probe_deltas, sign="+") if pair.probe_deltas else "",
             "leads teacher": f"{statistics.fmean(pair.lead_shares):.2f}",
         }
 

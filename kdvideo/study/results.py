@@ -20,6 +20,7 @@ from kdvideo.study.estimator import (
     speed_ratio,
 )
 from kdvideo.study.plan import Setting, Study, StudyRun, plan_runs
+from kdvideo.study.probe import read_probe
 from kdvideo.study.queue import is_finished, run_folder
 
 __all__ = [
@@ -46,12 +47,14 @@ class Measured:
         curve: pretext accuracy after each epoch, in [0, 1].
         final: the last line of `metrics.jsonl`.
         seconds: of its epochs, evaluation included.
+        linear_probe: accuracy of a linear probe, in [0, 1]; None unless `kdvideo study probe` has fitted it.
     """
 
     run: StudyRun
     curve: tuple[float, ...]
     final: Mapping[str, Any]
     seconds: float
+    linear_probe: float | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class PairResult:
         lead_shares: share of epochs in which the student leads its teacher.
         equal_compute_deltas: end level less that of the student alone after teacher's and student's epochs together;
             empty without such runs.
+        probe_deltas: the same as `retrieval_deltas` of the linear probe; empty unless all have one.
     """
 
     student: str
@@ -80,16 +84,19 @@ class PairResult:
     retrieval_deltas: tuple[float, ...]
     lead_shares: tuple[float, ...]
     equal_compute_deltas: tuple[float, ...]
+    probe_deltas: tuple[float, ...]
 
 
 def read_results(study: Study, output: Path) -> dict[str, Measured]:
     """All finished runs by name."""
     return {
-        run.name: _read(run, run_folder(output, run.name)) for run in plan_runs(study) if is_finished(output, run.name)
+        run.name: _read(run, run_folder(output, run.name), read_probe(output, run.name))
+        for run in plan_runs(study)
+        if is_finished(output, run.name)
     }
 
 
-def _read(run: StudyRun, folder: Path) -> Measured:
+def _read(run: StudyRun, folder: Path, linear_probe: float | None) -> Measured:
     lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
     *epochs, final = lines
     if _RETRIEVAL not in final:
@@ -99,6 +106,7 @@ def _read(run: StudyRun, folder: Path) -> Measured:
         curve=tuple(line["pretext_accuracy"] for line in epochs),
         final=final,
         seconds=math.fsum(line["seconds"] for line in epochs),
+        linear_probe=linear_probe,
     )
 
 
@@ -143,6 +151,7 @@ def compare_pair(
     level = statistics.fmean(map(final_level, curves))
     longer = _alone(results, pair[0], setting.teacher_epochs + study.epochs) if fraction == 1.0 else []
     controls = longer if len(longer) == len(students) else []
+    probed = all(one.linear_probe is not None for one in (*students, *baselines))
     return PairResult(
         *pair,
         ratios=tuple(speed_ratio(one.curve, curves) for one in students),
@@ -152,6 +161,7 @@ def compare_pair(
         retrieval_deltas=_deltas(students, baselines, lambda one: one.final[_RETRIEVAL]),
         lead_shares=tuple(lead_share(one.curve, results[one.run.teacher_run].curve) for one in students),
         equal_compute_deltas=_deltas(students, controls, lambda one: final_level(one.curve)) if controls else (),
+        probe_deltas=_deltas(students, baselines, lambda one: one.linear_probe) if probed else (),
     )
 
 
@@ -189,6 +199,8 @@ def summarise_setting(pairs: Sequence[PairResult], baselines: Sequence[Sequence[
     ]
     for name, values in rows:
         summary[f"{name}_mean"], summary[f"{name}_ci"] = _over_seeds(values)
+    if all(probes := [pair.probe_deltas for pair in pairs]):
+        summary["linear_probe_delta_mean"], summary["linear_probe_delta_ci"] = _over_seeds(probes)
     controlled = [pair.equal_compute_deltas for pair in pairs]
     if all(controlled):
         mean, ends = _over_seeds(controlled)

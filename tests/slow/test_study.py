@@ -1,4 +1,4 @@
-"""A real study: killed half-way, continued, one run's folder removed, a longer run checked; and its report."""
+"""A real study: killed half-way, continued, one run's folder removed, a longer run checked; its probes, its report."""
 
 import os
 import signal
@@ -82,10 +82,21 @@ def test_killed_continued_and_one_run_made_again(tiny_dataset: Path, tmp_path: P
     assert {name for name in names if again[name] != after[name]} == {folder.name}
     assert final_lines(output) == lines
 
+    probe = command("study", "probe", study, "--output", output)
+    for count in (len(names), 0):  # the second time there is nothing left to do
+        done = subprocess.run(probe, check=True, capture_output=True, text=True)
+        assert done.stdout == f"{count} probes fitted; kdvideo study report shows them\n"
     subprocess.run(command("study", "report", study, "--output", output), check=True)
     summary = simplejson.loads((output / "report" / "summary.json").read_text())["paper"]
     assert (summary["pairs"], summary["seeds"]) == (1, 2)
-    assert {"ratio_mean", "ratio_ci", "null_ratio_mean", "final_delta_ci", "alone_equal_compute"} <= set(summary)
+    assert {
+        "ratio_mean",
+        "ratio_ci",
+        "null_ratio_mean",
+        "final_delta_ci",
+        "linear_probe_delta_ci",
+        "alone_equal_compute",
+    } <= set(summary)
     assert all((output / "report" / f"paper_{name}.png").stat().st_size > 10_000 for name in ("same", "matrix"))
 
     # A longer run alone begins as a copy of the shorter one: what is copied is what training again gives.

@@ -15,7 +15,7 @@ from kdvideo.study.estimator import null_ratios, speed_ratio
 from kdvideo.study.page import write_report
 from kdvideo.study.plan import Study, StudyRun, plan_runs, read_study
 from kdvideo.study.queue import run_folder
-from kdvideo.study.results import read_results, summarise
+from kdvideo.study.results import finished_pairs, read_results, summarise
 
 EPOCHS = 6
 
@@ -84,6 +84,27 @@ def test_a_pair_without_all_its_seeds_is_left_out(study: Study, tmp_path: Path):
     summary = summarise(read_results(study, tmp_path), study)["paper"]
     assert summary["pairs"] == 3
     assert "alone_equal_compute" not in summary
+
+
+def test_linear_probes_count_once_every_run_has_one(study: Study, tmp_path: Path):
+    """Taught 0.7 + 0.01 a seed, alone 0.6; with one missing there is no mean over pairs, but the others stay."""
+    write_runs(study, tmp_path)
+    for run in plan_runs(study):
+        folder = run_folder(tmp_path, run.name) / "linear_probe"
+        folder.mkdir()
+        accuracy = 0.7 + 0.01 * run.seed if run.setting else 0.6
+        metrics = {"linear_probe_10clip_top5": 1.0, "linear_probe_10clip": accuracy}
+        (folder / "evaluation.json").write_text(simplejson.dumps({"metrics": metrics}))
+    summary = summarise(read_results(study, tmp_path), study)["paper"]
+    assert summary["linear_probe_delta_mean"] == pytest.approx(0.11)
+    low, high = summary["linear_probe_delta_ci"]
+    assert (low + high) / 2 == pytest.approx(0.11)
+    assert high - low == pytest.approx(2 * 4.3027 * 0.01 / 3**0.5, rel=1e-4)  # Student's t, three seeds
+    (run_folder(tmp_path, "paper.c3d-from-c3d.seed1") / "linear_probe" / "evaluation.json").unlink()
+    results = read_results(study, tmp_path)
+    assert "linear_probe_delta_mean" not in summarise(results, study)["paper"]
+    pairs = finished_pairs(results, study, study.settings[0])
+    assert [len(pair.probe_deltas) for pair in pairs].count(0) == 1
 
 
 def test_report(study: Study, tmp_path: Path):

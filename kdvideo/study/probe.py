@@ -1,0 +1,44 @@
+"""Linear probes of a study's runs, measured once the runs are finished: what classes their features tell apart."""
+
+from pathlib import Path
+
+import simplejson
+
+from kdvideo.engine.evaluate import evaluate
+from kdvideo.engine.evaluation_config import evaluation_config
+from kdvideo.study.plan import Study, plan_runs
+from kdvideo.study.queue import is_finished, run_folder
+
+__all__ = ["probe_runs", "read_probe"]
+
+_FOLDER, _RESULT = "linear_probe", "evaluation.json"
+
+
+def probe_runs(study: Study, output: Path) -> int:
+    """Fits a probe to the features of every finished run that has none yet, as `kdvideo eval` does.
+
+    Args:
+        study: what was run.
+        output: the study's folder.
+
+    Returns:
+        How many were fitted.
+    """
+    missing = [
+        run.name for run in plan_runs(study) if is_finished(output, run.name) and read_probe(output, run.name) is None
+    ]
+    for name in missing:
+        folder = run_folder(output, name)
+        config_file = folder.with_name(f"{name}.yaml")
+        where = ["OUTPUT_DIR", str(folder / _FOLDER)]
+        evaluate(evaluation_config(str(folder / "checkpoint.pt"), config_file, where), protocols=("linear_probe",))
+    return len(missing)
+
+
+def read_probe(output: Path, name: str) -> float | None:
+    """The probe's accuracy of a run, in [0, 1]; None before it is fitted."""
+    path = run_folder(output, name) / _FOLDER / _RESULT
+    if not path.exists():
+        return None
+    metrics = simplejson.loads(path.read_text(encoding="utf-8"))["metrics"]
+    return next(value for key, value in metrics.items() if key.startswith("linear_probe_") and "top5" not in key)
