@@ -22,7 +22,7 @@ def test_list(capsys: pytest.CaptureFixture):
     for pattern, expected in (
         (
             "r3d_10*",
-            ("architectures: r3d_10\n\nname", f"{SHIPPED}  shipped    verified     0.90 M  pretext 57.7, R@1 39.1"),
+            ("architectures: r3d_10\n\nname", f"{SHIPPED:<40}  shipped    verified     0.90 M  pretext 57.7, R@1 39.1"),
         ),
         ("r3d_18.t*", ("r3d_18.torchvision_k400  to fetch   verified    33.17 M  k400 top1 63.2, k400 top5 83.5\n",)),
         ("r3d_18_h*", ("r3d_18_hara.hara_k700  by hand    unverified  33.20 M\n", by_hand)),
@@ -80,7 +80,7 @@ def test_show(capsys: pytest.CaptureFixture):
     assert main(["zoo", "show", SHIPPED, "--config"]) == 0
     assert "SOLVER:" in capsys.readouterr().out
     assert main(["zoo", "show", "r3d_10_w16.pcl"]) == 2
-    assert f"did you mean {SHIPPED}?" in capsys.readouterr().err
+    assert f"did you mean {SHIPPED} or r3d_10_w16.pcl-vcp-from-" in capsys.readouterr().err
 
 
 def test_verify(kdvideo_home: Path, capsys: pytest.CaptureFixture):

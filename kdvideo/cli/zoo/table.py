@@ -8,6 +8,7 @@ from kdvideo.zoo.manage import EntryState
 __all__ = ["list_architectures", "list_states"]
 
 _COLUMNS = 100
+_NAME = 40  # columns; a longer name, as those of students with their teacher's, moves its own line alone
 _WEIGHTS = {
     "shipped": "comes with kdvideo",
     "published": "in its zoo on this machine",
@@ -29,7 +30,7 @@ def list_states(states: Sequence[EntryState]) -> list[str]:
     """A header, the models, their teachers below them, and a legend of the words that occur; [] without models."""
     if not states:
         return []
-    width = max(len("name"), *(len(state.entry.name) for state in states))
+    width = min(_NAME, max(len("name"), *(len(state.entry.name) for state in states)))
     lines = [f"{'name':<{width}}  {'weights':<9}  {'hash':<10}  {'params':>7}  metrics in %"]
     for state in states:
         entry = state.entry
