@@ -43,6 +43,7 @@ from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.plan import SamplePlan, TupleLayout, plan_sample
 from kdvideo.data.probe import VideoProbe, probe
 from kdvideo.data.proxies import write_proxy
+from kdvideo.data.resize import crop_corner
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
@@ -68,26 +69,27 @@ def read_with_pytorchvideo(path: Path, plan: SamplePlan, *, fps: float) -> Tenso
     return torch.stack([augment_with_torchvision(*pair) for pair in zip(crops, plan.augments, strict=True)])
 
 
-def read_with_pil(path: Path, plan: SamplePlan) -> Tensor:
-    """Sequential decoding, then one picture at a time."""
+def read_with_pil(path: Path, plan: SamplePlan, *, config: TupleConfig = CONFIG) -> Tensor:
+    """Sequential decoding, then one picture at a time; `[frames, C, S, S]` in the plan's order."""
     augments = {frame: augment for clip, augment in zip(plan.clips, plan.augments, strict=True) for frame in clip}
     last = max(augments)
-    pictures = []
+    pictures = {}
     with av.open(str(path), metadata_errors="ignore") as container:
         container.streams.video[0].thread_type = "NONE"
         for i, frame in enumerate(container.decode(video=0)):
             if i in augments:
-                pictures.append(np.asarray(augment_with_pil(frame.to_image(), augments[i])))
+                pictures[i] = np.asarray(augment_with_pil(frame.to_image(), augments[i], config=config))
             if i == last:
                 break
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    in_order = [pictures[frame] for clip in plan.clips for frame in clip]
+    return torch.from_numpy(np.stack(in_order)).permute(0, 3, 1, 2).contiguous()
 
 
-def augment_with_pil(image: Image.Image, plan: AugmentPlan) -> Image.Image:
+def augment_with_pil(image: Image.Image, plan: AugmentPlan, *, config: TupleConfig) -> Image.Image:
     """The plan with PIL, as PCL's official code does it."""
-    size = CONFIG.layout.clip.size
-    image = pil_functional.resize(image, SHORT_SIDE)
-    left, top = (int(place * (room - size + 1)) for place, room in zip(plan.crop[::-1], image.size, strict=True))
+    size = config.layout.clip.size
+    image = pil_functional.resize(image, config.short_side)
+    left, top = crop_corner(plan.crop[::-1], image.size, size=size)
     image = image.crop((left, top, left + size, top + size))
     if plan.flip:
         image = pil_functional.hflip(image)

@@ -25,19 +25,16 @@ from typing import Any
 CASES = ("plain", "alone", "distilled")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import av  # noqa: E402 - the number of threads is read when torch is imported
-import numpy as np  # noqa: E402
 import simplejson  # noqa: E402
-import torch  # noqa: E402
+import torch  # noqa: E402 - the number of threads is read when it is imported
+from data_path import read_with_pil  # noqa: E402
 from fvcore.common.config import CfgNode  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
-from torchvision.transforms import functional as pil  # noqa: E402
 
 import kdvideo.tasks  # noqa: E402, F401 - fills the registries
 from kdvideo.config import load_config  # noqa: E402
-from kdvideo.data.augment import AugmentPlan  # noqa: E402
 from kdvideo.data.clip_spec import prepare_clips  # noqa: E402
 from kdvideo.data.loader import EpochSampler  # noqa: E402
 from kdvideo.data.samples import TrainTuples  # noqa: E402
@@ -56,27 +53,13 @@ class PlainTuples(TrainTuples):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """As `TrainTuples`, without the negatives that a loss within the batch does not need."""
         plan, path = self.plan(key), self.videos.records[key[1]].path
-        wanted = {frame for clip in plan.clips for frame in clip}
-        images = {}
-        with av.open(str(path), metadata_errors="ignore") as container:
-            for i, frame in enumerate(container.decode(video=0)):
-                if i in wanted:
-                    images[i] = frame.to_image()
-                if i == max(wanted):
-                    break
-        clips = [
-            torch.stack([self._cut(images[frame], augment) for frame in clip], dim=1)
-            for clip, augment in zip(plan.clips, plan.augments, strict=True)
-        ]
-        tuple_ = self.config.pretext.apply(torch.stack(clips), plan.pretext)
-        return {"clips": tuple_, "pretext_label": plan.pretext.label, "index": key[1]}
-
-    def _cut(self, image: Any, plan: AugmentPlan) -> Tensor:
-        size = self.config.layout.clip.size
-        image = pil.resize(image, self.config.short_side)
-        left, top = (int(place * (room - size + 1)) for place, room in zip(plan.crop[::-1], image.size, strict=True))
-        image = image.crop((left, top, left + size, top + size))
-        return torch.from_numpy(np.array(pil.hflip(image) if plan.flip else image)).permute(2, 0, 1)
+        pictures = read_with_pil(path, plan, config=self.config)
+        clips = pictures.unflatten(0, (len(plan.clips), -1)).transpose(1, 2)  # [N, C, T, S, S]
+        return {
+            "clips": self.config.pretext.apply(clips, plan.pretext),
+            "pretext_label": plan.pretext.label,
+            "index": key[1],
+        }
 
 
 def plain_loss(model: PCLModel, batch: Mapping[str, Tensor], *, contrast_weight: float) -> Tensor:
@@ -147,9 +130,7 @@ def build_config(kind: str, backbone: str, data: str, folder: Path, options: lis
     name = "distill" if kind == "distilled" else "pretrain"
     common = ["DATA.ROOT", data, "OUTPUT_DIR", str(folder), "DATA.NUM_WORKERS", "1", "EVAL.PERIOD", "1000000"]
     common += ["SOLVER.SCHEDULE", "one_cycle", "SOLVER.AMP", "bf16"]
-    return load_config(
-        zoo_root() / "configs" / name / f"pcl_vcp_{backbone}_ucf101mini.yaml", [*common, *map(str, options)]
-    )
+    return load_config(zoo_root() / "configs" / name / f"pcl_vcp_{backbone}_ucf101mini.yaml", [*common, *options])
 
 
 def train_for(minutes: float, kind: str, backbone: str, *, data: str, folder: Path, options: list[str]) -> dict:

@@ -9,6 +9,7 @@ gallery that is there stays: the name of its weights has their hash.
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -27,8 +28,10 @@ def make_gallery(name: str, weights: Path, *, root: Path) -> Path:
     path = gallery_file(weights)
     videos = [record.path for record in DATASETS.get("ucf101")(root, None, split=1, subset="train")]
     outputs, facts = compute_features(str(weights), videos)
-    write_features(path, outputs, root=root, facts=replace(facts, model=name))
-    table = parquet.read_table(path)
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / path.name
+        write_features(whole, outputs, root=root, facts=replace(facts, model=name))
+        table = parquet.read_table(whole)
     place = table.schema.get_field_index("feature")
     halves = table.set_column(place, "feature", table["feature"].cast(pa.list_(pa.float16())))
     write_atomic(path, lambda temporary: parquet.write_table(halves, temporary))

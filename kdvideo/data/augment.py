@@ -16,6 +16,7 @@ from torch import Tensor
 from kdvideo.data.blur import blur_radius, gaussian_blur
 from kdvideo.data.color import apply_color, color_map
 from kdvideo.data.draws import Draws
+from kdvideo.data.resize import crop_corner
 
 __all__ = [
     "AugmentConfig",
@@ -112,8 +113,7 @@ def crop_clip(frames: Tensor, plan: AugmentPlan, *, size: int) -> Tensor:
     Returns:
         uint8 `[C, T, size, size]`.
     """
-    height, width = frames.shape[-2:]
-    top, left = (int(place * (room - size + 1)) for place, room in zip(plan.crop, (height, width), strict=True))
+    top, left = crop_corner(plan.crop, frames.shape[-2:], size=size)
     clip = frames[..., top : top + size, left : left + size].transpose(0, 1)
     return clip.flip(-1) if plan.flip else clip
 

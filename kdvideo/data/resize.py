@@ -1,11 +1,23 @@
 """Resizing no more of a picture than a crop shows."""
 
+from collections.abc import Sequence
 from math import gcd
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["resize_and_cut"]
+__all__ = ["crop_corner", "resize_and_cut"]
+
+
+def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> list[int]:
+    """The first row and column of a crop.
+
+    Args:
+        place: where it lies between top and bottom and between left and right, both in [0, 1).
+        shape: height and width of the picture, at least `size`.
+        size: height and width of the crop.
+    """
+    return [int(part * (room - size + 1)) for part, room in zip(place, shape, strict=True)]
 
 
 def resize_and_cut(frames: Tensor, place: tuple[float, float], *, short_side: int, size: int) -> Tensor:
@@ -13,7 +25,7 @@ def resize_and_cut(frames: Tensor, place: tuple[float, float], *, short_side: in
 
     Args:
         frames: uint8 `[T, C, H, W]`.
-        place: where the crop lies between top and bottom and between left and right, both in [0, 1).
+        place: of the crop, as in `crop_corner`.
         short_side: pixels to which the shorter side is resized.
         size: height and width of the crop, at most `short_side`.
 
@@ -22,7 +34,7 @@ def resize_and_cut(frames: Tensor, place: tuple[float, float], *, short_side: in
     """
     before = frames.shape[-2:]
     after = [short_side * side // min(before) for side in before]
-    starts = [int(part * (room - size + 1)) for part, room in zip(place, after, strict=True)]
+    starts = crop_corner(place, after, size=size)
     if list(before) != after:
         needed, starts, shape = zip(*map(_window, before, after, starts, [size] * 2), strict=True)
         frames = F.resize(frames[..., needed[0], needed[1]], list(shape), antialias=True)

@@ -14,7 +14,9 @@ from kdvideo.evaluation.confusion import count_confusions, write_confusions
 from kdvideo.evaluation.intervals import wilson_interval
 from kdvideo.files import write_text
 
-__all__ = ["Evaluation", "SplitResult", "is_accuracy"]
+__all__ = ["EVALUATION_NAME", "Evaluation", "SplitResult", "is_accuracy"]
+
+EVALUATION_NAME = "evaluation.json"
 
 
 def is_accuracy(metric: str) -> bool:
@@ -112,7 +114,7 @@ class Evaluation:
             "metrics": self.metrics,
             "splits": [result.to_dict() for result in self.splits],
         }
-        paths = [directory / "evaluation.json"]
+        paths = [directory / EVALUATION_NAME]
         write_text(paths[0], simplejson.dumps(report, indent=2) + "\n")
         for result in self.splits:
             suffix = "" if len(self.splits) == 1 else f"-s{result.split}"

@@ -6,12 +6,13 @@ import simplejson
 
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.evaluation_config import evaluation_config
+from kdvideo.engine.evaluation_result import EVALUATION_NAME
 from kdvideo.study.plan import Study, plan_runs
 from kdvideo.study.queue import is_finished, run_folder
 
 __all__ = ["probe_runs", "read_probe"]
 
-_FOLDER, _RESULT = "linear_probe", "evaluation.json"
+_FOLDER, _METRIC = "linear_probe", "linear_probe_10clip"  # a study's runs are measured by 10 clips
 
 
 def probe_runs(study: Study, output: Path) -> int:
@@ -37,8 +38,5 @@ def probe_runs(study: Study, output: Path) -> int:
 
 def read_probe(output: Path, name: str) -> float | None:
     """The probe's accuracy of a run, in [0, 1]; None before it is fitted."""
-    path = run_folder(output, name) / _FOLDER / _RESULT
-    if not path.exists():
-        return None
-    metrics = simplejson.loads(path.read_text(encoding="utf-8"))["metrics"]
-    return next(value for key, value in metrics.items() if key.startswith("linear_probe_") and "top5" not in key)
+    path = run_folder(output, name) / _FOLDER / EVALUATION_NAME
+    return simplejson.loads(path.read_text(encoding="utf-8"))["metrics"][_METRIC] if path.exists() else None

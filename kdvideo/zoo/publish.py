@@ -104,10 +104,7 @@ def publish(
             **facts,
         )
         entry.write(zoo_dir)
-        for other in weights_dir.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):  # replaced, or left by a kill
-            if other != path:
-                for old in (other, gallery_file(other)):
-                    old.unlink(missing_ok=True)
+        _remove_others(path, name)
         render_zoo(zoo_dir)
     return entry
 
@@ -122,6 +119,14 @@ def count_macs(backbone: Backbone) -> int:
     macs = int(analysis.total())
     backbone.train(was_training)
     return macs
+
+
+def _remove_others(weights: Path, name: str) -> None:
+    """Removes files of that name that have been replaced, or were left by a kill, with their galleries."""
+    for other in weights.parent.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):
+        if other != weights:
+            other.unlink(missing_ok=True)
+            gallery_file(other).unlink(missing_ok=True)
 
 
 def _write_weights(state: dict[str, torch.Tensor], stem: Path, description: str) -> tuple[Path, str]:
