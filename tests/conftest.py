@@ -3,7 +3,9 @@
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,17 @@ def _keep_random_state() -> Iterator[None]:
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What libraries, page examples and processes leave in `$TMPDIR` goes with pytest's own folders."""
+    get_temp_dir()  # multiprocessing's own, which this process removes at its end, later than pytest its folders
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(autouse=True)
