@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,12 +153,16 @@ def build_cases(videos: list[tuple[Path, VideoProbe]], proxies: list[tuple[Path,
 
 
 def time_in_turn(cases: dict[str, Case], num_samples: int, *, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a sample on one core, every case and round in a process of its own."""
+    """Median milliseconds of a sample on one core, every case in a process of its own, which lives for all rounds."""
     times: dict[str, list[float]] = {name: [] for name in cases}
     context = multiprocessing.get_context("fork")
-    for _ in range(rounds):
-        for name, case in cases.items():
-            with context.Pool(1, initializer=_prepare, initargs=(name, case, num_samples)) as pool:
+    with ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(context.Pool(1, initializer=_prepare, initargs=(name, case, num_samples)))
+            for name, case in cases.items()
+        }
+        for _ in range(rounds):
+            for name, pool in pools.items():
                 times[name] += pool.apply(_time_samples)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -232,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="a folder of Class/video.avi")
     parser.add_argument("--clips", type=int, default=32, help="samples, each of its own video")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))

@@ -134,7 +134,10 @@ def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Te
         if augment.keeps_colors:
             done[i] = clip
         else:
-            pixels = _augment_pixels(clip[None], **{name: part[i : i + 1] for name, part in maps.items()})
+            color, blur_sigma = (part[i : i + 1] for part in maps.values())
+            if augment.grayscale:
+                color = color[:, :1]  # all channels are alike: one is made, and written three times
+            pixels = _augment_pixels(clip[None], color, blur_sigma)
             # In one pass; PyTorch takes two, see below, or converts one number at a time.
             np.copyto(done[i : i + 1].numpy(), pixels.numpy(), casting="unsafe")
     return done
@@ -157,13 +160,14 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
 
 def _augment_pixels(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
     """As `augment_clips`; float32 of the results plus one half, so that cutting off the fraction rounds."""
-    pixels = apply_color(clips.to(torch.float32, memory_format=torch.contiguous_format), color)
-    if blur_radius(clips.shape[-1]) > 0:
-        blurred = [i for i, sigma in enumerate(blur_sigma.tolist()) if sigma > 0]
-        if len(blurred) == len(clips):
-            pixels = gaussian_blur(pixels, blur_sigma)
-        elif blurred:
-            pixels[blurred] = gaussian_blur(pixels[blurred], blur_sigma[blurred])
+    has_blur = blur_radius(clips.shape[-1]) > 0
+    blurred = [i for i, sigma in enumerate(blur_sigma.tolist()) if has_blur and sigma > 0]
+    pixels = clips.to(torch.float32, memory_format=torch.contiguous_format)
+    pixels = apply_color(pixels, color, rows_first=len(blurred) == len(clips))
+    if len(blurred) == len(clips):
+        pixels = gaussian_blur(pixels, blur_sigma)
+    elif blurred:
+        pixels[blurred] = gaussian_blur(pixels[blurred], blur_sigma[blurred])
     return pixels.add_(0.5)
 
 

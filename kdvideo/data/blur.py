@@ -24,29 +24,28 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
         matrix[a:b] =  | 0 0 * * * * 0 0 0 |             lo, hi = a - radius, b + radius
 
     Args:
-        pixels: float `[K, C, T, S, S]`; used up. Best in memory as `[K, C, S, T, S]`: row y of all frames is one long
-            row then, and the first product a large one.
+        pixels: float `[K, C, T, S, S]`; used up. Best in memory as `[K, S, C, T, S]`: row y of all a clip's planes is
+            one long row then, and the first product a large one.
         sigma: `[K]`, in pixels, above 0.
 
     Returns:
-        As `pixels`, in memory as `[K, C, S, T, S]`.
+        As `pixels`, in memory as `[K, S, C, T, S]`.
     """
     num_clips, channels, num_frames, size, _ = pixels.shape
     radius = blur_radius(size)
     distance = torch.arange(-radius, radius + 1, device=pixels.device)
     weights = torch.exp(-(distance**2) / (2 * sigma[:, None] ** 2))
     weights = weights / weights.sum(dim=1, keepdim=True)
-    matrix = weights.repeat_interleave(channels, dim=0) @ _shifts(size, radius).to(pixels).flatten(1)
-    matrix = matrix.view(num_clips * channels, size, size)
+    matrix = (weights @ _shifts(size, radius).to(pixels).flatten(1)).view(num_clips, size, size)
     blocks = [(slice(a, a + _BLOCK), slice(max(a - radius, 0), a + _BLOCK + radius)) for a in range(0, size, _BLOCK)]
-    rows = pixels.transpose(-3, -2).reshape(num_clips * channels, size, num_frames * size)
+    rows = pixels.movedim(-2, 1).reshape(num_clips, size, -1)
     columns = torch.empty_like(rows)
     for out, within in blocks:
         torch.bmm(matrix[:, out, within], rows[:, within], out=columns[:, out])
-    rows, columns = (one.view(num_clips * channels, size * num_frames, size) for one in (rows, columns))
+    rows, columns = (one.view(num_clips, -1, size) for one in (rows, columns))
     for out, within in blocks:  # into the memory that is warm
         torch.bmm(columns[..., within], matrix[:, out, within].mT, out=rows[..., out])
-    return rows.view(num_clips, channels, size, num_frames, size).transpose(-3, -2)
+    return rows.view(num_clips, size, channels, num_frames, size).movedim(1, -2)
 
 
 @lru_cache(maxsize=8)

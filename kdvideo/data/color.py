@@ -49,21 +49,24 @@ def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor
     return torch.from_numpy(color_map).float()
 
 
-def apply_color(pixels: Tensor, color: Tensor) -> Tensor:
+def apply_color(pixels: Tensor, color: Tensor, *, rows_first: bool) -> Tensor:
     """Maps each clip's colours and clips the result to [0, 255].
 
     Args:
         pixels: float `[K, 3, T, H, W]` of values in [0, 255].
-        color: `[K, 3, 6]`, one map a clip.
+        color: `[K, C, 6]`, one map a clip, or the rows of it that are wanted.
+        rows_first: whether the result is to lie in memory as `[K, H, C, T, W]`, which suits `gaussian_blur`.
 
     Returns:
-        As `pixels`, but in memory as `[K, 3, H, T, W]`, which suits `gaussian_blur`.
+        float `[K, C, T, H, W]`.
     """
     means = pixels.mean(dim=(-2, -1))  # [K, 3, T]
-    mapped = (color[..., :3] @ pixels.flatten(2)).view_as(pixels)
-    shift = color[..., 3:] @ means
-    result = torch.empty_like(mapped.transpose(-3, -2), memory_format=torch.contiguous_format).transpose(-3, -2)
-    return torch.add(mapped, shift[..., None, None], out=result).clamp_(0, 255)
+    mapped = (color[..., :3] @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
+    shift = (color[..., 3:] @ means)[..., None, None]
+    result = mapped
+    if rows_first:
+        result = torch.empty_like(mapped.movedim(-2, 1), memory_format=torch.contiguous_format).movedim(1, -2)
+    return torch.add(mapped, shift, out=result).clamp_(0, 255)
 
 
 def _pixel_map(operation: str, amount: float) -> np.ndarray:

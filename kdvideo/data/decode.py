@@ -1,14 +1,17 @@
 """Reading frames of a video: frame i is the i-th one that a sequential decode delivers, in display order."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from kdvideo.data import pyav_reader, torchcodec_reader
 
-__all__ = ["TIME_LIMIT", "Reader", "count_frames", "read_frames"]
+__all__ = ["TIME_LIMIT", "Reader", "count_frames", "iter_frames", "read_frames"]
 
 Reader = Literal["pyav", "seek", "torchcodec"]
 TIME_LIMIT = 120.0  # seconds of decoding after which a file is given up
@@ -27,10 +30,10 @@ def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
     return count
 
 
-def read_frames(
-    path: Path | str, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
-) -> Tensor:
-    """The asked-for frames, in the asked-for order; an index may repeat.
+def iter_frames(
+    path: Path | str, indices: Collection[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The asked-for frames one at a time, each once, in the order in which the reader has them.
 
     Args:
         path: the video.
@@ -40,8 +43,9 @@ def read_frames(
             `kdvideo.data.probe` has found them right for this file. Without torchcodec that one means "pyav".
         time_limit: seconds; looked at between frames by "pyav" only.
 
-    Returns:
-        uint8 `[len(indices), C, H, W]`, RGB, turned upright where the file says so, all of the first frame's size.
+    Yields:
+        An index and its picture, uint8 `[H, W, C]`, RGB, turned upright where the file says so, a view of the reader's
+        memory; all of the first frame's size.
 
     Raises:
         ValueError: the file cannot be opened, ends before the largest index or takes too long.
@@ -50,7 +54,26 @@ def read_frames(
     if min(indices) < 0:
         raise ValueError(f"frame {min(indices)} of video {path} was asked for: frames are counted from 0")
     if reader == "torchcodec" and torchcodec_reader.torchcodec_loads():
-        return torchcodec_reader.read_indices(path, indices)
+        return torchcodec_reader.get_indices(path, indices)
     if reader == "seek":
         return pyav_reader.seek_indices(path, indices, time_limit=time_limit)
     return pyav_reader.decode_indices(path, indices, time_limit=time_limit)
+
+
+def read_frames(
+    path: Path | str, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
+) -> Tensor:
+    """The asked-for frames, in the asked-for order; an index may repeat. Arguments and errors as `iter_frames`.
+
+    Returns:
+        uint8 `[len(indices), C, H, W]`.
+    """
+    places = defaultdict(list)
+    for place, index in enumerate(indices):
+        places[index].append(place)
+    pictures = np.empty((0, 0, 0, 3), dtype=np.uint8)
+    for index, picture in iter_frames(path, places, reader=reader, time_limit=time_limit):
+        if not len(pictures):  # written once, where they stay: memory for many frames costs as much as decoding them
+            pictures = np.empty((len(indices), *picture.shape), dtype=np.uint8)
+        pictures[places[index]] = picture
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)

@@ -59,5 +59,5 @@ class Pretext:
         return PretextPlan(label=label, argument=0, clips=tuple(clips))
 
     def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
-        """Does the operation to `clips[N, C, T, H, W]`, already read from `plan.clips`."""
+        """Does the operation to `clips[N, C, T, H, W]`, already read from `plan.clips`; may use them up."""
         raise NotImplementedError(f"{type(self).__name__} has no apply")

@@ -5,8 +5,7 @@ the same picture; `seek_indices` does where `kdvideo.data.probe` has seen to it.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,9 @@ from typing import Self
 
 import av
 import numpy as np
-import torch
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from torch import Tensor
 
 __all__ = ["Clock", "decode", "decode_indices", "open_video", "seek_indices", "to_rgb", "turn_upright"]
 
@@ -97,69 +94,68 @@ def decode(path: Path, *, time_limit: float) -> Iterator[av.VideoFrame]:
             raise ValueError(f"video {path} takes longer than {time_limit:g} s to decode")
 
 
-def decode_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> Tensor:
+def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
     """Decodes from the start up to the largest index and converts only what is asked for.
 
     Where a video changes its size on the way, pictures are scaled to the size of the first one, as ffmpeg does it.
 
-    Returns:
-        uint8 `[len(indices), C, H, W]`.
+    Yields:
+        Each index once, in rising order, and its picture, uint8 `[H, W, C]`.
 
     Raises:
         ValueError: as `decode`, and where the video ends too early.
     """
-    images, seen = _collect(enumerate(decode(path, time_limit=time_limit)), indices)
+    seen = 0
+    for index, picture in _pick(enumerate(decode(path, time_limit=time_limit)), indices):
+        seen += 1
+        yield index, picture
     if seen < len(set(indices)):
         raise ValueError(
             f"video {path} ends before frame {max(indices)}; it gives {seen} of {len(set(indices))} asked for"
         )
-    return images
 
 
-def seek_indices(path: Path, indices: Sequence[int], *, time_limit: float) -> Tensor:
+def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
     """As `decode_indices`, from the key frame before the smallest index on.
 
-    For files whose `Clock` tells which frame is which; where it turns out not to, all is decoded from the start.
+    For files whose `Clock` tells which frame is which; where it turns out not to, what is missing is decoded from the
+    start.
 
-    Returns:
-        uint8 `[len(indices), C, H, W]`.
+    Yields:
+        As `decode_indices`, in any order.
 
     Raises:
         ValueError: as `decode_indices`.
     """
+    missing = set(indices)
     with open_video(path, time_limit=time_limit) as (container, stream):
         clock = Clock.of(stream)
         if clock is not None:
             try:
                 container.seek(clock.start + min(indices) * clock.step, stream=stream)
                 numbered = ((clock.index(frame.pts), frame) for frame in container.decode(stream))
-                images, seen = _collect(numbered, indices)
+                for index, picture in _pick(numbered, indices):
+                    missing.remove(index)
+                    yield index, picture
             except (av.FFmpegError, OSError):
-                seen = 0
-            if seen == len(set(indices)):
-                return images
-    return decode_indices(path, indices, time_limit=time_limit)
+                pass
+    if missing:
+        yield from decode_indices(path, missing, time_limit=time_limit)
 
 
-def _collect(numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Sequence[int]) -> tuple[Tensor, int]:
-    """The pictures of the asked-for frames, `[len(indices), C, H, W]`, and how many of them have come."""
-    places = defaultdict(list)
-    for place, index in enumerate(indices):
-        places[index].append(place)
-    images = np.empty((0, 0, 0, 3), dtype=np.uint8)
-    reformatter, size, seen = VideoReformatter(), None, 0
-    for i, frame in numbered:
+def _pick(
+    numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Collection[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The pictures of the asked-for frames, each when it comes first, up to the last one."""
+    missing = set(indices)
+    reformatter, size = VideoReformatter(), None
+    for index, frame in numbered:
         size = size or (frame.width, frame.height)
-        if i is not None and i in places:
-            image = to_rgb(frame, reformatter, size=size)
-            if seen == 0:  # written once, where it stays: memory for many frames costs as much as decoding them
-                images = np.empty((len(indices), *image.shape), dtype=np.uint8)
-            for place in places[i]:
-                images[place] = image
-            seen += 1
-            if seen == len(places):
+        if index in missing:
+            missing.remove(index)
+            yield index, to_rgb(frame, reformatter, size=size)
+            if not missing:
                 break
-    return torch.from_numpy(images).permute(0, 3, 1, 2), seen
 
 
 def to_rgb(

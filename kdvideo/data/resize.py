@@ -1,12 +1,13 @@
 """Resizing no more of a picture than a crop shows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import gcd
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["crop_corner", "resize_and_cut"]
+__all__ = ["Cut", "crop_corner", "plan_cut"]
 
 
 def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> list[int]:
@@ -20,26 +21,50 @@ def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> l
     return [int(part * (room - size + 1)) for part, room in zip(place, shape, strict=True)]
 
 
-def resize_and_cut(frames: Tensor, place: tuple[float, float], *, short_side: int, size: int) -> Tensor:
-    """What resizing frames whole and cutting a crop out of them gives, to the bit.
+@dataclass(frozen=True)
+class Cut:
+    """How to resize frames and cut a crop out of them, from the window around it alone.
+
+    Attributes:
+        window: rows and columns of a frame from which the crop is made.
+        shape: height and width to which the window is resized.
+        corner: first row and column of the crop in that.
+        size: height and width of the crop.
+    """
+
+    window: tuple[slice, slice]
+    shape: tuple[int, int]
+    corner: tuple[int, int]
+    size: int
+
+    def of(self, windows: Tensor) -> Tensor:
+        """What resizing the frames whole and cutting gives, to the bit.
+
+        Args:
+            windows: uint8 `[T, C, h, w]`, `frames[..., *self.window]`.
+
+        Returns:
+            uint8 `[T, C, size, size]`.
+        """
+        top, left = self.corner
+        resized = F.resize(windows, list(self.shape), antialias=True)  # itself where it has that shape already
+        return resized[..., top : top + self.size, left : left + self.size]
+
+
+def plan_cut(place: tuple[float, float], frame: tuple[int, int], *, short_side: int, size: int) -> Cut:
+    """Where in frames of one size a crop comes from.
 
     Args:
-        frames: uint8 `[T, C, H, W]`.
         place: of the crop, as in `crop_corner`.
-        short_side: pixels to which the shorter side is resized.
+        frame: height and width of the frames.
+        short_side: pixels to which their shorter side is resized.
         size: height and width of the crop, at most `short_side`.
-
-    Returns:
-        uint8 `[T, C, size, size]`.
     """
-    before = frames.shape[-2:]
-    after = [short_side * side // min(before) for side in before]
-    starts = crop_corner(place, after, size=size)
-    if list(before) != after:
-        needed, starts, shape = zip(*map(_window, before, after, starts, [size] * 2), strict=True)
-        frames = F.resize(frames[..., needed[0], needed[1]], list(shape), antialias=True)
-    top, left = starts
-    return frames[..., top : top + size, left : left + size]
+    after = [short_side * side // min(frame) for side in frame]
+    corner = crop_corner(place, after, size=size)
+    axes = [_window(*axis, size) for axis in zip(frame, after, corner, strict=True)]
+    window, corner, shape = zip(*axes, strict=True)
+    return Cut(window, shape, corner, size)
 
 
 def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int, int]:

@@ -6,17 +6,18 @@ codec's standard fixes every bit. `docs/results/data_path.md` has what was measu
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
-__all__ = ["gives", "is_right_kind", "read_indices", "torchcodec_loads"]
+__all__ = ["get_indices", "gives", "is_right_kind", "torchcodec_loads"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -65,16 +66,21 @@ def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
         return False
 
 
-def read_indices(path: Path, indices: Sequence[int]) -> Tensor:
-    """uint8 `[len(indices), C, H, W]`, upright.
+def get_indices(path: Path, indices: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The asked-for frames in rising order.
+
+    Yields:
+        An index and its picture, uint8 `[H, W, C]`, upright.
 
     Raises:
         ValueError: torchcodec cannot read them.
     """
+    in_order = sorted(indices)
     try:
-        return _open(path).get_frames_at(list(indices)).data
+        pictures = _open(path).get_frames_at(in_order).data
     except (RuntimeError, IndexError) as error:
         raise ValueError(f"video {path} cannot be read by torchcodec: {str(error).splitlines()[0]}") from None
+    yield from zip(in_order, pictures.permute(0, 2, 3, 1).numpy(), strict=True)
 
 
 def _open(path: Path) -> Any:

@@ -68,17 +68,15 @@ class VCP(Pretext):
 
     def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
         """Changes the middle clip of `clips[N, C, T, H, W]`; a remote clip has been read in its place already."""
-        middle = len(clips) // 2
-        clip = clips[middle]
+        clip = clips[len(clips) // 2]
         if plan.label == self._ROTATED:
-            clip = torch.rot90(clip, k=plan.argument + 1, dims=(-2, -1))
+            clip.copy_(torch.rot90(clip, k=plan.argument + 1, dims=(-2, -1)))
         elif plan.label == self._PERMUTED:
-            clip = _reverse_quadrants(clip)
+            clip.copy_(_reverse_quadrants(clip))
         elif plan.label == self._SHUFFLED:
-            clip = _swap_chunks(clip, *self.CHUNK_PAIRS[plan.argument], num_chunks=self.NUM_CHUNKS)
-        else:
-            return clips
-        return torch.cat((clips[:middle], clip[None], clips[middle + 1 :]))
+            first, second = (clip.chunk(self.NUM_CHUNKS, dim=1)[i] for i in self.CHUNK_PAIRS[plan.argument])
+            first[:], second[:] = second.clone(), first.clone()
+        return clips
 
     @staticmethod
     def _remote_starts(clips: Sequence[ClipFrames], num_frames: int) -> Sequence[int]:
@@ -94,10 +92,3 @@ def _reverse_quadrants(clip: Tensor) -> Tensor:
     """Quadrants 0 1 / 2 3 of `[..., H, W]` become 3 2 / 1 0; each keeps its own orientation."""
     height, width = clip.shape[-2:]
     return clip.roll((height // 2, width // 2), dims=(-2, -1))
-
-
-def _swap_chunks(clip: Tensor, first: int, second: int, *, num_chunks: int) -> Tensor:
-    """Exchanges two of the equal temporal chunks of `[C, T, H, W]`."""
-    chunks = list(clip.chunk(num_chunks, dim=1))
-    chunks[first], chunks[second] = chunks[second], chunks[first]
-    return torch.cat(chunks, dim=1)

@@ -1,18 +1,22 @@
 """Lists of videos, and clips read from them."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
+import numpy as np
+import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.augment import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.decode import Reader, read_frames
+from kdvideo.data.decode import Reader, iter_frames, read_frames
 from kdvideo.data.pretext import ClipFrames
-from kdvideo.data.resize import resize_and_cut
+from kdvideo.data.resize import Cut, plan_cut
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
@@ -52,16 +56,21 @@ class VideoList:
         Raises:
             OSError: the video, which has been looked at before, cannot be read any more.
         """
-        frames, place = self._read(index, clips)
-        done: dict[int, Tensor] = {}
-        for where in dict.fromkeys(crop.crop for crop in crops):  # clips cut at one place share their resized frames
-            alike = [i for i, crop in enumerate(crops) if crop.crop == where]
-            needed = sorted({frame for i in alike for frame in clips[i]})
-            taken = _take(frames, [place[frame] for frame in needed])
-            cut = resize_and_cut(taken, where, short_side=short_side, size=size)
-            for i in alike:
-                done[i] = crop_clip(_take(cut, [bisect_left(needed, frame) for frame in clips[i]]), crops[i], size=size)
-        return [done[i] for i in range(len(clips))]
+        cuttings = {
+            where: _Cutting(
+                {frame for clip, crop in zip(clips, crops, strict=True) if crop.crop == where for frame in clip},
+                plan=partial(plan_cut, where, short_side=short_side, size=size),
+            )
+            for where in {crop.crop for crop in crops}  # clips cut at one place share their frames
+        }
+        needed = {frame for clip in clips for frame in clip}
+        with _as_lost_video():
+            for frame, picture in iter_frames(self.records[index].path, needed, reader=self._reader(index)):
+                for cutting in cuttings.values():
+                    cutting.add(frame, picture)
+        return [
+            crop_clip(cuttings[crop.crop].take(clip), crop, size=size) for clip, crop in zip(clips, crops, strict=True)
+        ]
 
     def read_views(
         self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
@@ -85,25 +94,20 @@ class VideoList:
         Raises:
             OSError: as `read_clips`.
         """
-        frames, place = self._read(index, clips)
+        needed = sorted({frame for clip in clips for frame in clip})
+        with _as_lost_video():
+            frames = read_frames(self.records[index].path, needed, reader=self._reader(index))
         frames = F.resize(frames, [short_side], antialias=True)
         height, width = frames.shape[-2:]
         crops = spread_crops(num_crops, is_wide=width >= height)
         return [
-            crop_clip(_take(frames, [place[frame] for frame in clip]), crop, size=size)
+            crop_clip(_take(frames, [bisect_left(needed, frame) for frame in clip]), crop, size=size)
             for clip in clips
             for crop in crops
         ]
 
-    def _read(self, index: int, clips: Sequence[ClipFrames]) -> tuple[Tensor, dict[int, int]]:
-        """Each frame that clips need, uint8 `[F, C, H, W]`, and where among them it is."""
-        needed = sorted({frame for clip in clips for frame in clip})
-        reader: Reader = self.readers[index] if self.readers else "pyav"
-        try:
-            frames = read_frames(self.records[index].path, needed, reader=reader)
-        except ValueError as error:  # the list holds only what has been read once
-            raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
-        return frames, {frame: i for i, frame in enumerate(needed)}
+    def _reader(self, index: int) -> Reader:
+        return self.readers[index] if self.readers else "pyav"
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """The part of the list that these records of it make."""
@@ -117,6 +121,48 @@ class VideoList:
             [self.num_frames[i] for i in indices],
             [self.readers[i] for i in indices] if self.readers else (),
         )
+
+
+class _Cutting:
+    """The crops at one place of some frames, made of the pictures as they come: nothing but their windows is kept.
+
+    Args:
+        frames: the video frames.
+        plan: where in a picture of some height and width the crop comes from.
+    """
+
+    def __init__(self, frames: Collection[int], *, plan: Callable[[tuple[int, int]], Cut]) -> None:
+        self.frames = sorted(frames)
+        self.plan = plan
+        self.missing = set(frames)
+        self.crops: Tensor | None = None
+
+    def add(self, frame: int, picture: np.ndarray) -> None:
+        """Takes what it needs of a picture `[H, W, C]`; resizes all windows when the last one is there."""
+        if frame not in self.missing:
+            return
+        if len(self.missing) == len(self.frames):
+            self.cut = self.plan(picture.shape[:2])
+            self.windows = np.empty((len(self.frames), *picture[self.cut.window].shape), dtype=np.uint8)
+        self.windows[bisect_left(self.frames, frame)] = picture[self.cut.window]
+        self.missing.remove(frame)
+        if not self.missing:
+            self.crops = self.cut.of(torch.from_numpy(self.windows).permute(0, 3, 1, 2))
+            del self.windows  # for the next one to be written into memory that is warm
+
+    def take(self, clip: ClipFrames) -> Tensor:
+        """The crops of these frames, uint8 `[T, C, size, size]`."""
+        assert self.crops is not None, f"frames {self.missing} have not come"
+        return _take(self.crops, [bisect_left(self.frames, frame) for frame in clip])
+
+
+@contextmanager
+def _as_lost_video() -> Iterator[None]:
+    """A list holds only what has been read once."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
 
 
 def _take(frames: Tensor, places: Sequence[int]) -> Tensor:

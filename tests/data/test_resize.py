@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.augment import AugmentPlan, crop_clip
-from kdvideo.data.resize import resize_and_cut
+from kdvideo.data.resize import plan_cut
 
 LAST = 0.9999
 SIZES = [
@@ -30,16 +30,12 @@ def test_a_cut_equals_the_one_from_the_whole(height: int, width: int):
     whole = F.resize(frames, [128], antialias=True)
     drawn = [tuple(pair) for pair in torch.rand(25, 2, generator=generator).tolist()]
     for place in [(0.0, 0.0), (LAST, LAST), (0.0, LAST), (0.5, 0.5), *drawn]:
-        found = resize_and_cut(frames, place, short_side=128, size=112)
+        cut = plan_cut(place, (height, width), short_side=128, size=112)
+        found = cut.of(frames[(..., *cut.window)])
         assert torch.equal(found.transpose(0, 1), crop_clip(whole, AugmentPlan(crop=place), size=112))
 
 
-def test_only_what_is_needed_is_resized(monkeypatch):
+def test_only_what_is_needed_is_resized():
     """Of 320 x 240 a crop in the corner takes 7 of 10 periods of columns and 15 of 16 of rows."""
-    shapes = []
-    resize = F.resize
-    monkeypatch.setattr(
-        F, "resize", lambda frames, *args, **kwargs: shapes.append(frames.shape[-2:]) or resize(frames, *args, **kwargs)
-    )
-    resize_and_cut(torch.zeros(1, 3, 240, 320, dtype=torch.uint8), (0.0, 0.0), short_side=128, size=112)
-    assert shapes == [(15 * 15, 7 * 32)]
+    cut = plan_cut((0.0, 0.0), (240, 320), short_side=128, size=112)
+    assert cut.window == (slice(0, 15 * 15), slice(0, 7 * 32))
