@@ -1,5 +1,6 @@
 """Lists of videos, and clips read from them."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -143,7 +144,10 @@ class _Cutting:
             return
         if len(self.missing) == len(self.frames):
             self.cut = self.plan(picture.shape[:2])
-            self.windows = np.empty((len(self.frames), *picture[self.cut.window].shape), dtype=np.uint8)
+            shape = (len(self.frames), *picture[self.cut.window].shape)
+            # Room for whole pictures, the rest untouched: memory of one size is used again, of many sizes it frays.
+            room = np.empty(len(self.frames) * picture.size, dtype=np.uint8)
+            self.windows = room[: math.prod(shape)].reshape(shape)
         self.windows[bisect_left(self.frames, frame)] = picture[self.cut.window]
         self.missing.remove(frame)
         if not self.missing:
