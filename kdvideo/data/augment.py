@@ -134,7 +134,7 @@ def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Te
         if augment.keeps_colors:
             done[i] = clip
         else:
-            color, blur_sigma = (part[i : i + 1] for part in maps.values())
+            color, blur_sigma = (maps[name][i : i + 1] for name in ("color", "blur_sigma"))
             if augment.grayscale:
                 color = color[:, :1]  # all channels are alike: one is made, and written three times
             pixels = _augment_pixels(clip[None], color, blur_sigma)

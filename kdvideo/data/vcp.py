@@ -75,7 +75,7 @@ class VCP(Pretext):
             clip.copy_(_reverse_quadrants(clip))
         elif plan.label == self._SHUFFLED:
             first, second = (clip.chunk(self.NUM_CHUNKS, dim=1)[i] for i in self.CHUNK_PAIRS[plan.argument])
-            first[:], second[:] = second.clone(), first.clone()
+            first[:], second[:] = second, first.clone()
         return clips
 
     @staticmethod
