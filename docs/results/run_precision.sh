@@ -19,4 +19,4 @@ for seed in 0 1 2; do
       SOLVER.EPOCHS 30 EVAL.PERIOD 30 SEED $seed SOLVER.AMP $amp 2>"$folder.log"
   done
 done
-python "$(dirname "$0")/summarise_precision.py" "$output"
+python "$(dirname "$0")/summarise_ways.py" "$output" fp32 bf16

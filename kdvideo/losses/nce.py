@@ -16,12 +16,13 @@ __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
 class MemoryBank(nn.Module):
     """One unit vector a video, a running average of its projections (Wu et al., CVPR 2018, arXiv 1805.01978).
 
-    `vectors[num_videos, dim]` are in the checkpoint.
+    `vectors[num_videos, dim]` are in the checkpoint, and float16: half the memory, half of what a step fetches from all
+    over it (docs/results/bank_rows.md). What is computed with them is float32.
 
     Args:
         num_videos: slots.
         dim: length of a vector.
-        momentum: share of the old vector that an update keeps.
+        momentum: share of the old vector that an update keeps; from 0.999 on float16 rounds part of it away.
         seed: of the random unit vectors that the bank starts from.
     """
 
@@ -31,7 +32,7 @@ class MemoryBank(nn.Module):
         super().__init__()
         self.momentum = momentum
         start = torch.randn(num_videos, dim, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("vectors", F.normalize(start, dim=1))
+        self.register_buffer("vectors", F.normalize(start, dim=1).half())
 
     def look_up(self, index: Tensor) -> Tensor:
         """The vectors of the slots `index[B, K]`, as `[B, K, E]`; what it takes grows with B * K alone."""
@@ -46,8 +47,8 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def update(self, index: Tensor, z: Tensor) -> None:
         """Moves the slots `index[B]` towards `z[B, E]` and back to unit length."""
-        mixed = self.momentum * self.vectors[index] + (1 - self.momentum) * z.to(self.vectors.dtype)
-        self.vectors[index] = F.normalize(mixed, dim=1)
+        mixed = self.momentum * self.vectors[index].to(z.dtype) + (1 - self.momentum) * z
+        self.vectors[index] = F.normalize(mixed, dim=1).to(self.vectors.dtype)
 
 
 @LOSSES.register_as("bank_nce")
@@ -122,7 +123,7 @@ class BankNCE(nn.Module):
         loss = z.new_zeros(())
         banks = self.banks
         for own, other in ((0, 1), (1, 0)):
-            entries = banks[other].look_up(candidates)
+            entries = banks[other].look_up(candidates).to(z.dtype)
             # b = batch, k = candidate, e = embedding
             similarity = torch.einsum("be,bke->bk", z[:, own], entries)
             loss = loss + F.cross_entropy(similarity / self.temperature, target)
