@@ -22,7 +22,7 @@ class MemoryBank(nn.Module):
     Args:
         num_videos: slots.
         dim: length of a vector.
-        momentum: share of the old vector that an update keeps; from 0.999 on float16 rounds part of it away.
+        momentum: share of the old vector that an update keeps; from 0.999 on, rounding swallows part of it.
         seed: of the random unit vectors that the bank starts from.
     """
 
