@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 # Losses here lie between 0 and about 60 and are sums of fewer than 100 float64 terms, so both sides round by some 1e-13
 # at most; 1e-6 leaves that far behind, while a wrong temperature, sign, mean or negative moves a loss by 1e-2 and more.
 ATOL = 1e-6
+FLOAT16 = 2**-11  # how far a float16 is from what it was rounded from, at most, as a share of it
 
 NUM_VIDEOS = 9
 DIM = 6
