@@ -22,7 +22,7 @@ class MemoryBank(nn.Module):
     Args:
         num_videos: slots.
         dim: length of a vector.
-        momentum: share of the old vector that an update keeps; from 0.999 on, rounding swallows part of it.
+        momentum: share of the old vector that an update keeps; from 0.999 on, rounding swallows part of an update.
         seed: of the random unit vectors that the bank starts from.
     """
 
