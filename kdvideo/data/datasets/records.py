@@ -43,11 +43,13 @@ class VideoRecord:
         path: the file; a list may name one that is not there, which loading the videos then says.
         name: its line in the list or its path below the root, e.g. "Archery/v_Archery_g08_c01.avi".
         class_id: counted from 0; None in a dataset without labels.
+        class_name: what the dataset itself calls the class; None where it does not say.
     """
 
     path: Path
     name: str
     class_id: int | None
+    class_name: str | None = None
 
 
 class VideoFinder:
