@@ -61,7 +61,7 @@ setup(
         "pytorchvideo>=0.1.5",
         "fvcore",
         "iopath",
-        "av>=14",
+        "av>=17,<20",
         "captum",
         "filelock",
         "matplotlib",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kdvideo.data import pyav_reader, torchcodec_reader
+from kdvideo.data.pyav_reader import FrameDecoder
 
 __all__ = ["TIME_LIMIT", "Reader", "count_frames", "iter_frames", "read_frames"]
 
@@ -24,7 +25,7 @@ def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
         ValueError: the file cannot be opened, has no video stream, gives no frame or takes longer than `time_limit`
             seconds; says which.
     """
-    count = sum(1 for _ in pyav_reader.decode(path, time_limit=time_limit))
+    count = sum(1 for _ in FrameDecoder(path, time_limit=time_limit))
     if count == 0:
         raise ValueError(f"video {path} gives no frame")
     return count

@@ -18,6 +18,7 @@ from kdvideo.data.probe import VideoProbe
 from kdvideo.files import write_text
 
 __all__ = [
+    "FORMAT",
     "MANIFEST_NAME",
     "ManifestEntry",
     "append_entry",
@@ -31,7 +32,10 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "kdvideo-manifest.jsonl"
-_FORMAT = 1  # lines of another one are not used: raise it when probing the same file would say something else
+# Raise it when probing the same file would say something else. Of lines of format 1, `kdvideo.data.revision` says which
+# still hold; those of any other one are not used.
+FORMAT = 2
+_KNOWN_FORMATS = (1, FORMAT)
 logger = logging.getLogger("kdvideo")
 
 
@@ -45,6 +49,7 @@ class ManifestEntry:
         file_bytes: the file's size when it was looked at.
         mtime_ns: its time of change.
         source: of a proxy, what it was made from and how.
+        format: of the line; another one than `FORMAT` was written by a kdvideo that read some files otherwise.
     """
 
     path: str
@@ -52,6 +57,7 @@ class ManifestEntry:
     file_bytes: int
     mtime_ns: int
     source: Mapping[str, Any] | None = None
+    format: int = FORMAT
 
 
 def is_current(entry: ManifestEntry, root: Path) -> bool:
@@ -113,7 +119,7 @@ def part_of(names: Sequence[str], part: tuple[int, int] | None) -> list[str]:
 
 
 def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
-    """Counts over the entries, and each problem by path."""
+    """Counts over the entries; by path, the packets that damaged files lack, and each problem."""
     entries = list(entries)
     good = [entry.probe for entry in entries if entry.probe.problem is None]
     return {
@@ -125,6 +131,7 @@ def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
         "bytes": sum(entry.file_bytes for entry in entries),
         "codecs": dict(Counter(probe.codec for probe in good).most_common()),
         "readers": dict(Counter(probe.reader for probe in good).most_common()),
+        "skipped": {entry.path: entry.probe.skipped for entry in entries if entry.probe.skipped},
         "problems": {entry.path: entry.probe.problem for entry in entries if entry.probe.problem is not None},
     }
 
@@ -137,15 +144,15 @@ def _format(entry: ManifestEntry) -> str:
     values = {"path": entry.path, **asdict(entry.probe), "file_bytes": entry.file_bytes, "mtime_ns": entry.mtime_ns}
     if entry.source is not None:
         values["source"] = dict(entry.source)
-    return simplejson.dumps({**values, "format": _FORMAT}) + "\n"
+    return simplejson.dumps({**values, "format": entry.format}) + "\n"
 
 
 def _parse(line: str) -> ManifestEntry | None:
     try:
         values = simplejson.loads(line)
-        if values.pop("format") != _FORMAT:
+        if values["format"] not in _KNOWN_FORMATS:
             return None
-        own = {key: values.pop(key) for key in ("path", "file_bytes", "mtime_ns")}
+        own = {key: values.pop(key) for key in ("path", "file_bytes", "mtime_ns", "format")}
         return ManifestEntry(**own, source=values.pop("source", None), probe=VideoProbe(**values))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

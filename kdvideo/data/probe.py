@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from kdvideo.data import pyav_reader, torchcodec_reader
 from kdvideo.data.decode import TIME_LIMIT, Reader
+from kdvideo.data.orientation import Orientation, orientation_of
 from kdvideo.data.pyav_reader import Clock
+from kdvideo.data.revision import REVISION, is_shown_otherwise
 
 __all__ = ["VideoProbe", "probe"]
 
@@ -29,6 +32,9 @@ class VideoProbe:
         height: of the upright picture, in pixels; 0 without a frame.
         codec: FFmpeg's name of the decoder, "" where the file cannot be opened.
         reader: the fastest one that gives the right frames of this file.
+        skipped: how many packets could not be decoded and are left out; of a proxy, those of its source.
+        revision: 0 where the file is read as ever, or the number of the change that its reading has seen. What was
+            computed from its pictures before does not hold then.
         problem: why there is no frame, in one line; None where there is one.
     """
 
@@ -38,6 +44,8 @@ class VideoProbe:
     height: int = 0
     codec: str = ""
     reader: Reader = "pyav"
+    skipped: int = 0
+    revision: int = 0
     problem: str | None = None
 
 
@@ -46,7 +54,7 @@ def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
     found = VideoProbe()
     try:
         with pyav_reader.open_video(path, time_limit=time_limit) as (container, stream):
-            found = replace(found, codec=stream.codec_context.name, fps=float(stream.average_rate or 0))
+            found = replace(found, codec=stream.codec_context.name, fps=float(pyav_reader.average_rate(stream) or 0))
             may_seek = torchcodec_reader.is_right_kind(container, stream)
             every = stream.frames // _NUM_PROOFS if may_seek and stream.frames >= _WORTHWHILE else 0
             clock = Clock.of(stream)
@@ -59,24 +67,39 @@ def _decode_all(path: Path, found: VideoProbe, *, every: int, clock: Clock | Non
     """Counts, and keeps the last picture of each `every` (none for 0) to hold other readers' against it."""
     pictures: dict[int, Tensor] = {}
     reformatter = VideoReformatter()
-    count, intact, shape = 0, True, (0, 0)
-    for frame in pyav_reader.decode(path, time_limit=time_limit):
+    decoder = pyav_reader.FrameDecoder(path, time_limit=time_limit)
+    count, alike, shape, otherwise = 0, True, (0, 0), False
+    for frame in decoder:
         if count == 0:
-            size = frame.width, frame.height
-            shape = pyav_reader.to_rgb(frame, reformatter).shape[:2]
+            first, shape = _shown_as(frame), pyav_reader.to_rgb(frame, reformatter).shape[:2]
+            otherwise = is_shown_otherwise(frame) or not decoder.is_first_track
+            every = every if torchcodec_reader.is_right_format(frame) else 0
         if every and (count + 1) % every == 0:
             picture = pyav_reader.to_rgb(frame, reformatter)
             pictures[count] = torch.from_numpy(picture.copy()).permute(2, 0, 1)
         if clock is not None and clock.index(frame.pts) != count:
             clock = None
-        intact = intact and not frame.is_corrupt and size == (frame.width, frame.height)
+        alike = alike and not frame.is_corrupt and _shown_as(frame) == first
         count += 1
     if count == 0:
-        raise ValueError(f"video {path} gives no frame")
+        lost = f": {decoder.skipped} packets cannot be decoded" if decoder.skipped else ""
+        raise ValueError(f"video {path} gives no frame{lost}")
     reader: Reader = "pyav"
-    if pictures and intact:
+    if pictures and alike and not decoder.skipped:
         reader = _find_reader(path, count, pictures, has_clock=clock is not None, time_limit=time_limit)
-    return replace(found, frames=count, height=shape[0], width=shape[1], reader=reader)
+    return replace(
+        found,
+        frames=count,
+        height=shape[0],
+        width=shape[1],
+        reader=reader,
+        skipped=decoder.skipped,
+        revision=REVISION if decoder.skipped or otherwise else 0,
+    )
+
+
+def _shown_as(frame: VideoFrame) -> tuple[int, int, Orientation]:
+    return frame.width, frame.height, orientation_of(frame)
 
 
 def _find_reader(path: Path, count: int, pictures: dict[int, Tensor], *, has_clock: bool, time_limit: float) -> Reader:

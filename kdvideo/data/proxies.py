@@ -1,27 +1,28 @@
 """Proxies: small copies of videos that decode fast from any frame on; frame i of a proxy is frame i of its source."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
-from kdvideo.data import pyav_reader
 from kdvideo.data.datasets.records import PROXY_SUFFIX
 from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.orientation import orientation_of, turn_upright
 from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.pyav_reader import FrameDecoder, average_rate, open_video
 from kdvideo.files import write_atomic
 
 __all__ = ["ProxyConfig", "proxy_name", "write_proxy"]
 
-# Without the last two, libswscale's way to RGB and back makes pictures darker by 1.2 of 255.
-_SCALING = (
-    Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
+# libswscale's flags by their numbers, which PyAV 17 has no names for: bilinear, exact rounding, and chroma computed for
+# every pixel on its way in and out. Without the last two, the way to RGB and back makes pictures darker by 1.2 of 255.
+_SCALING = 0x2 | 0x40000 | 0x2000 | 0x4000
 _FALLBACK_RATE = Fraction(25)
 _MAX_RATE = 240  # frames a second; files without a sensible clock state 1000
 
@@ -62,7 +63,7 @@ def write_proxy(
         time_limit: seconds for decoding either.
 
     Returns:
-        What the proxy is.
+        What the proxy is; `skipped` counts packets of the source.
 
     Raises:
         ValueError: the source gives no frame, or the proxy does not give the source's frames back.
@@ -70,8 +71,9 @@ def write_proxy(
     found: list[VideoProbe] = []
 
     def write(path: Path) -> None:
-        count = _encode(source, path, config or ProxyConfig(), time_limit=time_limit)
-        found.append(probe(path, time_limit=time_limit))
+        decoder = FrameDecoder(source, time_limit=time_limit)
+        count = _encode(decoder, path, config or ProxyConfig())
+        found.append(replace(probe(path, time_limit=time_limit), skipped=decoder.skipped))
         if found[-1].frames != count:
             raise ValueError(f"the proxy of {source} gives {found[-1].frames} of its {count} frames")
 
@@ -79,18 +81,19 @@ def write_proxy(
     return found[-1]
 
 
-def _encode(source: Path, path: Path, config: ProxyConfig, *, time_limit: float) -> int:
+def _encode(decoder: FrameDecoder, path: Path, config: ProxyConfig) -> int:
     """Writes the proxy and returns how many frames it got."""
-    rate = _rate_of(source, time_limit=time_limit)
+    rate = _rate_of(decoder.path, time_limit=decoder.time_limit)
     count = 0
-    with av.open(str(path), "w", format="mp4") as container:
-        for picture in _small_pictures(source, config.short_side, time_limit=time_limit):
+    # From the root on: FFmpeg takes what stands before a colon in a relative path for a protocol.
+    with av.open(os.path.abspath(path), "w", format="mp4") as container:
+        for picture in _small_pictures(decoder, config.short_side):
             if count == 0:
                 stream = _add_stream(container, picture, rate, config)
             container.mux(stream.encode(picture))
             count += 1
         if count == 0:
-            raise ValueError(f"video {source} gives no frame")
+            raise ValueError(f"video {decoder.path} gives no frame")
         container.mux(stream.encode())
     return count
 
@@ -110,22 +113,23 @@ def _add_stream(
 
 def _rate_of(source: Path, *, time_limit: float) -> Fraction:
     """The source's mean frame rate, so that a proxy lasts as long; 25 where it states none or a senseless one."""
-    with pyav_reader.open_video(source, time_limit=time_limit) as (_, stream):
-        rate = stream.average_rate or _FALLBACK_RATE
+    with open_video(source, time_limit=time_limit) as (_, stream):
+        rate = average_rate(stream) or _FALLBACK_RATE
     return rate.limit_denominator(1001) if 0 < rate <= _MAX_RATE else _FALLBACK_RATE
 
 
-def _small_pictures(source: Path, short_side: int, *, time_limit: float) -> Iterator[av.VideoFrame]:
+def _small_pictures(frames: Iterable[av.VideoFrame], short_side: int) -> Iterator[av.VideoFrame]:
     """All frames, upright, of the size that the first one gives.
 
     They go through RGB, as a reader shows them: what a file says about its colours need not be passed on then.
     """
     to_rgb, to_yuv = VideoReformatter(), VideoReformatter()
     size = None
-    for frame in pyav_reader.decode(source, time_limit=time_limit):
-        size = size or _proxy_size(frame.width, frame.height, short_side)
+    for frame in frames:
+        if size is None:
+            size, orientation = _proxy_size(frame.width, frame.height, short_side), orientation_of(frame)
         small = to_rgb.reformat(frame, width=size[0], height=size[1], format="rgb24", interpolation=_SCALING, threads=1)
-        upright = np.ascontiguousarray(pyav_reader.turn_upright(small.to_ndarray(), frame))
+        upright = np.ascontiguousarray(turn_upright(small.to_ndarray(), orientation))
         yield to_yuv.reformat(av.VideoFrame.from_ndarray(upright), format="yuv420p", interpolation=_SCALING, threads=1)
 
 

@@ -4,20 +4,29 @@ Frame i is the i-th one that a sequential decode delivers, in display order. Eve
 the same picture; `seek_indices` does where `kdvideo.data.probe` has seen to it.
 """
 
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-__all__ = ["Clock", "decode", "decode_indices", "open_video", "seek_indices", "to_rgb", "turn_upright"]
+from kdvideo.data.orientation import Orientation, orientation_of, turn_upright
+
+__all__ = ["Clock", "FrameDecoder", "average_rate", "decode_indices", "open_video", "seek_indices", "to_rgb"]
+
+# Some real files name their author in another encoding than UTF-8. PyAV 19 reads those by itself.
+_TEXT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+_DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as in ffmpeg's choice
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,10 @@ class Clock:
     @classmethod
     def of(cls, stream: VideoStream) -> Self | None:
         """As the file states it, or None where its frames are stored in another order or its rate does not divide."""
-        if not (stream.average_rate and stream.time_base) or stream.codec_context.has_b_frames:
+        rate = average_rate(stream)
+        if not (rate and stream.time_base) or stream.codec_context.has_b_frames:
             return None
-        step = 1 / (stream.average_rate * stream.time_base)
+        step = 1 / (rate * Fraction(stream.time_base))
         return cls(stream.start_time or 0, int(step)) if step.denominator == 1 else None
 
     def index(self, time_stamp: int | None) -> int | None:
@@ -49,7 +59,10 @@ class Clock:
 
 @contextmanager
 def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The opened file and its first video stream, decoding on one thread: the loader's workers are the parallelism.
+    """Opens a file and chooses its video track. Decoding takes one thread: the loader's workers are the parallelism.
+
+    The track is the one that ffmpeg's command line takes: the largest picture, with a bonus for the default track. A
+    cover picture is no video.
 
     Raises:
         ValueError: it is not a file, cannot be opened or has no video stream.
@@ -57,41 +70,90 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
     if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
         raise ValueError(f"video {path} is not a file" if path.exists() else f"video {path} does not exist")
     try:
-        # Some real files name their author in another encoding than UTF-8.
-        container = av.open(str(path), metadata_errors="ignore", timeout=time_limit)
+        # FFmpeg takes what stands before a colon for a protocol, but not in a path that begins at the root.
+        container = av.open(os.path.abspath(path), timeout=time_limit, **_TEXT)
     except av.error.ExitError:
         raise ValueError(f"video {path} takes longer than {time_limit:g} s to open") from None
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"video {path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     with container:
-        if not container.streams.video:
-            raise ValueError(f"video {path} has no video stream")
-        stream = container.streams.video[0]
+        stream = max(_video_tracks(container), key=_track_score, default=None)
+        if stream is None:
+            only = ", only a cover picture" if container.streams.video else ""
+            raise ValueError(f"video {path} has no video stream{only}")
         if stream.codec_context is None:
             raise ValueError(f"video {path} has a video stream that no decoder is known for")
         stream.thread_type = "NONE"
         yield container, stream
 
 
-def decode(path: Path, *, time_limit: float) -> Iterator[av.VideoFrame]:
-    """The frames in display order, up to the first one that cannot be decoded.
+def average_rate(stream: VideoStream) -> Fraction | None:
+    """Returns the mean frame rate that the file states, in frames per second, or None where it states none."""
+    rate = stream.average_rate  # PyAV 19 has a type of its own, which says 0/0 for none
+    return Fraction(rate.numerator, rate.denominator) if rate else None
 
-    The time is looked at after every packet; FFmpeg itself looks while it waits for data.
+
+def _video_tracks(container: InputContainer) -> list[VideoStream]:
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _track_score(stream: VideoStream) -> int:
+    """Scores a track as ffmpeg's `map_auto_video` does."""
+    codec = stream.codec_context
+    pixels = codec.width * codec.height if codec is not None else 0
+    return pixels + _DEFAULT_TRACK_BONUS * bool(stream.disposition & Disposition.default)
+
+
+class FrameDecoder:
+    """The frames of a file in display order: iterate over it once.
+
+    A packet that cannot be decoded is skipped, as ffmpeg's command line does, and decoding goes on behind it. Where the
+    file itself cannot be read on, the frames that the decoder still holds come last.
+
+    Args:
+        path: the video.
+        time_limit: seconds. The time is looked at after every packet; FFmpeg itself looks while it waits for data.
+
+    Attributes:
+        skipped: how many packets could not be read or decoded so far.
+        is_first_track: whether the track is the first one in the file, as it nearly always is; known from the first
+            frame on.
 
     Raises:
-        ValueError: the file cannot be opened, has no video stream or takes longer than `time_limit` seconds.
+        ValueError: in iterating: the file cannot be opened, has no video stream or takes longer than `time_limit`.
     """
-    deadline = time.monotonic() + time_limit
-    with open_video(path, time_limit=time_limit) as (container, stream):
-        try:
-            for packet in container.demux(stream):
-                yield from packet.decode()
+
+    def __init__(self, path: Path, *, time_limit: float) -> None:
+        self.path = path
+        self.time_limit = time_limit
+        self.skipped = 0
+        self.is_first_track = True
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        deadline = time.monotonic() + self.time_limit
+        with open_video(self.path, time_limit=self.time_limit) as (container, stream):
+            self.is_first_track = stream.index == container.streams.video[0].index
+            for packet in self._packets(container, stream):
+                yield from self._decode(packet, stream)
                 if time.monotonic() > deadline:
-                    break
+                    raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode")
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
+        """Yields the track's packets; the last one, which holds no data, makes the decoder give what it has."""
+        try:
+            yield from container.demux(stream)
+        except av.error.ExitError:
+            raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode") from None
         except (av.FFmpegError, OSError):
-            pass  # damaged from here on: what came before counts
-        if time.monotonic() > deadline:
-            raise ValueError(f"video {path} takes longer than {time_limit:g} s to decode")
+            self.skipped += 1
+            yield None
+
+    def _decode(self, packet: av.Packet | None, stream: VideoStream) -> list[av.VideoFrame]:
+        try:
+            return stream.codec_context.decode(None) if packet is None else packet.decode()
+        except (av.FFmpegError, OSError):
+            self.skipped += 1
+            return []
 
 
 def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -103,10 +165,10 @@ def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -
         Each index once, in rising order, and its picture, uint8 `[H, W, C]`.
 
     Raises:
-        ValueError: as `decode`, and where the video ends too early.
+        ValueError: as `FrameDecoder`, and where the video ends too early.
     """
     seen = 0
-    for index, picture in _pick(enumerate(decode(path, time_limit=time_limit)), indices):
+    for index, picture in _pick(enumerate(FrameDecoder(path, time_limit=time_limit)), indices):
         seen += 1
         yield index, picture
     if seen < len(set(indices)):
@@ -146,38 +208,37 @@ def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> 
 def _pick(
     numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Collection[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The pictures of the asked-for frames, each when it comes first, up to the last one."""
+    """Yields the pictures of the asked-for frames, each when it comes first, up to the last one."""
     missing = set(indices)
-    reformatter, size = VideoReformatter(), None
+    reformatter, size, orientation = VideoReformatter(), None, None
     for index, frame in numbered:
-        size = size or (frame.width, frame.height)
+        if size is None:  # all pictures of a video are shown as its first one is
+            size, orientation = (frame.width, frame.height), orientation_of(frame)
         if index in missing:
             missing.remove(index)
-            yield index, to_rgb(frame, reformatter, size=size)
+            yield index, to_rgb(frame, reformatter, size=size, orientation=orientation)
             if not missing:
                 break
 
 
 def to_rgb(
-    frame: av.VideoFrame, reformatter: VideoReformatter, *, size: tuple[int | None, int | None] = (None, None)
+    frame: av.VideoFrame,
+    reformatter: VideoReformatter,
+    *,
+    size: tuple[int | None, int | None] = (None, None),
+    orientation: Orientation | None = None,
 ) -> np.ndarray:
-    """The picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
+    """Returns the picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
 
     Args:
         frame: decoded.
         reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
             which takes longer than decoding it.
-        size: width and height before it is turned upright; its own unless given.
+        size: width and height before it is turned upright. Defaults to its own.
+        orientation: how it is turned upright. Defaults to its own.
     """
     converted = reformatter.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
     plane = converted.planes[0]
     strides = (plane.line_size, 3, 1)
     image = np.ndarray((converted.height, converted.width, 3), np.uint8, memoryview(plane), strides=strides)
-    return turn_upright(image, frame)
-
-
-def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """The frame's picture `[H, W, C]`, at whatever size, as the file says that it is to be shown."""
-    # The file gives the counter-clockwise turn that shows it upright, in degrees. Broken ones give any number.
-    quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
-    return np.rot90(image, k=quarters) if quarters else image
+    return turn_upright(image, orientation or orientation_of(frame))

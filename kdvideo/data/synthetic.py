@@ -5,6 +5,7 @@ say what is up (rotation), the ground's line and the ball's way are continuous (
 steadily from a video's beginning to its end (remote clip). The camera pans: residual frames show more than the ball.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -154,7 +155,7 @@ def _backdrop(scene: Draws, width: int) -> np.ndarray:
 
 def _encode(path: Path, *, frames: Iterator[np.ndarray]) -> None:
     """Writes an .avi as UCF101's are: MPEG-4 part 2 with B-frames."""
-    with av.open(str(path), "w", format="avi") as container:
+    with av.open(os.path.abspath(path), "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuv420p"

@@ -6,6 +6,7 @@ codec's standard fixes every bit. `docs/results/data_path.md` has what was measu
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from av import VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
-__all__ = ["get_indices", "gives", "is_right_kind", "torchcodec_loads"]
+__all__ = ["get_indices", "gives", "is_right_format", "is_right_kind", "torchcodec_loads"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -43,15 +45,23 @@ def torchcodec_loads() -> bool:
 
 
 def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether container, codec, pixel format and size are such that seeking gives the right pictures."""
+    """Whether tracks, container, codec and size are such that seeking gives the right pictures of the right format."""
     codec = stream.codec_context
     return (
-        container.format.name in _CONTAINERS
+        len(container.streams.video) == 1  # of several, each library chooses in its own way
+        and container.format.name in _CONTAINERS
         and codec.name in _CODECS
-        and codec.pix_fmt in _PIXEL_FORMATS
         and codec.width % 2 == 0
         and codec.height % 2 == 0
     )
+
+
+def is_right_format(frame: VideoFrame) -> bool:
+    """Whether the frame's pixels become the same RGB values in all of FFmpeg's versions.
+
+    A frame is asked, since PyAV 17 crashes where a stream does not say its format.
+    """
+    return frame.format.name in _PIXEL_FORMATS
 
 
 def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
@@ -86,4 +96,5 @@ def get_indices(path: Path, indices: Collection[int]) -> Iterator[tuple[int, np.
 def _open(path: Path) -> Any:
     from torchcodec.decoders import VideoDecoder  # its libraries take a second to load: only where it is used
 
-    return VideoDecoder(str(path), num_ffmpeg_threads=1, seek_mode="exact")
+    # From the root on: FFmpeg takes what stands before a colon in a relative path for a protocol.
+    return VideoDecoder(os.path.abspath(path), num_ffmpeg_threads=1, seek_mode="exact")

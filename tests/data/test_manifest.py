@@ -55,7 +55,7 @@ def test_lines_of_others_are_not_believed(tmp_path: Path):
     path = tmp_path / "m.jsonl"
     append(path, ENTRY)
     line = path.read_text()
-    strange = ["no json", "[1]", "3", "{}", line.replace('"format": 1', '"format": 2').strip()]
+    strange = ["no json", "[1]", "3", "{}", line.replace('"format": 2', '"format": 3').strip()]
     strange += [line.replace('"frames"', '"pictures"').strip(), line.replace('"mtime_ns"', '"mtime"').strip()]
     path.write_text("\n".join(strange) + "\n")
     assert read_manifest(path) == {}

@@ -1,5 +1,6 @@
 """What a look at a file finds, on generated, odd and real ones."""
 
+import re
 from pathlib import Path
 
 import av
@@ -31,7 +32,7 @@ def write_h264(path: Path, *, num_frames: int = 80, pixel_format: str = "yuv420p
 def test_probe_of_a_generated_video(tiny_dataset: Path):
     """AVI with B-frames: counted, measured, left to PyAV."""
     path = sorted(tiny_dataset.glob("*/*.avi"))[0]
-    assert probe(path) == VideoProbe(count_frames(path), 25.0, 80, 60, "mpeg4", "pyav", None)
+    assert probe(path) == VideoProbe(count_frames(path), 25.0, 80, 60, "mpeg4", "pyav")
 
 
 @pytest.mark.skipif(not torchcodec_loads(), reason="torchcodec or its FFmpeg libraries are not installed")
@@ -85,29 +86,19 @@ def test_problems_are_one_line(tmp_path: Path):
 
 
 def test_odd_files_are_read_or_named(real_data: Path):
-    """80 broken and odd files: a reason only where PyAV gives no frame, otherwise its own count."""
-    problems = {}
-    for path in sorted((real_data / "weird").iterdir()):
-        found = probe(path, time_limit=60)
-        frames = _count_with_pyav(path)
-        assert (found.frames, found.problem is None) == (frames, frames > 0), path.name
-        if found.problem:
-            problems[path.name] = found.problem
-    assert all("\n" not in problem and "weird" not in problem for problem in problems.values())
-    assert set(problems.values()) == {
+    """80 broken and odd files: a reason only where no frame comes; tests/slow compares with ffmpeg."""
+    found = {path.name: probe(path, time_limit=60) for path in sorted((real_data / "weird").iterdir())}
+    problems = [one.problem for one in found.values() if one.problem]
+    assert all((one.frames > 0) == (one.problem is None) for one in found.values())
+    assert all("\n" not in problem and "weird" not in problem for problem in problems)
+    assert {re.sub(r"\d+", "N", problem) for problem in problems} == {
         "cannot be opened: Invalid data found when processing input",
         "gives no frame",
+        "gives no frame: N packets cannot be decoded",
         "has no video stream",
     }
     assert len(problems) == 15
-
-
-def _count_with_pyav(path: Path) -> int:
-    count = 0
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            for _ in container.decode(video=0):
-                count += 1
-    except (av.FFmpegError, IndexError):
-        pass
-    return count
+    assert {name: one.skipped for name, one in found.items() if one.skipped and one.frames} == {
+        "decord__corrupted.mp4": 1,
+        "mp4parse__no_timescale.mp4": 12,
+    }

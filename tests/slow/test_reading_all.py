@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import pytest
 import torch
 from av.video.reformatter import VideoReformatter
 
-from kdvideo.data.decode import read_frames
+from kdvideo.data.decode import TIME_LIMIT, read_frames
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.probe import probe
-from kdvideo.data.pyav_reader import to_rgb
+from kdvideo.data.pyav_reader import FrameDecoder, to_rgb
 
 pytestmark = pytest.mark.slow
 SECONDS_A_FILE = 10.0
@@ -21,15 +20,12 @@ NUM_DAMAGED = 500
 
 
 def decode_all(path: Path) -> Iterator[torch.Tensor]:
-    """What PyAV delivers one after the other, `[C, H, W]`, upright, up to the first error."""
+    """What PyAV delivers one after the other, `[C, H, W]`, upright."""
+    reformatter = VideoReformatter()
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if container.streams.video:
-                container.streams.video[0].thread_type = "NONE"
-                reformatter = VideoReformatter()
-                for frame in container.decode(video=0):
-                    yield torch.from_numpy(to_rgb(frame, reformatter).copy()).permute(2, 0, 1)
-    except (av.FFmpegError, ValueError):
+        for frame in FrameDecoder(path, time_limit=TIME_LIMIT):
+            yield torch.from_numpy(to_rgb(frame, reformatter).copy()).permute(2, 0, 1)
+    except ValueError:
         return
 
 
