@@ -63,7 +63,7 @@ setup(
         "iopath",
         "av>=17,<20",
         "captum",
-        "filelock",
+        "filelock>=3.20.3",  # follows no link that lies where a lock should
         "matplotlib",
         "numpy",
         "pebble",

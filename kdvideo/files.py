@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 __all__ = [
     "check_archive",
+    "check_stored",
     "file_sha256",
     "locked",
     "make_durable",
@@ -39,8 +40,9 @@ def check_archive(path: Path) -> None:
     """Compares each part of a zip file with its checksum, which `torch.load` does not.
 
     Raises:
-        ValueError: the file is no whole zip file, or a part of it is damaged.
+        ValueError: the file is no whole zip file, a part of it is damaged, or is compressed.
     """
+    check_stored(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -48,6 +50,25 @@ def check_archive(path: Path) -> None:
         raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged: its part {damaged} has another checksum than when it was written")
+
+
+def check_stored(path: Path) -> None:
+    """Refuses a zip file whose parts are larger than itself: a few MB may be compressed terabytes.
+
+    `torch.save` compresses nothing, so no genuine checkpoint is refused.
+
+    Raises:
+        ValueError: the file is no whole zip file; a part is compressed, or parts lie over each other.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except Exception as error:  # a damaged header makes zipfile raise almost anything
+        raise ValueError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
+    compressed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+    if compressed or sum(part.file_size for part in parts) > path.stat().st_size:
+        reason = f"its part {compressed[0]!r} is compressed" if compressed else "its parts are larger than the file"
+        raise ValueError(f"{path} cannot be read as a checkpoint ({reason}, which torch.save does not write)")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -92,7 +113,7 @@ def remove_temporaries(directory: Path, *, of: Container[str] | None = None) -> 
     """
     for path in directory.glob(f".*{_TEMPORARY}"):
         name = path.name.removeprefix(".").removesuffix(_TEMPORARY).rpartition(".")[0]  # of .NAME.RANDOM.tmp
-        if of is None or name in of:
+        if (of is None or name in of) and (path.is_symlink() or not path.is_dir()):
             path.unlink(missing_ok=True)
 
 

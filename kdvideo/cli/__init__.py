@@ -4,6 +4,7 @@ The commands import what they need when they run: `kdvideo --help` answers witho
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
+from kdvideo.foreign import printable, printable_record
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
 
@@ -53,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     # Threads that wait by spinning take the processor from the loader's workers and from other jobs; what sleeping is
     # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.getLogger("kdvideo").addFilter(printable_record)  # names of files and texts of entries are foreign
     default, threading.excepthook = threading.excepthook, _ignore_full_disk
     try:
         import_modules(getattr(options, "imports", ()))
@@ -61,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, FloatingPointError, OSError, MemoryError) as error:
-        print(f"kdvideo: error: {_speaker()}{_one_line(error)}", file=sys.stderr)
+        print(f"kdvideo: error: {_speaker()}{printable(_one_line(error))}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     except KeyboardInterrupt:
         hint = "; continue with --resume" if options.command == "train" else ""
@@ -81,7 +84,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not error.filename:
         return error.strerror  # without the number before it
     # A loader's worker sends its whole traceback as the message; its last line is the error.
-    line = str(error).strip().splitlines()[-1]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return re.sub(r"^\w+Error: ", "", line)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.options import add_model_argument
+from kdvideo.foreign import printable
 
 __all__ = ["add_arguments"]
 
@@ -41,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     failed = 0
     for one in Predictor(options.model, gallery=options.gallery)(videos, top=options.top):
         failed += one.problem is not None
-        print(line(one), flush=True)
+        print(printable(line(one)), flush=True)
     return int(failed > 0)
 
 

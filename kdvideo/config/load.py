@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fvcore.common.config import CfgNode
 
 from kdvideo.config.defaults import get_defaults
 from kdvideo.files import write_text
+from kdvideo.foreign import parse_yaml
 from kdvideo.registry import did_you_mean
 
 __all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
@@ -50,8 +50,8 @@ def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, A
     if path.resolve() in seen:
         raise ValueError(f"config file {path} is its own _BASE_")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    except ValueError as error:
         raise ValueError(f"config file {path} is no valid yaml: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"config file {path} must hold a mapping of keys, not a {type(values).__name__}")
@@ -101,8 +101,8 @@ def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
     if isinstance(flatten_config(cfg).get(key), str):
         return text  # as it is: yaml would read 007, yes or 2024-01-01 as something else
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except ValueError:
         return text  # no yaml value; the type check says what it must be
 
 

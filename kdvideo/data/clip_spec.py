@@ -1,5 +1,6 @@
 """What a clip is to a network, and how decoded frames become its input."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ from torch import Tensor
 __all__ = ["ClipSpec", "prepare_clips"]
 
 Modality = Literal["rgb", "residual"]
+_MOST = 1 << 16  # frames or pixels: a larger number is a mistake or an attack on the memory
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,29 @@ class ClipSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a value that is no input convention.
+            TypeError: an unknown key.
+            KeyError: no mean or std.
+        """
+        spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        for key in ("clip_len", "frame_stride", "size"):
+            value = getattr(spec, key)
+            if type(value) is not int or not 0 < value <= _MOST:
+                raise ValueError(f"{key} is {value!r}; it must be a whole number from 1 to {_MOST}")
+        for key in ("mean", "std"):
+            channels = getattr(spec, key)
+            if len(channels) != 3 or not all(_is_finite(value) for value in channels) or 0 in spec.std:
+                raise ValueError(f"{key} is {channels!r}; it must be three finite numbers, those of std not 0")
+        if spec.modality not in ("rgb", "residual"):
+            raise ValueError(f"modality is {spec.modality!r}; it must be rgb or residual")
+        return spec
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:

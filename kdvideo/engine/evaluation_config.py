@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fvcore.common.config import CfgNode
 
 import kdvideo.models  # noqa: F401 - fills the registry
-from kdvideo.config import flatten_config, get_defaults, load_config
+from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
 from kdvideo.engine.build import zoo_dir_of
 from kdvideo.engine.environment import refuse_other_run
+from kdvideo.foreign import parse_yaml, read_text
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.entry import ZooEntry
@@ -57,9 +57,8 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
         return cfg
     weights = resolve_weights(source, zoo_dir=zoo_dir_of(given))
     if settings := training_config(weights):
-        for key in MEASURING_KEYS:
-            if key in settings:
-                _set(start, key, settings[key])
+        wanted = {key: settings[key] for key in MEASURING_KEYS if key in settings}
+        merge_config(start, wanted, origin=f"the config of {source}")
     elif (spec := read_contents(weights).spec) is not None:
         start.DATA.SHORT_SIDE = spec.clip_spec.usual_short_side
     return load_config(config_file, [*overrides, "MODEL.WEIGHTS", source], start=start)
@@ -70,12 +69,12 @@ def training_config(weights: Weights) -> dict[str, Any]:
     if weights.entry is not None:
         return config_of_entry(weights.entry)
     beside = weights.path.with_name("config.yaml")
-    return _flat(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    return _flat(read_text(beside), origin=str(beside)) if beside.is_file() else {}
 
 
 def config_of_entry(entry: ZooEntry) -> dict[str, Any]:
     """Dotted keys of an entry's config; none where other people trained."""
-    return _flat(entry.config)
+    return _flat(entry.config, origin=f"the entry {entry.name}")
 
 
 def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -84,11 +83,9 @@ def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
     return {key: values[key] for key in MEASURING_KEYS}
 
 
-def _flat(text: str) -> dict[str, Any]:
-    values = yaml.safe_load(text)
+def _flat(text: str, *, origin: str) -> dict[str, Any]:
+    try:
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"the config of {origin} is no valid yaml: {error}") from None
     return flatten_config(values) if isinstance(values, dict) else {}
-
-
-def _set(cfg: CfgNode, key: str, value: Any) -> None:
-    section, _, leaf = key.rpartition(".")
-    (cfg[section] if section else cfg)[leaf] = value

@@ -14,12 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdvideo.files import write_atomic
+from kdvideo.foreign import parse_json
 from kdvideo.inference.videos import VideoOutput
 
 __all__ = ["Gallery", "GalleryFacts", "Neighbour", "write_features"]
 
 logger = logging.getLogger("kdvideo")
 _METADATA_KEY = b"kdvideo"
+_MOST_VALUES = 1 << 24
+_VALUES_A_BYTE = 16  # genuine features are half a value a byte, and do not compress
 _COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 
 
@@ -109,11 +112,13 @@ class Gallery:
         if not path.is_file():
             raise ValueError(f"gallery {path} does not exist: {hint}")
         try:
-            table = parquet.read_table(path)
-            facts = GalleryFacts(**simplejson.loads((table.schema.metadata or {})[_METADATA_KEY]))
+            _check_size(path)
+            table = parquet.read_table(path, columns=list(_COLUMNS))
+            facts = _facts((table.schema.metadata or {})[_METADATA_KEY])
             rows = [row for row in table.select(_COLUMNS).to_pylist() if row["feature"] is not None]
             features = torch.tensor([row["feature"] for row in rows])
-        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            _check_names(rows)
+        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
         if not rows:
@@ -127,3 +132,29 @@ class Gallery:
             Neighbour(self.names[place], self.class_names[place], alike)
             for alike, place in zip(similarity.tolist(), places.tolist(), strict=True)
         ]
+
+
+def _check_size(path: Path) -> None:
+    """A gallery beside weights is in no hash; a few MB of Parquet may say the same value some billion times."""
+    metadata = parquet.read_metadata(path)
+    columns = [
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    ]
+    values, size = sum(column.num_values for column in columns), path.stat().st_size
+    if max(values, metadata.num_rows) > _MOST_VALUES + size * _VALUES_A_BYTE:
+        raise ValueError(f"{size} bytes that stand for {values} values")
+
+
+def _facts(text: bytes) -> GalleryFacts:
+    facts = GalleryFacts(**parse_json(text))
+    if not isinstance(facts.model, str) or not isinstance(facts.sha256, str) or type(facts.num_clips) is not int:
+        raise ValueError(f"it says that it was made by {facts.model!r}, sha256 {facts.sha256!r}")
+    return facts
+
+
+def _check_names(rows: list[dict]) -> None:
+    for row in rows:
+        if not isinstance(row["video"], str) or not isinstance(row["class"], str):
+            raise ValueError(f"a video is called {row['video']!r}, its class {row['class']!r}")

@@ -1,5 +1,7 @@
 """What a network is built from, storable as JSON."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -44,16 +46,32 @@ class ModelSpec:
                 f"the model is built from the backbone {self.backbone!r}, which is not registered here: import the "
                 "module that registers it first; commands take it by --import FILE.py"
             )
-        return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
+        with self._reported():
+            return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
 
     def build(self) -> Model:
-        """The network with random weights."""
+        """The network with random weights.
+
+        Raises:
+            ValueError: nothing is registered under its name, or nothing can be built with its arguments.
+        """
         backbone = self.build_backbone()
-        if self.head == "pcl_head":
-            return build_pcl_model(backbone, **self.head_kwargs)
-        if self.head == "classification_head":
-            return ClassificationModel(backbone, **self.head_kwargs)
+        with self._reported():
+            if self.head == "pcl_head":
+                return build_pcl_model(backbone, **self.head_kwargs)
+            if self.head == "classification_head":
+                return ClassificationModel(backbone, **self.head_kwargs)
         return backbone
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """The arguments come from an entry or a file: what torch says of a width of -1 is no fault of the program."""
+        try:
+            yield
+        except (TypeError, RuntimeError, ArithmeticError) as error:
+            reason = " ".join(str(error).split())
+            arguments = {**self.backbone_kwargs, **self.head_kwargs}
+            raise ValueError(f"no model can be built from {self.backbone} with {arguments}: {reason}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -68,8 +86,11 @@ class ModelSpec:
         """
         try:
             spec = cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{origin} does not describe a network of this version: {error}") from None
+        for key, kind in (("backbone", str), ("backbone_kwargs", dict), ("head", str), ("head_kwargs", dict)):
+            if not isinstance(getattr(spec, key), kind):
+                raise ValueError(f"{origin} does not describe a network: {key} is no {kind.__name__}")
         if spec.head not in _HEADS:
             raise ValueError(f"{origin}: {unknown_name('head', spec.head, _HEADS)}")
         return spec

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import simplejson
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.files import check_archive
+from kdvideo.foreign import parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats import LAYOUTS, Layout, convert, find_state, recognise
 from kdvideo.zoo.formats.layout import State
@@ -92,7 +92,7 @@ def _read_safetensors(weights: Weights) -> Contents:
     except SafetensorError as error:
         raise ValueError(f"{weights.path} is no safetensors file ({error})") from None
     if description is not None:
-        spec = ModelSpec.from_dict(simplejson.loads(description), origin=str(weights.path))
+        spec = ModelSpec.from_dict(parse_json(description), origin=str(weights.path))
         return Contents(weights.source, tensors, spec)
     layout = recognise(tensors, LAYOUTS)
     return Contents(weights.source, tensors) if layout is None else _converted(tensors, layout, weights)

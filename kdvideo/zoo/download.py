@@ -12,11 +12,12 @@ from typing import Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 
-import simplejson
 from tqdm import tqdm
 
-from kdvideo.files import file_sha256, publish_file, write_text
+from kdvideo.files import file_sha256
+from kdvideo.foreign import printable
 from kdvideo.version import __version__
+from kdvideo.zoo.partial import PartialFile
 
 __all__ = ["DownloadPolicy", "download"]
 
@@ -35,12 +36,14 @@ class DownloadPolicy:
         timeout: seconds in which a server must accept a connection, or send its next byte.
         first_wait: seconds between the first two attempts; doubled for each that follows.
         longest_wait: seconds, also where a server asks for more (`Retry-After`).
+        most_bytes: of a file, whatever its entry or its server says.
     """
 
     attempts: int = 5
     timeout: float = 30.0
     first_wait: float = 1.0
     longest_wait: float = 60.0
+    most_bytes: int = 64 << 30
 
 
 POLICY = DownloadPolicy()
@@ -52,46 +55,6 @@ class _TransientError(Exception):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class _PartialFile:
-    """What has arrived so far, in `.NAME.part`, kept for the next attempt or the next process.
-
-    Its description `.NAME.part.json` says which address it is a part of and in which version (the server's ETag or
-    date), so that bytes of two versions are never joined.
-    """
-
-    def __init__(self, target: Path, url: str) -> None:
-        self.path = target.with_name(f".{target.name}.part")
-        self._description = target.with_name(f".{target.name}.part.json")
-        self._url = url
-        self.version = ""
-        self.is_joined = False  # from more than one response
-        if self._description.exists() and self.path.exists():
-            known = simplejson.loads(self._description.read_text(encoding="utf-8"))
-            if known["url"] == url:
-                self.version = known["version"]
-                self.is_joined = True
-                return
-        self.discard()
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def start(self, version: str) -> None:
-        """Begins an empty file of this version of the address."""
-        self.discard()
-        self.version, self.is_joined = version, False
-        write_text(self._description, simplejson.dumps({"url": self._url, "version": version}))
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._description.unlink(missing_ok=True)
-
-    def finish(self, target: Path) -> None:
-        publish_file(self.path, target)
-        self._description.unlink(missing_ok=True)
 
 
 def download(
@@ -114,11 +77,11 @@ def download(
     """
     policy = policy or POLICY
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = _PartialFile(target, url)
+    part = PartialFile(target, url)
     furthest, failures = part.size, 0
     while True:
         try:
-            _receive(url, part, sha256=sha256, size=size, timeout=policy.timeout)
+            _receive(url, part, sha256=sha256, size=size, policy=policy)
             break
         except _TransientError as error:
             failures = 1 if part.size > furthest else failures + 1
@@ -131,11 +94,11 @@ def download(
     part.finish(target)
 
 
-def _receive(url: str, part: _PartialFile, *, sha256: str, size: int | None, timeout: float) -> None:
+def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, policy: DownloadPolicy) -> None:
     """One attempt: continues or begins `part`; returns when it is whole and is what it should be."""
     # Without a version only the hash can tell that the two halves belong together.
     offset = part.size if part.version or sha256 else 0
-    with _open(url, offset, version=part.version, timeout=timeout) as response:
+    with _open(url, offset, version=part.version, timeout=policy.timeout) as response:
         offset = _place(response, part, offset)
         length = 0 if response.status == 416 else response.length  # None: chunks, or the connection's end ends the file
         total = None if length is None else offset + length
@@ -143,21 +106,29 @@ def _receive(url: str, part: _PartialFile, *, sha256: str, size: int | None, tim
         if size is not None and total not in (None, size):
             part.discard()
             raise ValueError(f"{url} has {total} bytes, expected {size}: it is another file, nothing was kept")
+        most_bytes = policy.most_bytes if size is None else min(size, policy.most_bytes)
+        if total is not None and total > most_bytes:
+            part.discard()
+            raise ValueError(f"{url} has {total} bytes, more than the {most_bytes} that are fetched: nothing was kept")
         if not (is_delimited or size or sha256):
             part.discard()
             raise ValueError(
                 f"{url} cannot be downloaded: the server does not say how long the file is and its hash is not known, "
                 "so part of it could be taken for the whole"
             )
+        part.open().close()  # so that an empty answer is an empty file
         if length != 0:
-            _copy(response, part, total=total or size, description=Path(urlparse(url).path).name)
+            _copy(response, part, total=total or size, most_bytes=most_bytes)
+    if part.size > most_bytes:
+        part.discard()
+        raise ValueError(f"{url} sends more than the {most_bytes} bytes that it should have: nothing was kept")
     expected_size = total if size is None else size
     if expected_size is not None and part.size < expected_size:
         raise _TransientError(f"the connection ended after {part.size} of {expected_size} bytes")
     _check(url, part, sha256=sha256, size=expected_size, may_be_incomplete=not is_delimited)
 
 
-def _place(response: HTTPResponse, part: _PartialFile, offset: int) -> int:
+def _place(response: HTTPResponse, part: PartialFile, offset: int) -> int:
     """Where the response's bytes belong in `part`, which is emptied if that is the beginning."""
     content_range = response.headers.get("Content-Range", "")
     if response.status == 206 and content_range.startswith(f"bytes {offset}-"):
@@ -172,7 +143,7 @@ def _place(response: HTTPResponse, part: _PartialFile, offset: int) -> int:
     return 0
 
 
-def _check(url: str, part: _PartialFile, *, sha256: str, size: int | None, may_be_incomplete: bool) -> None:
+def _check(url: str, part: PartialFile, *, sha256: str, size: int | None, may_be_incomplete: bool) -> None:
     actual = file_sha256(part.path)  # of all of it: the bytes of earlier attempts are checked as well
     if actual.startswith(sha256) and size in (None, part.size):
         return
@@ -184,15 +155,16 @@ def _check(url: str, part: _PartialFile, *, sha256: str, size: int | None, may_b
     raise ValueError(f"{url}: {message}; the file is damaged or not the published one: nothing was kept")
 
 
-def _copy(response: HTTPResponse, part: _PartialFile, *, total: int | None, description: str) -> None:
+def _copy(response: HTTPResponse, part: PartialFile, *, total: int | None, most_bytes: int) -> None:
+    """Stops soon after `most_bytes`: a server that sends in chunks need not end."""
+    length, name = part.size, printable(part.target_name)
     with (
-        part.path.open("ab") as stream,
-        tqdm(
-            total=total, initial=stream.tell(), desc=description, unit="B", unit_scale=True, disable=None, leave=False
-        ) as progress,
+        part.open() as stream,
+        tqdm(total=total, initial=length, desc=name, unit="B", unit_scale=True, disable=None, leave=False) as progress,
     ):
-        while chunk := _read(response):
+        while length <= most_bytes and (chunk := _read(response)):
             stream.write(chunk)
+            length += len(chunk)
             progress.update(len(chunk))
 
 
@@ -206,13 +178,14 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not from https to http, where anybody on the way could exchange the file."""
+    """Follows redirects over HTTP, but not from https to http, where anybody on the way could exchange the file."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        if req.type == "https" and urlparse(newurl).scheme != "https":
-            raise ValueError(f"it redirects from https to {newurl}")
+        scheme = urlparse(newurl).scheme
+        if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
+            raise ValueError(f"it redirects from {req.type} to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,5 +1,6 @@
 """A zoo entry: all that is known of one model, enough to build it and to check its file."""
 
+import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Self
 import simplejson
 
 from kdvideo.files import write_text
+from kdvideo.foreign import parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
@@ -16,6 +18,8 @@ __all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name", "gallery_file"]
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
+# A file name on every system, in an address and in a table of markdown; it begins like no option and no hidden file.
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .()+=@,~-]*")
 _KINDS = {  # of the keys that are not simply texts
     "model": dict,
     "sha256": str | None,
@@ -116,8 +120,8 @@ class ZooEntry:
             ValueError: no JSON, or keys that are missing or unknown; `origin` says where.
         """
         try:
-            values = simplejson.loads(text)
-        except simplejson.JSONDecodeError as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise ValueError(f"{origin} is no zoo entry: {error}") from None
         optional = {"urls", "size", "layout", "manual", "classes"}  # entries of earlier versions lack some
         known = {item.name for item in fields(cls)}
@@ -127,8 +131,7 @@ class ZooEntry:
             raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
         _check_types(values, origin)
         check_name(values["name"])
-        if Path(values["file"]).name != values["file"]:
-            raise ValueError(f"{origin} names a file outside its zoo: {values['file']!r}")
+        _check_file(values["file"], origin)
         if values["sha256"] is not None and not _SHA256.fullmatch(values["sha256"]):
             raise ValueError(f"{origin} is no zoo entry: sha256 is {values['sha256']!r}, it must be 8 to 64 hex digits")
         return cls(**{**values, "model": ModelSpec.from_dict(values["model"], origin=origin)})
@@ -140,17 +143,28 @@ class ZooEntry:
         return path
 
 
+def _check_file(file: str, origin: str) -> None:
+    """The name becomes a path in the zoo and among the downloads, and a part of addresses."""
+    if not _FILE.fullmatch(file) or not file.endswith(WEIGHTS_SUFFIXES) or len(file) > 200:
+        raise ValueError(
+            f"{origin} names a file outside its zoo, or none of weights: {file[:220]!r}; it must be a plain name of "
+            f"letters, digits and punctuation that ends in {' or '.join(WEIGHTS_SUFFIXES)}"
+        )
+
+
 def _check_types(values: dict[str, Any], origin: str) -> None:
     """Entries come from other people; what reads one relies on its types."""
     for key, value in values.items():
         kind = _KINDS.get(key, str)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             allowed = getattr(kind, "__name__", str(kind))
             raise ValueError(f"{origin} is no zoo entry: {key} is {value!r}, it must be of type {allowed}")
     for name, value in values["metrics"].items():
-        if not isinstance(value, int | float):
-            raise ValueError(f"{origin} is no zoo entry: the metric {name} is {value!r}, it must be a number")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise ValueError(f"{origin} is no zoo entry: the metric {name} is {value!r}, it must be a finite number")
     teacher = values["teacher"] or {"name": "", "sha256": ""}
-    texts = [*values.get("urls", []), teacher.get("name"), teacher.get("sha256")]
+    texts = [*values.get("urls", []), *values.get("classes", []), teacher.get("name"), teacher.get("sha256")]
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{origin} is no zoo entry: urls, and name and sha256 of the teacher, must be strings")
+        raise ValueError(
+            f"{origin} is no zoo entry: urls, classes, and name and sha256 of the teacher, must be strings"
+        )

@@ -3,16 +3,19 @@
 import datetime
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import simplejson
 
 from kdvideo.files import file_sha256, locked, write_atomic, write_text
+from kdvideo.foreign import parse_json, read_text
 from kdvideo.paths import kdvideo_home, user_zoo
+from kdvideo.zoo import download as downloads
 from kdvideo.zoo.download import download
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler, check_scheme
@@ -76,7 +79,17 @@ def expected_sha256(entry: ZooEntry) -> str:
 def recorded_hash(key: str) -> RecordedHash | None:
     """What was recorded under an entry's name at the first download, or None."""
     path = _record_path(key)
-    return RecordedHash(**simplejson.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        record = RecordedHash(**parse_json(read_text(path)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no record of a hash ({error}): remove it if you trust its weights anew") from None
+    if not (isinstance(record.sha256, str) and re.fullmatch("[0-9a-f]{64}", record.sha256)):
+        raise ValueError(
+            f"{path} is no record of a hash: sha256 is {record.sha256!r}; remove it if you trust its weights anew"
+        )
+    return record
 
 
 def fetch_entry(entry: ZooEntry) -> Path:
@@ -107,15 +120,16 @@ def take_file(entry: ZooEntry, file: Path) -> Path:
     return _keep(download_path(entry), entry, copy)
 
 
-def fetch_address(address: str, *, again: bool = False) -> Path:
+def fetch_address(address: str, *, again: bool = False, most_bytes: int | None = None) -> Path:
     """The file behind an address that belongs to no entry, kept under KDVIDEO_HOME by the whole address's hash.
 
     Args:
         address: of a scheme that iopath knows, or a path.
         again: fetch it also if it has been fetched before, since what it says may have changed.
+        most_bytes: that it may have.
 
     Raises:
-        ValueError: it cannot be had.
+        ValueError: it cannot be had, or is larger.
     """
     if "://" not in check_scheme(address):
         return Path(address).expanduser()
@@ -125,7 +139,7 @@ def fetch_address(address: str, *, again: bool = False) -> Path:
         if again or not path.exists():
             if is_offline():
                 raise ValueError(f"{address} is not on this machine and KDVIDEO_OFFLINE forbids to fetch it")
-            _bring(address, path, sha256="", size=None)
+            _bring(address, path, sha256="", size=None, most_bytes=most_bytes)
     return path
 
 
@@ -134,7 +148,7 @@ def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Pat
     with _fetch_lock(path):
         sha256 = expected_sha256(entry)
         source = ""
-        if not path.exists() or not file_sha256(path).startswith(sha256):
+        if not path.is_file() or not file_sha256(path).startswith(sha256):
             source = bring(path, sha256)
         if len(sha256) < 64:
             record = RecordedHash.of_file(path, sha256=file_sha256(path), source=source)
@@ -145,13 +159,15 @@ def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Pat
 def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
     """Tries the mirror, then the entry's addresses; returns the one that had the file."""
     mirror = os.environ.get("KDVIDEO_MIRROR", "")
-    addresses = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
-    addresses += entry.urls
+    mirrored = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
+    addresses = [*mirrored, *entry.urls]
     if is_offline():
         addresses = [address for address in addresses if "://" not in address]  # a mirror may be a folder
     reasons = []
     for address in addresses:
         try:
+            if address not in mirrored:
+                _check_address(address, entry)
             _bring(check_scheme(address), target, sha256=sha256, size=entry.size)
             return address
         except ValueError as error:
@@ -168,9 +184,22 @@ def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
     raise ValueError(f"weights of {entry.name}: {'; '.join(reasons) or 'the entry has no address to fetch them from'}")
 
 
-def _bring(address: str, target: Path, *, sha256: str, size: int | None) -> None:
+def _check_address(address: str, entry: ZooEntry) -> None:
+    """An entry is somebody else's text: it may not have a private file copied into the downloads, for all to read."""
+    scheme, separator, _ = address.partition("://")
+    if not separator and not entry.is_verified:
+        raise ValueError(
+            f"its entry names {address!r} on this machine without the whole sha256 of that file, so it is not copied; "
+            f"`kdvideo zoo fetch {entry.name} --from FILE` takes a file that you know"
+        )
+    if scheme == "kdvideo":
+        raise ValueError(f"its entry names {address!r}, which is an entry, not where its file is")
+
+
+def _bring(address: str, target: Path, *, sha256: str, size: int | None, most_bytes: int | None = None) -> None:
     if address.startswith(("http://", "https://")):
-        download(address, target, sha256=sha256, size=size)
+        policy = None if most_bytes is None else replace(downloads.POLICY, most_bytes=most_bytes)
+        download(address, target, sha256=sha256, size=size, policy=policy)
         _refuse_web_page(target, address)
         return
     try:

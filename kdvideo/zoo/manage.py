@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.files import file_sha256
+from kdvideo.foreign import MOST_BYTES, read_text
 from kdvideo.paths import zoo_root
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry, gallery_file
@@ -102,6 +103,8 @@ def _problems_of(entry: ZooEntry, zoo_dir: Path) -> list[str]:
     path = entry_file(entry, zoo_dir)
     if state.weights == "missing":
         problems.append(f"{entry.name}: {zoo_dir / 'weights' / entry.file} is missing: publish it again")
+    elif path.exists() and not path.is_file():
+        problems.append(f"{entry.name}: {path} is no file: remove it")
     elif path.exists():
         expected, actual = expected_sha256(entry), file_sha256(path)
         if not actual.startswith(expected):
@@ -123,26 +126,37 @@ def adopt_entry(address: str, *, zoo_dir: Path, replace: bool = False) -> ZooEnt
     Raises:
         ValueError: it cannot be read, has no address for its weights, or its name is taken by another model.
     """
-    local = fetch_address(address, again=True)
-    if not local.is_file():
+    local = fetch_address(address, again=True, most_bytes=MOST_BYTES)
+    if not local.exists():
         raise ValueError(f"{address} does not exist")
-    entry = ZooEntry.from_json(local.read_text(encoding="utf-8"), origin=address)
+    entry = ZooEntry.from_json(read_text(local), origin=address)
     if not entry.urls:
         raise ValueError(f"{address} does not say where its weights are: release it with --url")
     check_publishable(entry.name, zoo_dir=zoo_dir, replace=True, config=entry.config)
     with zoo_lock(zoo_dir):
-        path = zoo_dir / "entries" / f"{entry.name}.json"
-        if path.exists() and not replace and read_entry(path).sha256 != entry.sha256:
-            raise ValueError(f"{entry.name} is taken in {zoo_dir} by another model: remove it, or use --replace")
+        for owner in dict.fromkeys([zoo_dir, *zoo_dirs()]):  # in a zoo before another it would hide that one's model
+            path = owner / "entries" / f"{entry.name}.json"
+            if path.exists() and not replace and not _is_same_model(read_entry(path), entry):
+                raise ValueError(f"{entry.name} is taken in {owner} by another model: remove it, or use --replace")
         entry.write(zoo_dir)
         render_zoo(zoo_dir)
     return entry
 
 
+def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
+    """Whether the new entry may take the place of the one that is there: the same weights, understood alike.
+
+    Anybody can copy a published hash; with other classes or another input the right weights would answer wrongly.
+    """
+    parts = [(one.sha256, one.model, one.layout, one.classes) for one in (known, entry)]
+    return known == entry or (known.is_verified and parts[0] == parts[1])
+
+
 def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
     """Removes a model from a zoo, or only the fetched file if its entry comes with kdvideo.
 
-    A recorded hash stays, so that the file is compared if it is ever fetched again.
+    A recorded hash stays, so that the file is compared if it is ever fetched again. So does a file that another entry
+    of the zoo names as well.
 
     Returns:
         What has been removed.
@@ -156,7 +170,9 @@ def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
     if owner == zoo_dir:
         # The entry goes first: without it the model does not exist, whatever a kill leaves of the rest.
         weights = owner / "weights" / entry.file
-        victims = [owner / "entries" / f"{entry.name}.json", weights, gallery_file(weights), *victims]
+        kept = _files_of_others(entry.name, owner)
+        files = [path for path in (weights, gallery_file(weights)) if path.name not in kept]
+        victims = [owner / "entries" / f"{entry.name}.json", *files, *victims]
     elif owner != zoo_root():
         raise ValueError(f"{entry.name} is in {owner}: use --zoo {owner}")
     elif not victims:
@@ -170,3 +186,9 @@ def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
             path.unlink(missing_ok=True)
         render_zoo(owner)
     return removed
+
+
+def _files_of_others(name: str, zoo_dir: Path) -> set[str]:
+    """Names of weights and galleries that belong to other entries of a zoo."""
+    files = [Path(entry.file) for entry in list_entries(zoo_dir) if entry.name != name]
+    return {path.name for file in files for path in (file, gallery_file(file))}

@@ -1,9 +1,11 @@
 """MODEL_ZOO.md, made from the entries of a zoo."""
 
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from kdvideo.files import locked, write_text
+from kdvideo.foreign import printable
 from kdvideo.paths import zoo_root
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.sources import list_entries
@@ -84,6 +86,13 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
+def _text(foreign: str) -> str:
+    """Somebody else's text as a cell shows it: no markup of markdown or HTML, no end of the cell or the line."""
+    line = " ".join(printable(foreign).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", line)
+
+
 def _network(entry: ZooEntry) -> tuple[str, ...]:
     spec = entry.model.clip_spec
     return (
@@ -100,19 +109,32 @@ def _own_cells(entry: ZooEntry) -> tuple[str, ...]:
         f"{_percent(metrics.get('pretext_accuracy'))} ({_percent(metrics.get('majority_share'))})",
         _percent(metrics.get("retrieval_at_1")),
         _percent(metrics.get("retrieval_at_5")),
-        f"`{entry.teacher['name']}` {entry.teacher['sha256'][:8]}" if entry.teacher else "-",
+        _teacher(entry.teacher) if entry.teacher else "-",
         f"`{entry.file}`",
     )
 
 
 def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
-    metrics = ", ".join(f"{name.replace('_', ' ')} {_percent(value)}" for name, value in entry.metrics.items())
+    metrics = ", ".join(f"{_text(name.replace('_', ' '))} {_percent(value)}" for name, value in entry.metrics.items())
     return (
         metrics or "-",
         "verified" if entry.is_verified else f"{entry.sha256}, unverified" if entry.sha256 else "unverified",
-        entry.licence,
-        f"[{entry.file}]({entry.urls[0]})" if entry.urls else f"{entry.file} (by hand)",
+        _text(entry.licence),
+        _link(entry.file, entry.urls[0]) if entry.urls else f"{_text(entry.file)} (by hand)",
     )
+
+
+def _teacher(teacher: dict[str, str]) -> str:
+    """A zoo name as code, whatever else as text; the first digits of a hash."""
+    name = teacher["name"]
+    known = re.fullmatch(r"[\w.+:/-]+", name, flags=re.ASCII)
+    return f"{f'`{name}`' if known else _text(name)} {_text(teacher['sha256'][:8])}"
+
+
+def _link(file: str, address: str) -> str:
+    """Only what a browser fetches becomes a link."""
+    is_link = re.fullmatch(r"https?://[\w.~:/?#@!$&'*+,;=%-]+", address, flags=re.ASCII)
+    return f"[{_text(file)}]({address})" if is_link else _text(file)
 
 
 def _percent(share: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from torchvision.models import get_weight
 
 from kdvideo.files import file_sha256
+from kdvideo.foreign import read_text
 from kdvideo.paths import user_zoo, zoo_root
 from kdvideo.registry import unknown_name
 from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
@@ -51,9 +52,9 @@ def read_entry(path: Path) -> ZooEntry:
     """Reads one `entries/*.json`.
 
     Raises:
-        ValueError: it is no entry, or one of another name.
+        ValueError: it cannot be read, is no entry, or one of another name.
     """
-    entry = ZooEntry.from_json(path.read_text(encoding="utf-8"), origin=str(path))
+    entry = ZooEntry.from_json(read_text(path), origin=str(path))
     if entry.name != path.stem:
         raise ValueError(f"{path} is the entry of {entry.name!r}: its file must be named {entry.name}.json")
     return entry
@@ -95,7 +96,7 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
 
     Args:
         source: a zoo name with or without `kdvideo://`, a path, a URL, or one of torchvision's enums, e.g.
-            "R3D_18_Weights.KINETICS400_V1". An address that an entry names is that entry.
+            "R3D_18_Weights.KINETICS400_V1". An address that an entry which comes with kdvideo names is that entry.
         zoo_dir: a zoo to look into before the user's and the packaged one.
 
     Raises:
@@ -104,8 +105,8 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
     if _TORCHVISION_ENUM.fullmatch(source):
         source = _torchvision_address(source)
     scheme, separator, _ = source.partition("://")
-    if separator and scheme != "kdvideo" and (known := _entry_at(source, zoo_dir)) is not None:
-        return resolve_weights(known.name, zoo_dir=zoo_dir)
+    if separator and scheme != "kdvideo" and (known := _entry_at(source)) is not None:
+        return resolve_weights(known.name, zoo_dir=zoo_root())
     is_file = not separator and ("/" in source or source.endswith(WEIGHTS_SUFFIXES))
     if scheme == "kdvideo" or not (separator or is_file):
         entry, directory = find_entry(source, zoo_dir=zoo_dir)
@@ -132,9 +133,9 @@ def _torchvision_address(enum: str) -> str:
         raise ValueError(f"weights {enum}: torchvision has no such weights ({error})") from None
 
 
-def _entry_at(address: str, zoo_dir: Path | None) -> ZooEntry | None:
-    entries = (entry for directory in zoo_dirs(zoo_dir) for entry in list_entries(directory))
-    return next((entry for entry in entries if address in entry.urls), None)
+def _entry_at(address: str) -> ZooEntry | None:
+    """Only what comes with kdvideo is believed: anybody's entry may name the address of somebody else's weights."""
+    return next((entry for entry in list_entries(zoo_root()) if address in entry.urls), None)
 
 
 def entry_file(entry: ZooEntry, zoo_dir: Path) -> Path:

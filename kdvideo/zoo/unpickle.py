@@ -18,9 +18,13 @@ from typing import IO, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from kdvideo.files import check_stored
+
 __all__ = ["Placeholder", "read_checkpoint"]
 
 logger = logging.getLogger("kdvideo")
+
+_ZIP = b"PK\x03\x04"  # by which torch, too, tells its zip files from its older plain pickles
 
 
 class Placeholder:
@@ -58,6 +62,10 @@ def read_checkpoint(path: Path) -> Any:
     Raises:
         ValueError: it cannot be read as a checkpoint.
     """
+    with path.open("rb") as stream:
+        is_zip = stream.read(len(_ZIP)) == _ZIP
+    if is_zip:
+        check_stored(path)
     with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickle protocols and of classes whose source is not at hand
         try:
@@ -81,7 +89,8 @@ def _load_inert(stream: IO[bytes], path: Path) -> Any:
     trusted = _trusted()
     placeholders: dict[str, type[Placeholder]] = {}
 
-    class InertUnpickler(pickle.Unpickler):
+    # Python's own, since the one in C gives its memo as many places at once as a pickle of a few bytes asks for.
+    class InertUnpickler(pickle._Unpickler):
         """torch.load derives from it: names of storages are answered there, all others come here."""
 
         def find_class(self, module: str, name: str) -> Any:

@@ -43,7 +43,7 @@ def test_list_of_a_students_teacher(kdvideo_home: Path, capsys: pytest.CaptureFi
     replace(entry, name="a.b", teacher=teacher, metrics={"top1": 0.5}).write(kdvideo_home / "zoo")
     assert main(["zoo", "list", "a.b"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[1:3] == ["a.b   missing    verified     0.90 M  top1 50.0", "  taught by t.eacher[2J"]
+    assert shown[1:3] == ["a.b   missing    verified     0.90 M  top1 50.0", "  taught by t.eacher\\x1b[2J"]
 
 
 def test_list_tells_a_recorded_hash(kdvideo_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -39,7 +39,7 @@ def test_entry_round_trip():
         ('"sha256": "', '"sha256": "x', "sha256 is 'x.*', it must be 8 to 64 hex digits"),
         ('"name": "r3d', '"name": "c3d', "is the entry of 'c3d_10_w4.pcl-vcp_tiny-s1': its file must be named"),
         ('"params": ', '"params": 0.', "params is 0.*, it must be of type int"),
-        ('"retrieval_at_1": ', '"x": "1", "retrieval_at_1": ', "the metric x is '1', it must be a number"),
+        ('"retrieval_at_1": ', '"x": "1", "retrieval_at_1": ', "the metric x is '1', it must be a finite number"),
         ('"teacher": null', '"teacher": {"name": "x"}', "name and sha256 of the teacher, must be strings"),
         ('"urls": [', '"urls": [1', "urls, .* must be strings"),
         ('"backbone": ', '"backbones": ', "does not describe a network of this version"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
+from kdvideo.foreign import printable
 
 __all__ = ["add_arguments"]
 
@@ -71,9 +72,9 @@ def _show(options: argparse.Namespace) -> None:
     values |= {"zoo": str(directory), "weights": state.weights}
     if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(entry_file(entry, directory))
-    print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), end="")
+    print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
     if options.config:
-        print(f"\n{config}", end="")
+        print(printable(f"\n{config}"), end="")
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -90,7 +91,7 @@ def _verify_files(options: argparse.Namespace) -> int:
     directories = [zoo_of(options)] if options.zoo else zoo_dirs()
     problems = [problem for directory in directories for problem in verify_zoo(directory)]
     for problem in problems:
-        print(f"kdvideo: {problem}", file=sys.stderr)
+        print(printable(f"kdvideo: {problem}"), file=sys.stderr)
     if not problems:
         print(f"{', '.join(map(str, directories))}: all files are what their entries say")
     return 1 if problems else 0
@@ -103,7 +104,7 @@ def _verify_metrics(options: argparse.Namespace) -> int:
     comparisons = verify_metrics(options.metrics, options.data.expanduser(), zoo_dir=zoo_dir)
     for one in comparisons:
         if one.agrees:
-            print(one)
+            print(printable(str(one)))
         else:
-            print(f"kdvideo: {options.metrics}: {one}", file=sys.stderr)
+            print(printable(f"kdvideo: {options.metrics}: {one}"), file=sys.stderr)
     return 0 if all(one.agrees for one in comparisons) else 1

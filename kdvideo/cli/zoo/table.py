@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from kdvideo.foreign import printable
 from kdvideo.zoo.manage import EntryState
 
 __all__ = ["list_architectures", "list_states"]
@@ -42,7 +43,7 @@ def list_states(states: Sequence[EntryState]) -> list[str]:
     lines.append("")
     lines += _legend("weights", _WEIGHTS, {state.weights for state in states})
     lines += _legend("hash", _HASHES, {state.hash_state for state in states})
-    return ["".join(filter(str.isprintable, line)) for line in lines]  # entries are foreign text
+    return [printable(line).replace("\n", "\\n") for line in lines]  # entries are foreign text
 
 
 def list_architectures(names: Sequence[str]) -> list[str]:

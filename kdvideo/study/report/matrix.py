@@ -90,7 +90,7 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
             run.name, run.config, run.facts.get("metrics"), run.facts.get("teacher"), run.facts["dataset"], backbones
         )
         for run in runs
-        if "dataset" in run.facts and run.facts.get("config") not in published
+        if "dataset" in run.facts and str(run.facts.get("config")) not in published
     ]
     return [student for student in found if student is not None]
 
@@ -115,8 +115,9 @@ def _student(
     measured = finite(metrics)
     if "pretext_accuracy" not in measured or not config:
         return None
-    teacher_name = teacher["name"] if isinstance(teacher, dict) and "name" in teacher else ""
-    losses = "+".join(_value(config, "TEACHER", "LOSSES", default=["logit_distillation"])) if teacher_name else ""
+    teacher_name = str(teacher["name"]) if isinstance(teacher, dict) and "name" in teacher else ""
+    names = _value(config, "TEACHER", "LOSSES", default=["logit_distillation"])
+    losses = "+".join(map(str, names if isinstance(names, list) else [names])) if teacher_name else ""
     return Student(
         name=name,
         backbone=str(_value(config, "MODEL", "BACKBONE")),

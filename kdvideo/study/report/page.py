@@ -70,7 +70,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
     scripts = [get_plotlyjs(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
     # Everything from entries and runs is escaped by this environment, in the text and in the script's data.
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("report.html").render(
+    text = environment.get_template("report.html").render(
         models=rows,
         metrics=metric_names(rows),
         matrices=build_matrices(students),
@@ -84,6 +84,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         version=__version__,
         date=datetime.now(UTC).date().isoformat(),
     )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of folders need not be texts
 
 
 def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import simplejson
-import yaml
-
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.foreign import parse_json, parse_yaml, read_text
 
 __all__ = ["RunRecord", "find_runs", "finite", "parse_config"]
 
 logger = logging.getLogger("kdvideo")
+_MOST_BYTES = 256 << 20  # of a run's metrics: a million epochs
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
 def parse_config(text: str) -> dict[str, Any]:
     """A config's yaml as nested mappings; empty where it is none."""
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError:
+        config = parse_yaml(text)
+    except ValueError:
         return {}
     return config if isinstance(config, dict) else {}
 
@@ -75,19 +74,19 @@ def finite(values: Any) -> dict[str, float]:
 
 def _read_run(folder: Path, name: str) -> RunRecord:
     config = folder / "config.yaml"
-    lines = [_parse_line(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
+    lines = [_parse_line(line) for line in read_text(folder / METRICS_NAME, most_bytes=_MOST_BYTES).splitlines()]
     facts = folder / FACTS_NAME
     return RunRecord(
         name=name,
-        config=parse_config(config.read_text(encoding="utf-8")) if config.exists() else {},
+        config=parse_config(read_text(config)) if config.exists() else {},
         epochs=[finite(line) for line in lines if "epoch" in line and "final" not in line],
-        facts=_parse_line(facts.read_text(encoding="utf-8")) if facts.exists() else {},
+        facts=_parse_line(read_text(facts)) if facts.exists() else {},
     )
 
 
 def _parse_line(text: str) -> dict[str, Any]:
     try:
-        values = simplejson.loads(text)
-    except simplejson.JSONDecodeError:
+        values = parse_json(text)
+    except ValueError:
         return {}  # of a run that is writing it, or was killed while it did
     return values if isinstance(values, dict) else {}

@@ -1,5 +1,8 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+// Names of metrics are foreign: on these objects "constructor" and "toString" mean nothing unless an entry has them.
+const bare = (key, value) => value !== null && typeof value === "object" && !Array.isArray(value)
+  ? Object.assign(Object.create(null), value) : value;
+const data = JSON.parse(document.getElementById("data").textContent, bare);
 const byId = (id) => document.getElementById(id);
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // Plotly reads labels as markup of its own; names and texts of entries are none.
