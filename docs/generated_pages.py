@@ -33,7 +33,8 @@ SECTIONS = {  # of the config, in words
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages."""
-    pages = {"config.md": config_page(), "api/kdvideo.md": top_level_page()}
+    security = (PACKAGE.parent / "SECURITY.md").read_text("utf-8")
+    pages = {"config.md": config_page(), "security.md": security, "api/kdvideo.md": top_level_page()}
     pages |= {f"api/{package}.md": api_page(package) for package in API}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(
     r"^(?:<!-- only parsed: (?P<why>[^\n]+) -->\n)?"
     r"```(?P<kind>\w*(?: notest)?)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
