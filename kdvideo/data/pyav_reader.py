@@ -26,6 +26,8 @@ __all__ = ["Clock", "FrameDecoder", "average_rate", "decode_indices", "open_vide
 
 # Some real files name their author in another encoding than UTF-8. PyAV 19 reads those by itself.
 _TEXT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+# Texts that FFmpeg takes for a video and that name other files, whatever their own name ends with.
+_LISTS = {"concat", "dash", "hls", "imf", "sdp"}
 _DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as in ffmpeg's choice
 
 
@@ -77,6 +79,8 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"video {path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     with container:
+        if not _LISTS.isdisjoint(container.format.name.split(",")):
+            raise ValueError(f"video {path} is a list of other files ({container.format.name}): give these")
         stream = max(_video_tracks(container), key=_track_score, default=None)
         if stream is None:
             only = ", only a cover picture" if container.streams.video else ""

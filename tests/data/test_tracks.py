@@ -59,3 +59,11 @@ def test_a_relative_name_with_a_colon(tmp_path: Path, monkeypatch: pytest.Monkey
     assert write_proxy(Path(name), Path(f"{name}.mp4")).frames == 40
     os.mkdir("x:y")
     assert write_proxy(Path(name), Path("x:y", "proxy.mp4")).frames == 40
+
+
+def test_a_list_of_files_is_no_video(tmp_path: Path):
+    """A text under a video's name does not bring its neighbour's pictures into a dataset."""
+    write_video(tmp_path / "other.avi")
+    path = tmp_path / "v.avi"
+    path.write_text("ffconcat version 1.0\nfile other.avi\n")
+    assert probe(path).problem == "is a list of other files (concat): give these"
