@@ -40,7 +40,7 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
         raise ValueError(f"DATA.ROOT {root} has no training videos of the test class {unknown[0]!r}")
     chosen = train if subset == "train" else test
     return [
-        VideoRecord(path=root / video, name=video, class_id=class_ids[name])
+        VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=name)
         for name, videos in sorted(chosen.items())
         for video in videos
     ]

@@ -25,7 +25,10 @@ def hmdb51(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
     """
     finder = VideoFinder(root)
     listed = read_hmdb51_lists(list_dir or root / "testTrainMulti_7030_splits", split=split, subset=subset)
-    return [VideoRecord(path=finder.find(name), name=name, class_id=class_id) for name, class_id in listed]
+    return [
+        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=name.split("/")[0])
+        for name, class_id in listed
+    ]
 
 
 def read_hmdb51_lists(list_dir: Path, *, split: int, subset: Subset) -> list[tuple[str, int]]:

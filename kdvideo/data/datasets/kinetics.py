@@ -38,7 +38,7 @@ def kinetics(root: Path, list_dir: Path | None = None, *, split: int, subset: Su
     if unknown:
         raise ValueError(f"{list_dir}: {len(unknown)} classes of the {subset} list are not in train.csv: {unknown[0]}")
     records = [
-        VideoRecord(path=root / there[stem], name=there[stem], class_id=class_ids[label])
+        VideoRecord(path=root / there[stem], name=there[stem], class_id=class_ids[label], class_name=label)
         for stem, label in listed
         if stem in there
     ]

@@ -43,7 +43,11 @@ def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset:
     unknown = sorted({label for _, label in listed} - set(class_ids), key=str)
     if unknown:
         raise ValueError(f"{list_dir}: the {subset} list has the label {unknown[0]!r}, which the training list lacks")
-    return [VideoRecord(path=finder.find(name), name=name, class_id=class_ids[label]) for name, label in listed]
+    named = not all(label is None or _is_number(label) for label in class_ids)
+    return [
+        VideoRecord(path=finder.find(name), name=name, class_id=class_ids[label], class_name=label if named else None)
+        for name, label in listed
+    ]
 
 
 def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
@@ -92,6 +96,10 @@ def _number_classes(labels: list[str | None]) -> dict[str | None, int | None]:
     names = sorted({label for label in labels if label is not None})
     if not names:
         return {None: None}
-    if all(name.isascii() and name.isdecimal() for name in names):
+    if all(map(_is_number, names)):
         return {name: int(name) for name in names}
     return {name: i for i, name in enumerate(names)}
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdecimal()

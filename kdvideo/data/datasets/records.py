@@ -129,14 +129,22 @@ def find_videos(root: Path) -> list[str]:
 
 
 def class_names(records: Iterable[VideoRecord]) -> list[str]:
-    """The classes in the order of their numbers, called after their videos' folders; [] where these do not tell."""
-    folders: dict[int, set[str]] = {}
+    """Returns what the dataset calls its classes, in the order of their ids.
+
+    Args:
+        records: of all lists of the dataset: a class may have videos in one of them only.
+
+    Returns:
+        A name for each id from 0 to the highest one. An empty list, if a class has no name or two, if two classes have
+        the same name, or if no video belongs to an id: an incomplete list would shift the names behind the gap.
+    """
+    found: dict[int, set[str | None]] = {}
     for record in records:
         if record.class_id is not None:
-            folders.setdefault(record.class_id, set()).add(PurePosixPath(record.name).parent.name)
-    names = [name for number in sorted(folders) for name in folders[number]]
-    tell = len(names) == len(folders) == len(set(names)) == max(folders, default=-1) + 1 and "" not in names
-    return names if tell else []
+            found.setdefault(record.class_id, set()).add(record.class_name)
+    names = [name for class_id in sorted(found) for name in found[class_id] if name]
+    complete = sorted(found) == list(range(len(names))) and all(len(of_one) == 1 for of_one in found.values())
+    return names if complete and len(set(names)) == len(names) else []
 
 
 def held_out(names: Iterable[str]) -> set[str]:
