@@ -40,12 +40,13 @@ def add_arguments(commands: Any) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from kdvideo.data.check import check_dataset, describe_summary
-    from kdvideo.data.datasets.records import check_root, find_videos
+    from kdvideo.data.datasets.records import check_root
+    from kdvideo.data.datasets.walk import find_readable_videos
     from kdvideo.data.isolation import available_cores
     from kdvideo.data.manifest import summarise
 
     root = check_root(options.root.expanduser())
-    names = _listed(options, root) if options.config_file or options.overrides else find_videos(root)
+    names = _listed(options, root) if options.config_file or options.overrides else find_readable_videos(root)
     entries = check_dataset(
         root,
         names,

@@ -9,7 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kdvideo.data.datasets.records import check_apart, find_videos
+from kdvideo.data.datasets.records import check_apart
+from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.manifest import (
     MANIFEST_NAME,
@@ -93,7 +94,7 @@ def prepare_dataset(
 
 def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, str]:
     """The part's videos below `source`, by their proxies' names."""
-    names = find_videos(source)
+    names = find_readable_videos(source)
     if len({proxy_name(name) for name in names}) < len(names):
         raise ValueError(f"{source} has both a and a.mp4, whose proxies would be one file")
     by_proxy = {proxy_name(name): name for name in part_of(names, part)}

@@ -1,5 +1,6 @@
 """From a config to the parts of a run."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kdvideo.data.augment import AugmentConfig
 from kdvideo.data.check import usable_videos
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import Subset, VideoRecord
+from kdvideo.data.datasets.repeats import find_repeats
 from kdvideo.data.isolation import available_cores
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import EpochSampler, create_loader
@@ -41,8 +43,11 @@ __all__ = [
     "load_videos",
     "read_records",
     "split_training_list",
+    "warn_of_repeats",
     "zoo_dir_of",
 ]
+
+logger = logging.getLogger("kdvideo")
 
 
 def build_clip_spec(cfg: CfgNode) -> ClipSpec:
@@ -174,6 +179,12 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
             num_workers=available_cores(),
             label=f"{'training' if subset == 'train' else 'test'} videos",
         )
+
+
+def warn_of_repeats(train: VideoList, test: VideoList) -> None:
+    """Names videos that are in both lists, or twice in one; rank 0 alone speaks."""
+    for line in find_repeats(train.records, test.records) if rank() == 0 else ():
+        logger.warning("%s", line)
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:

@@ -14,7 +14,7 @@ from kdvideo.config import validate_config
 from kdvideo.data.datasets.records import class_names
 from kdvideo.data.videos import VideoList, join_lists
 from kdvideo.distributed import is_main, process_group
-from kdvideo.engine.build import build_model, build_model_spec, follow_model, load_videos, zoo_dir_of
+from kdvideo.engine.build import build_model, build_model_spec, follow_model, load_videos, warn_of_repeats, zoo_dir_of
 from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.engine.environment import prepare_output, set_up_logging
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
@@ -148,7 +148,9 @@ def _warn_of_seen_videos(cfg: CfgNode, weights: Weights, splits: Iterable[int]) 
 def _load_lists(cfg: CfgNode, split: int) -> _Lists:
     cfg = cfg.clone()
     cfg.DATA.SPLIT = split
-    return _Lists(test=load_videos(cfg, "test"), train=load_videos(cfg, "train"))
+    both = _Lists(test=load_videos(cfg, "test"), train=load_videos(cfg, "train"))
+    warn_of_repeats(both.train, both.test)
+    return both
 
 
 def _num_classes(lists: Iterable[_Lists]) -> int | None:

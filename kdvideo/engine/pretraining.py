@@ -7,7 +7,7 @@ from typing import Any
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
-from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list
+from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list, warn_of_repeats
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
 from kdvideo.engine.run import Run
 from kdvideo.engine.tuple_evaluation import TupleEvaluation
@@ -35,6 +35,7 @@ class PretrainingRun(Run):
         """Both lists, and of the training list what is long enough for tuples."""
         self.tuples = build_tuple_config(self.cfg)
         self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
+        warn_of_repeats(self.train_list, self.test_list)
         chosen, _ = split_training_list(self.cfg, self.train_list)
         self.videos = self._long_enough(chosen)
 

@@ -17,6 +17,7 @@ from kdvideo.engine.build import (
     build_model_spec,
     load_videos,
     split_training_list,
+    warn_of_repeats,
 )
 from kdvideo.engine.hooks import KeepBest
 from kdvideo.engine.run import Run
@@ -48,6 +49,7 @@ class SupervisedRun(Run):
     def build_spec(self) -> ModelSpec:
         """A classifier's, for the classes of both lists."""
         self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
+        warn_of_repeats(self.train_list, self.test_list)
         classes = [record.class_id for videos in (self.train_list, self.test_list) for record in videos.records]
         labelled = [class_id for class_id in classes if class_id is not None]
         if len(labelled) < len(classes):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.datasets.records import VideoRecord, find_videos
+from kdvideo.data.datasets.records import VideoRecord
+from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.probe import probe
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
@@ -47,7 +48,7 @@ def list_videos(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            below = [path / name for name in find_videos(path)]
+            below = [path / name for name in find_readable_videos(path)]
             if not below:
                 raise ValueError(f"folder {path} holds no video")
             found += below

@@ -9,6 +9,7 @@ import simplejson
 from kdvideo.config import load_config
 from kdvideo.data.prepare import prepare_dataset
 from kdvideo.data.proxies import ProxyConfig
+from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
 
@@ -50,3 +51,24 @@ def test_proxies_train_as_their_sources(tiny_overrides: list[str], tiny_dataset:
     )
     assert second["majority_share"] == first["majority_share"]
     assert second["loss"] == pytest.approx(first["loss"], rel=0.1)  # the same tuples, in slightly other pixels
+
+
+@pytest.mark.parametrize("task", ["pcl", "supervised"])
+def test_a_video_in_both_lists_is_named(
+    task: str, tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    """Once, by training and by evaluation."""
+    videos = sorted(path.relative_to(tiny_dataset).as_posix() for path in tiny_dataset.rglob("*.avi"))
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for subset, names in (("train", videos[:12]), ("test", videos[11:])):
+        (lists / f"{subset}.csv").write_text("".join(["path,label\n", *(f"{name},x y\n" for name in names)]))
+    overrides = [*tiny_overrides, "DATA.NAME", "video_lists", "DATA.LIST_DIR", str(lists), "SOLVER.EPOCHS", "1"]
+    overrides += ["TASK.NAME", task] + (["DATA.VALIDATION_SHARE", "0.0"] if task == "supervised" else [])
+    train(load_config(None, overrides))
+    expected = (
+        f"1 video is in both the training and the test list ({videos[11]}): results on the test list are too good"
+    )
+    assert capsys.readouterr().err.count(expected) == 1
+    evaluate(load_config(None, overrides), protocols=["knn"])
+    assert capsys.readouterr().err.count(expected) == 1

@@ -1,13 +1,32 @@
 """Datasets without lists: a folder a class, or a folder of videos without labels."""
 
-from pathlib import Path, PurePosixPath
+import logging
+from collections.abc import Mapping
+from pathlib import Path
 
-from kdvideo.data.datasets.records import Subset, VideoRecord, check_only_split, check_root, find_videos, held_out
+from kdvideo.data.datasets.records import Subset, VideoRecord, check_only_split, check_root, held_out, printable
+from kdvideo.data.datasets.walk import (
+    Below,
+    find_videos,
+    is_video,
+    look_below,
+    refuse_unreadable,
+    top_level,
+    warn_of_skipped,
+    warn_once,
+)
 from kdvideo.registry import DATASETS
 
 __all__ = ["class_folders", "unlabelled"]
 
-_TEST_FOLDERS = ("test", "val", "validation")
+logger = logging.getLogger("kdvideo")
+_TRAIN_FOLDERS = ("train", "training")
+_TEST_FOLDERS = ("test", "val", "validation", "testing", "valid")
+_MIN_OTHERS = 2  # class folders that must lie beside a class called train or test
+_TO_CLASSES = (
+    "a class of this name keeps its videos directly in its folder, beside two other classes; else rename the folder or "
+    "use DATA.NAME video_lists"
+)
 
 
 @DATASETS.register()
@@ -15,7 +34,9 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
     """A folder a class: `root/train/CLASS/...` and `root/test/CLASS/...` (or `val`), or just `root/CLASS/...`.
 
     Without a folder `train`, a tenth of each class's videos is held out for testing, chosen by the hash of their names.
-    Class ids count the training classes in alphabetical order.
+    Class ids count the training classes in alphabetical order. A folder called train, training, test, testing, val,
+    valid or validation, in any case, is a class only where its videos lie directly in it and two classes with other
+    names lie beside it. Of several test folders the first one with class folders is used: test before val.
 
     Args:
         root: as above.
@@ -24,23 +45,18 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
         subset: which part.
 
     Raises:
-        ValueError: no folder, no video, or a class without training videos.
+        ValueError: no folder, no video, a folder that cannot be read, a class without training videos, or folders that
+            may be parts or classes.
     """
     check_only_split(split, "class_folders")
-    if (check_root(root) / "train").is_dir():
-        train, test = _videos_by_class(root, "train"), _videos_by_class(root, _test_folder(root))
-    else:
-        everything = _videos_by_class(root, "")
-        apart = {name: held_out(videos) for name, videos in everything.items()}
-        train = {name: [video for video in videos if video not in apart[name]] for name, videos in everything.items()}
-        test = {name: [video for video in videos if video in apart[name]] for name, videos in everything.items()}
+    train, test = _both_parts(check_root(root))
     class_ids = {name: i for i, name in enumerate(sorted(train))}
     unknown = sorted(set(test) - set(class_ids))
     if unknown:
         raise ValueError(f"DATA.ROOT {root} has no training videos of the test class {unknown[0]!r}")
     chosen = train if subset == "train" else test
     return [
-        VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=name)
+        VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=printable(name))
         for name, videos in sorted(chosen.items())
         for video in videos
     ]
@@ -74,20 +90,89 @@ def unlabelled(root: Path, list_dir: Path | None = None, *, split: int, subset: 
     ]
 
 
-def _videos_by_class(root: Path, folder: str) -> dict[str, list[str]]:
-    """Class name -> videos, relative to `root`, of the class folders in `root/folder`."""
+def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Class name -> videos, relative to `root`, to train and to test on."""
+    names, files = top_level(root)
+    folders = {name: look_below(root / name, root=root) for name in names}
+    parts = _find_parts(root, folders)
+    used = parts or names
+    refuse_unreadable([line for name in used for line in folders[name].unreadable])
+    warn_of_skipped(root, [f"{name}/{file}" for name in used for file in folders[name].skipped])
+    beside = [name for name in files if is_video(name)]
+    if parts:
+        _warn_of_unused(root, folders, parts, beside)
+        train, test = (_videos_by_class(folders[part], part) for part in parts)
+        return train, test
+    _warn_of_beside(root, beside)
+    everything = {
+        name: [f"{name}/{video}" for video in below.videos] for name, below in folders.items() if below.videos
+    }
+    if not everything:
+        raise ValueError(f"DATA.ROOT {root} has no class folders with videos in them: CLASS/video.mp4")
+    apart = {name: held_out(videos) for name, videos in everything.items()}
+    train = {name: [video for video in videos if video not in apart[name]] for name, videos in everything.items()}
+    test = {name: [video for video in videos if video in apart[name]] for name, videos in everything.items()}
+    return train, test
+
+
+def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | None:
+    """The training and the test folder; None where all folders are classes."""
+    train, tests = _called(folders, _TRAIN_FOLDERS), _called(folders, _TEST_FOLDERS)
+    parts = [*train, *tests]
+    refuse_unreadable([line for name in parts for line in folders[name].unreadable])
+    others = [name for name in folders if name not in parts and (folders[name].videos or folders[name].unreadable)]
+    if len(others) >= _MIN_OTHERS and all(_may_be_class(folders[name]) for name in parts):
+        return None
+    if not train:
+        if not any(folders[name].videos for name in tests):
+            return None
+        raise ValueError(f"DATA.ROOT {root} has a folder {tests[0]} but none called train: {_TO_CLASSES}")
+    with_classes = [name for name in tests if _has_classes(folders[name])]
+    if not _has_classes(folders[train[0]]):
+        raise ValueError(f"DATA.ROOT {root / train[0]} has no class folders with videos in them: {_TO_CLASSES}")
+    if not with_classes:
+        raise ValueError(
+            f"DATA.ROOT {root} has a folder {train[0]} but none of {', '.join(_TEST_FOLDERS)} that has class folders: "
+            f"{_TO_CLASSES}"
+        )
+    return train[0], with_classes[0]
+
+
+def _called(folders: Mapping[str, Below], names: tuple[str, ...]) -> list[str]:
+    """The folders that are called so, in any case, in the order of `names`."""
+    return [folder for name in names for folder in folders if folder.casefold() == name]
+
+
+def _has_classes(below: Below) -> bool:
+    return any("/" in video for video in below.videos)
+
+
+def _may_be_class(below: Below) -> bool:
+    return bool(below.videos) and not _has_classes(below)
+
+
+def _videos_by_class(below: Below, part: str) -> dict[str, list[str]]:
+    """Class name -> videos, relative to the dataset's folder, of the class folders in the folder `part`."""
     by_class: dict[str, list[str]] = {}
-    for name in find_videos(root / folder):
+    for name in below.videos:
         class_name, _, rest = name.partition("/")
         if rest:  # a video beside the class folders has no class
-            by_class.setdefault(class_name, []).append(str(PurePosixPath(folder, name)))
-    if not by_class:
-        raise ValueError(f"DATA.ROOT {root / folder} has no class folders with videos in them: CLASS/video.mp4")
+            by_class.setdefault(class_name, []).append(f"{part}/{name}")
     return by_class
 
 
-def _test_folder(root: Path) -> str:
-    for name in _TEST_FOLDERS:
-        if (root / name).is_dir():
-            return name
-    raise ValueError(f"DATA.ROOT {root} has a folder train but none of {', '.join(_TEST_FOLDERS)}")
+def _warn_of_unused(root: Path, folders: Mapping[str, Below], parts: tuple[str, str], beside: list[str]) -> None:
+    """Counts the videos that belong to no class; of a second test folder with classes the docs tell."""
+    documented = [name for name in _called(folders, _TEST_FOLDERS) if _has_classes(folders[name])]
+    unused = [
+        f"{name}/{video}"
+        for name, below in folders.items()
+        for video in below.videos
+        if ("/" not in video if name in parts else name not in documented)
+    ]
+    _warn_of_beside(root, [*beside, *unused])
+
+
+def _warn_of_beside(root: Path, videos: list[str]) -> None:
+    if videos:
+        warn_once(f"{root}: {len(videos)} videos lie in no class folder and are left out; the first is {videos[0]}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kdvideo.data.datasets.records import Subset, VideoFinder, VideoRecord, check_inside, read_lines
+from kdvideo.data.datasets.records import Subset, VideoFinder, VideoRecord, check_inside, printable, read_lines
 from kdvideo.registry import DATASETS
 
 __all__ = ["hmdb51", "read_hmdb51_lists"]
@@ -26,7 +26,7 @@ def hmdb51(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
     finder = VideoFinder(root)
     listed = read_hmdb51_lists(list_dir or root / "testTrainMulti_7030_splits", split=split, subset=subset)
     return [
-        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=name.split("/")[0])
+        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=printable(name.split("/")[0]))
         for name, class_id in listed
     ]
 
@@ -38,14 +38,14 @@ def read_hmdb51_lists(list_dir: Path, *, split: int, subset: Subset) -> list[tup
         ValueError: as `hmdb51`.
     """
     ending = f"_test_split{split}.txt"
-    files = sorted(list_dir.glob(f"*{ending}"))
+    files = {file.name.removesuffix(ending): file for file in list_dir.glob(f"[!.]*{ending}")}
     if not files:
         raise ValueError(
             f"{list_dir} has no lists CLASS{ending}: set DATA.LIST_DIR to the folder testTrainMulti_7030_splits"
         )
     listed = []
-    for class_id, file in enumerate(files):
-        class_name = file.name.removesuffix(ending)
+    for class_id, class_name in enumerate(sorted(files)):  # sorted file names would have climb_stairs before climb
+        file = files[class_name]
         for number, line in enumerate(read_lines(file), start=1):
             name, _, mark = line.rpartition(" ")
             if mark not in _MARKS:

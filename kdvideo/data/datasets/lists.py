@@ -1,30 +1,33 @@
 """Datasets given by one's own lists: CSV or JSON lines of paths and labels."""
 
-import csv
+import re
 from pathlib import Path
-from typing import Any
-
-import simplejson
 
 from kdvideo.data.datasets.records import (
     Subset,
     VideoFinder,
     VideoRecord,
+    check_class_ids,
     check_inside,
     check_only_split,
-    read_lines,
+    printable,
 )
+from kdvideo.data.datasets.tables import read_rows
+from kdvideo.data.datasets.walk import warn_once
 from kdvideo.registry import DATASETS
 
 __all__ = ["video_lists"]
+
+_MAX_DIGITS = 18  # of an id that fits any integer
+_NUM_SHOWN = 3
 
 
 @DATASETS.register()
 def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
     """Lists `train` and `test`, each a `.csv` with the columns path and label or a `.jsonl` with these keys.
 
-    Labels that are all whole numbers are class ids; others are names, numbered alphabetically over the training list.
-    Lists without labels give a dataset without classes.
+    Labels that are all whole numbers are class ids, without names: 007 is 7. Others are names, numbered alphabetically
+    over the training list. Lists without labels give a dataset without classes.
 
     Args:
         root: the folder that the paths are relative to.
@@ -33,19 +36,28 @@ def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset:
         subset: which list.
 
     Raises:
-        ValueError: a missing list or column, a path that leaves `root`, labels on some lines only, an unknown label.
+        ValueError: a missing list or column, a path that leaves `root`, labels on some lines only or in a column of
+            another name, an unknown label, ids that are negative or far beyond the number of classes.
     """
     check_only_split(split, "video_lists")
     finder = VideoFinder(root)
     list_dir = list_dir or root
     listed = _read_list(list_dir, subset)
-    class_ids = _number_classes([label for _, label in _read_list(list_dir, "train")])
-    unknown = sorted({label for _, label in listed} - set(class_ids), key=str)
+    trained = {label for _, label in _read_list(list_dir, "train") if label is not None}
+    are_ids = _are_ids(trained, list_dir)
+    class_ids = _number_classes(trained, list_dir, are_ids=are_ids)
+    unknown = sorted({label for _, label in listed if label is not None and _plain(label, are_ids) not in class_ids})
     if unknown:
         raise ValueError(f"{list_dir}: the {subset} list has the label {unknown[0]!r}, which the training list lacks")
-    named = not all(label is None or _is_number(label) for label in class_ids)
+    if class_ids and listed[0][1] is None:
+        raise ValueError(f"{list_dir}: the {subset} list has no labels, but the training list has")
     return [
-        VideoRecord(path=finder.find(name), name=name, class_id=class_ids[label], class_name=label if named else None)
+        VideoRecord(
+            path=finder.find(name),
+            name=name,
+            class_id=None if label is None else class_ids[_plain(label, are_ids)],
+            class_name=None if label is None or are_ids else printable(label),
+        )
         for name, label in listed
     ]
 
@@ -56,14 +68,15 @@ def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
     if len(files) != 1:
         raise ValueError(f"{list_dir} must hold either {subset}.csv or {subset}.jsonl: set DATA.LIST_DIR")
     (file,) = files
-    rows = _read_csv(file) if file.suffix == ".csv" else _read_jsonl(file)
     listed: list[tuple[str, str | None]] = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(read_rows(file), start=1):
         origin = f"{file} video {number}"
         path, label = row.get("path"), row.get("label")
         if not isinstance(path, str):
             raise ValueError(f"{origin} has the path {path!r}; it must be a text")
-        listed.append((check_inside(path, origin=origin), None if label in (None, "") else str(label)))
+        if isinstance(label, list | dict):
+            raise ValueError(f"{origin} has the label {label!r}; it must be a text or a whole number")
+        listed.append((check_inside(path, origin=origin), None if label is None else str(label).strip() or None))
     if not listed:
         raise ValueError(f"list file {file} names no video")
     without = [name for name, label in listed if label is None]
@@ -72,34 +85,40 @@ def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
     return listed
 
 
-def _read_csv(file: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(read_lines(file))
-    if "path" not in (reader.fieldnames or ()):
-        raise ValueError(f"{file} has the columns {', '.join(reader.fieldnames or ())}; it must have path, and label")
-    return list(reader)
+def _are_ids(labels: set[str], list_dir: Path) -> bool:
+    """Whether the labels of the training list are class ids.
+
+    Raises:
+        ValueError: they are, and some are negative.
+    """
+    if not labels or not all(re.fullmatch("-?[0-9]+", label) for label in labels):
+        return False
+    negative = sorted(label for label in labels if label.startswith("-"))
+    if negative:
+        raise ValueError(
+            f"{list_dir}: the training list has the class id {negative[0]}: number the classes from 0, and leave out "
+            "videos of no class"
+        )
+    return True
 
 
-def _read_jsonl(file: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(read_lines(file), start=1):
-        try:
-            row = simplejson.loads(line)
-        except simplejson.JSONDecodeError as error:
-            raise ValueError(f"{file} line {number} is no JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ValueError(f'{file} line {number} is {line!r}; it must be like {{"path": "a.mp4", "label": "run"}}')
-        rows.append(row)
-    return rows
+def _number_classes(labels: set[str], list_dir: Path, *, are_ids: bool) -> dict[str, int]:
+    """Label, as `_plain` writes it -> class id."""
+    if not are_ids:
+        return {name: i for i, name in enumerate(sorted(labels))}
+    class_ids = {_plain(label, are_ids): int(_plain(label, are_ids)[:_MAX_DIGITS]) for label in labels}
+    there = set(class_ids.values())
+    check_class_ids(there, origin=f"{list_dir}: the training list")
+    missing = sorted(set(range(max(there))) - there)
+    if missing:
+        shown = ", ".join(map(str, missing[:_NUM_SHOWN])) + (", ..." if len(missing) > _NUM_SHOWN else "")
+        warn_once(
+            f"{list_dir}: no training video has the class id {shown}: a classifier gets {1 + max(there)} classes, "
+            f"0 to {max(there)}, for the {len(there)} that there are"
+        )
+    return class_ids
 
 
-def _number_classes(labels: list[str | None]) -> dict[str | None, int | None]:
-    names = sorted({label for label in labels if label is not None})
-    if not names:
-        return {None: None}
-    if all(map(_is_number, names)):
-        return {name: int(name) for name in names}
-    return {name: i for i, name in enumerate(names)}
-
-
-def _is_number(label: str) -> bool:
-    return label.isascii() and label.isdecimal()
+def _plain(label: str, are_ids: bool) -> str:
+    """An id without zeros before it; other labels as they are."""
+    return label.lstrip("0") or "0" if are_ids and label.isascii() and label.isdecimal() else label

@@ -2,11 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
+
+from kdvideo.data.datasets.walk import find_videos, is_video, look_below
 
 __all__ = [
     "PROXY_SUFFIX",
@@ -14,24 +17,21 @@ __all__ = [
     "VideoFinder",
     "VideoRecord",
     "check_apart",
+    "check_class_ids",
     "check_inside",
     "check_only_split",
     "check_root",
     "class_names",
     "find_videos",
     "held_out",
+    "printable",
     "read_lines",
 ]
 
 Subset = Literal["train", "test"]
 PROXY_SUFFIX = ".mp4"  # a proxy of a.avi is a.avi.mp4: docs/data.md says why
-_VIDEO_SUFFIXES = frozenset(
-    f".{ending}"
-    for ending in (
-        *("3gp", "asf", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4"),
-        *("mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"),
-    )
-)
+_MAX_SPARSE_ID = 1000  # ids below it may have gaps, as those of a part of a dataset have
+_MAX_SPARSENESS = 10
 _HELD_OUT = 10  # one video in so many
 
 
@@ -53,7 +53,9 @@ class VideoRecord:
 
 
 class VideoFinder:
-    """Finds a list's videos below a root: under their name, as a proxy, or in a copy that spells them in other case.
+    """Finds a list's videos below a root: under their name, as a proxy, or in a copy that spells them otherwise.
+
+    Such a copy has names in other case, or with accents as marks of their own (NFD, as macOS writes) or not (NFC).
 
     Args:
         root: the folder that a list's names are relative to.
@@ -66,17 +68,27 @@ class VideoFinder:
         self.root = check_root(root)
 
     def find(self, name: str) -> Path:
-        """The file of a listed name; where there is none, the path at which it was looked for first."""
-        for candidate in (self.root / name, self.root / f"{name}{PROXY_SUFFIX}"):
-            if candidate.is_file():
-                return candidate
-        lowered = name.lower()
-        found = self._lowered.get(lowered) or self._lowered.get(f"{lowered}{PROXY_SUFFIX}")
-        return self.root / (found or name)
+        """Returns the file of a listed name; where there is none, the path at which it was looked for first.
+
+        Raises:
+            ValueError: several files differ from the name in case only.
+        """
+        spellings = (name, f"{name}{PROXY_SUFFIX}")
+        for spelling in spellings:
+            if os.path.isfile(self.root / spelling):  # False, where Path.is_file raises: no permission, too long a name
+                return self.root / spelling
+        for spelling in spellings:
+            if found := self._alike.get(_fold(spelling)):
+                return self.root / _choose(spelling, found)
+        return self.root / name
 
     @cached_property
-    def _lowered(self) -> dict[str, str]:
-        return {name.lower(): name for name in find_videos(self.root)}
+    def _alike(self) -> dict[str, list[str]]:
+        """The videos below the root by their folded names. Those in folders that cannot be read stay missing."""
+        alike: dict[str, list[str]] = {}
+        for name in look_below(self.root).videos:
+            alike.setdefault(_fold(name), []).append(name)
+        return alike
 
 
 def check_root(root: Path) -> Path:
@@ -85,9 +97,13 @@ def check_root(root: Path) -> Path:
     Raises:
         ValueError: it is not.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise ValueError(f"DATA.ROOT {root} is not a folder: give the folder that holds the videos")
-    if not any(root.iterdir()):
+    try:
+        empty = not os.listdir(root)
+    except OSError as error:
+        raise ValueError(f"DATA.ROOT {root} cannot be read ({error.strerror}): allow it, chmod u+rx") from None
+    if empty:
         raise ValueError(f"DATA.ROOT {root} is empty: it must hold videos, most often in a folder a class")
     return root
 
@@ -123,11 +139,6 @@ def check_inside(name: str, *, origin: str) -> str:
     return name
 
 
-def find_videos(root: Path) -> list[str]:
-    """Paths relative to `root` of all files that end like a video, sorted; hidden files and folders are left out."""
-    return sorted(str(PurePosixPath(path.relative_to(root))) for path in _walk(root) if _is_video(path))
-
-
 def class_names(records: Iterable[VideoRecord]) -> list[str]:
     """Returns what the dataset calls its classes, in the order of their ids.
 
@@ -147,6 +158,26 @@ def class_names(records: Iterable[VideoRecord]) -> list[str]:
     return names if complete and len(set(names)) == len(names) else []
 
 
+def check_class_ids(class_ids: Iterable[int], *, origin: str) -> None:
+    """Refuses ids that are no numbering from 0: a classifier gets an output for each id up to the highest one.
+
+    Raises:
+        ValueError: the highest id is 1000 or more, and ten times as high as there are ids.
+    """
+    found = set(class_ids)
+    highest = max(found, default=0)
+    if highest >= max(_MAX_SPARSE_ID, _MAX_SPARSENESS * len(found)):
+        raise ValueError(
+            f"{origin} has {len(found)} class ids, the highest {highest}, which would make a classifier of as many "
+            "classes: number the classes from 0, or give them names that are no numbers"
+        )
+
+
+def printable(name: str) -> str:
+    """Returns a name that can be written anywhere: bytes of a file's name that are not UTF-8 become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def held_out(names: Iterable[str]) -> set[str]:
     """A tenth of the names, at least one of two or more, chosen by their hash: the same in every run and of proxies."""
     by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(_source_name(name))).digest())
@@ -163,30 +194,26 @@ def read_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise ValueError(f"list file {path} does not exist: set DATA.LIST_DIR to the folder of the lists")
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # as file names are read
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]  # not at the other marks of str.splitlines
     if not lines:
         raise ValueError(f"list file {path} names no video")
     return lines
 
 
+def _fold(name: str) -> str:
+    """One form of all spellings of a name, in any case, composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _choose(name: str, alike: Sequence[str]) -> str:
+    """The one of `alike` that a listed name means: the same in another Unicode form, else the only one."""
+    composed = unicodedata.normalize("NFC", name)
+    same = [found for found in alike if unicodedata.normalize("NFC", found) == composed] or alike
+    if len(same) > 1:
+        raise ValueError(f"{name} is not there, but {' and '.join(same[:2])} are: write in the list which is meant")
+    return same[0]
+
+
 def _source_name(name: str) -> str:
     source = name.removesuffix(PROXY_SUFFIX)
-    return source if _is_video(Path(source)) else name
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in _VIDEO_SUFFIXES and not path.name.startswith(".")
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """All files below `root`; links to folders are followed, each folder is visited once."""
-    seen: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        identity = (status.st_dev, status.st_ino)
-        if identity in seen:
-            subfolders.clear()
-            continue
-        seen.add(identity)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(folder, name) for name in files)
+    return source if is_video(PurePosixPath(source).name) else name

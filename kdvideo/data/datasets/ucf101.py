@@ -1,11 +1,25 @@
 """UCF101: class folders and the three official splits."""
 
+import re
 from pathlib import Path
 
-from kdvideo.data.datasets.records import Subset, VideoFinder, VideoRecord, check_inside, read_lines
+from kdvideo.data.datasets.records import (
+    Subset,
+    VideoFinder,
+    VideoRecord,
+    check_class_ids,
+    check_inside,
+    printable,
+    read_lines,
+)
+from kdvideo.data.datasets.walk import is_video
 from kdvideo.registry import DATASETS
 
 __all__ = ["read_ucf101_list", "ucf101"]
+
+
+_CLASS_LINE = re.compile(r"0*([1-9][0-9]*)\s+(.+)")  # of classInd.txt
+_TRAIN_LINE = re.compile(r"(.+?)\s+[0-9]+")  # a name, then the number of its class
 
 
 @DATASETS.register()
@@ -27,7 +41,7 @@ def ucf101(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
     finder = VideoFinder(root)
     listed = read_ucf101_list(list_dir or root / "ucfTrainTestlist", split=split, subset=subset)
     return [
-        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=name.split("/")[0])
+        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=printable(name.split("/")[0]))
         for name, class_id in listed
     ]
 
@@ -43,7 +57,7 @@ def read_ucf101_list(list_dir: Path, *, split: int, subset: Subset) -> list[tupl
     listed = []
     for number, line in enumerate(read_lines(list_file), start=1):
         origin = f"{list_file} line {number}"
-        name = check_inside(line.split()[0], origin=origin)  # training lines carry the class number behind the name
+        name = check_inside(_listed_name(line), origin=origin)
         class_name = name.split("/")[0]
         if class_name not in class_ids:
             raise ValueError(f"{origin} names class {class_name!r}, which is not in classInd.txt")
@@ -51,12 +65,22 @@ def read_ucf101_list(list_dir: Path, *, split: int, subset: Subset) -> list[tupl
     return listed
 
 
+def _listed_name(line: str) -> str:
+    """The name without the class number that training lines carry behind it; a name may have blanks itself."""
+    match = _TRAIN_LINE.fullmatch(line)
+    return match[1] if match and (is_video(match[1]) or len(match[1].split()) == 1) else line
+
+
 def _read_class_ids(path: Path) -> dict[str, int]:
     """Class name -> id counted from 0; a line is `NUMBER NAME`."""
-    class_ids = {}
+    class_ids: dict[str, int] = {}
     for line in read_lines(path):
-        number, _, name = line.partition(" ")
-        if not (number.isdecimal() and name):
+        match = _CLASS_LINE.fullmatch(line)
+        if not match:
             raise ValueError(f"{path} has the line {line!r}; it must be a number from 1 and a class name")
-        class_ids[name.strip()] = int(number) - 1
+        number, name = int(match[1]), match[2]
+        if name in class_ids or number - 1 in class_ids.values():
+            raise ValueError(f"{path} has a number or a name twice: {line!r}")
+        class_ids[name] = number - 1
+    check_class_ids(class_ids.values(), origin=str(path))
     return class_ids

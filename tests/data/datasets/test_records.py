@@ -1,5 +1,6 @@
 """Finding files: names in other case, proxies, links, and names that would leave the root."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,32 @@ def test_lists_in_any_encoding(tmp_path: Path):
     assert first == "a.avi"
     assert (tmp_path / second).is_file()
     assert second in find_videos(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_another_unicode_form(tmp_path: Path, form: str):
+    """macOS writes accents as marks of their own; lists come from elsewhere, and the other way round."""
+    other = "NFD" if form == "NFC" else "NFC"
+    name = "Höhe/Élan café Straße.avi"
+    touch(tmp_path, unicodedata.normalize(form, name), unicodedata.normalize(form, "Höhe/ÄB.avi.mp4"))
+    finder = VideoFinder(tmp_path)
+    found = tmp_path / unicodedata.normalize(form, name)
+    assert finder.find(unicodedata.normalize(form, name)) == found
+    assert finder.find(unicodedata.normalize(other, name)) == found
+    assert finder.find(unicodedata.normalize(other, name.upper().replace("ẞ", "SS"))) == found
+    assert finder.find(unicodedata.normalize(other, "Höhe/äb.avi")).name == unicodedata.normalize(form, "ÄB.avi.mp4")
+
+
+def test_several_files_in_other_case(tmp_path: Path):
+    """The one in another Unicode form only, if there is one; else nobody can know."""
+    touch(tmp_path, "a/É.avi", "a/é.avi", "b/X.avi", "B/x.avi")
+    finder = VideoFinder(tmp_path)
+    assert finder.find(unicodedata.normalize("NFD", "a/é.avi")) == tmp_path / "a/é.avi"
+    with pytest.raises(ValueError, match=r"b/x\.avi is not there, but B/x\.avi and b/X\.avi are: write in the list"):
+        finder.find("b/x.avi")
+
+
+def test_lines_end_at_line_feeds_only(tmp_path: Path):
+    """A name may hold what str.splitlines takes for the end of a line."""
+    (tmp_path / "list.txt").write_text("a\u2028b.avi\r\nc\x85d.avi\n")
+    assert read_lines(tmp_path / "list.txt") == ["a\u2028b.avi", "c\x85d.avi"]

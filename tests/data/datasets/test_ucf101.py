@@ -49,3 +49,22 @@ def test_lists_that_climb(tmp_path: Path):
     (tmp_path / "testlist01.txt").write_text("../secret.avi\n")
     with pytest.raises(ValueError, match=r"testlist01\.txt line 1 names '\.\./secret\.avi'"):
         ucf101(tmp_path, tmp_path, split=1, subset="test")
+
+
+def test_names_with_blanks(tmp_path: Path):
+    """In classes and files; a training line's number is the class's, a number before the ending the file's."""
+    (tmp_path / "classInd.txt").write_text("1 Apply Eye\n2\tJump\n")
+    (tmp_path / "trainlist01.txt").write_text("Apply Eye/my clip 1.avi 1\nJump/a.v2 3.avi\t2\nJump/no_ending 2\n")
+    (tmp_path / "testlist01.txt").write_text("Apply Eye/my clip 2.avi\nJump/b 7.avi\n")
+    (tmp_path / "Apply Eye").mkdir()
+    (tmp_path / "Apply Eye" / "my clip 2.avi").touch()
+    train, test = (
+        [(r.name, r.class_id, r.class_name) for r in ucf101(tmp_path, tmp_path, split=1, subset=subset)]
+        for subset in ("train", "test")
+    )
+    assert train == [
+        ("Apply Eye/my clip 1.avi", 0, "Apply Eye"),
+        ("Jump/a.v2 3.avi", 1, "Jump"),
+        ("Jump/no_ending", 1, "Jump"),
+    ]
+    assert test == [("Apply Eye/my clip 2.avi", 0, "Apply Eye"), ("Jump/b 7.avi", 1, "Jump")]

@@ -1,0 +1,52 @@
+"""Videos that a dataset lists more than once: in both lists, or twice in one."""
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from kdvideo.data.datasets.records import VideoRecord
+
+__all__ = ["find_repeats"]
+
+_NUM_SHOWN = 3
+
+
+def find_repeats(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> list[str]:
+    """Returns a line on each kind of repetition, files told apart by where their links lead.
+
+    A repeated video stays where it is listed: leaving it out would be another dataset.
+    """
+    in_train, in_test = _by_file(train), _by_file(test)
+    both = [records[0].name for file, records in in_test.items() if file in in_train]
+    lines = []
+    if both:
+        lines.append(
+            f"{_describe(both, 'in both the training and the test list')}: results on the test list are too good"
+        )
+    for label, files in (("training", in_train), ("test", in_test)):
+        repeated = [records for records in files.values() if len(records) > 1]
+        if repeated:
+            names = [records[0].name for records in repeated]
+            lines.append(
+                f"{_describe(names, f'more than once in the {label} list')}: each counts as often as it is listed"
+            )
+        torn = [records[0].name for records in repeated if len({record.class_id for record in records}) > 1]
+        if torn:
+            lines.append(_describe(torn, f"in the {label} list with two classes"))
+    return lines
+
+
+def _by_file(records: Iterable[VideoRecord]) -> dict[str, list[VideoRecord]]:
+    """The records of each file."""
+    real_folder = cache(os.path.realpath)  # a folder has many videos
+    found: dict[str, list[VideoRecord]] = {}
+    for record in records:
+        path = record.path
+        file = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(path.parent), path.name)
+        found.setdefault(file, []).append(record)
+    return found
+
+
+def _describe(names: Sequence[str], where: str) -> str:
+    shown = ", ".join(names[:_NUM_SHOWN]) + (", ..." if len(names) > _NUM_SHOWN else "")
+    return f"{len(names)} {'video is' if len(names) == 1 else 'videos are'} {where} ({shown})"
