@@ -25,6 +25,9 @@ __all__ = ["BatchTransform", "Hook", "StepOptions", "Trainer"]
 
 BatchTransform = Callable[[Mapping[str, Any]], dict[str, Any]]
 
+SKIPPED = "skipped_steps"  # of an epoch, whose gradient in fp16 was not finite
+_SMALLEST_SCALE = 1e-4  # of the loss, as fairseq's min_loss_scale: below it, something else is wrong
+
 
 class Hook:
     """What happens around steps and epochs. Hooks run in the order in which they are given."""
@@ -183,7 +186,7 @@ class Trainer:
                 hook.after_step(self, scalars)
             if self.should_stop():
                 self._stop()
-        means = {name: total / len(self.loader) for name, total in self._sums.items()}
+        means = _means(self._sums, len(self.loader))
         self.epoch, self.epoch_step = self.epoch + 1, 0
         self._sums.clear()
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
@@ -222,9 +225,16 @@ class Trainer:
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < _SMALLEST_SCALE:
+            raise FloatingPointError(
+                f"gradients in fp16 are not finite up to step {self.step + 1}, however small the loss is scaled; the "
+                "checkpoint before is kept: start again with SOLVER.AMP bf16 or fp32, or with a lower SOLVER.BASE_LR"
+            )
         average_running_statistics(self.task)
         self.step += 1
-        return scalars
+        if math.isfinite(scalars["grad_norm"]):
+            return scalars
+        return {**{name: value for name, value in scalars.items() if name != "grad_norm"}, SKIPPED: 1.0}
 
     def _compute_gradients(self, batch: Mapping[str, Any]) -> dict[str, float]:
         self.optimizer.zero_grad(set_to_none=True)
@@ -242,6 +252,14 @@ class Trainer:
 
     def _parameters(self) -> Iterable[nn.Parameter]:
         return (parameter for group in self.optimizer.param_groups for parameter in group["params"])
+
+
+def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
+    """An epoch's means over its steps; of the gradient's norm over those that were taken."""
+    taken = num_steps - int(sums.get(SKIPPED, 0))
+    means = {name: total / num_steps for name, total in sums.items() if name not in ("grad_norm", SKIPPED)}
+    means |= {"grad_norm": sums["grad_norm"] / taken} if "grad_norm" in sums else {}
+    return means | ({SKIPPED: sums[SKIPPED]} if SKIPPED in sums else {})
 
 
 def _split(batch: Mapping[str, Any], num_parts: int) -> Iterator[Mapping[str, Any]]:

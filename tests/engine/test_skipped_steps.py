@@ -1,0 +1,83 @@
+"""fp16: a step whose gradient overflows is left out, and the epoch's line says so and stays a line of numbers."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import simplejson
+import torch
+from toy_trainer import make_trainer
+
+from kdvideo.engine.hooks import METRICS_NAME, MetricsWriter
+from kdvideo.engine.trainer import Trainer
+
+
+def scaled_trainer(*, scale: float) -> Trainer:
+    """Its loss is scaled as fp16's is, which a CPU does in fp32: what overflows there is a matter of the scale."""
+    trainer = make_trainer(EPOCHS=1)
+    trainer.options = replace(trainer.options, scale_loss=True)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    return trainer
+
+
+def lines_of(folder: Path) -> list[dict]:
+    return [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text().splitlines()]
+
+
+def test_one_overflowing_step(tmp_path: Path):
+    """The loss is of all three steps, the gradient's norm of the two that were taken."""
+    trainer = scaled_trainer(scale=2.0**124)  # a gradient of 2^3 and more overflows, half as much does not
+    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    seen = []
+    train_step = trainer._train_step
+    trainer._train_step = lambda batch: seen.append(train_step(batch)) or seen[-1]
+    trainer.train()
+    (line,) = lines_of(tmp_path)
+    taken = [step["grad_norm"] for step in seen if "grad_norm" in step]
+    assert len(seen) == 3
+    assert line["skipped_steps"] == 3 - len(taken) > 0
+    assert line["loss"] == pytest.approx(sum(step["loss"] for step in seen) / 3)
+    assert line["grad_norm"] == pytest.approx(sum(taken) / len(taken))
+    assert all(math.isfinite(value) for value in line.values())
+
+
+def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
+    """There is no norm to tell of."""
+    trainer = scaled_trainer(scale=2.0**127)
+    trainer.scaler.set_backoff_factor(0.999)
+    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    trainer.train()
+    (line,) = lines_of(tmp_path)
+    assert line["skipped_steps"] == 3
+    assert "grad_norm" not in line
+
+
+def test_an_epoch_without_overflow_says_nothing_of_it(tmp_path: Path):
+    trainer = scaled_trainer(scale=1.0)
+    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    trainer.train()
+    assert "skipped_steps" not in lines_of(tmp_path)[0]
+
+
+def test_gradients_that_no_scale_makes_finite():
+    """They are the fault of something else: one line instead of a run that learns nothing."""
+    trainer = scaled_trainer(scale=1e-3)
+    trainer.num_epochs = 9
+    trainer.task.trainable.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(
+        FloatingPointError, match=r"gradients in fp16 are not finite up to step 4, however small .* bf16"
+    ):
+        trainer.train()
+
+
+def test_resuming_within_such_an_epoch(tmp_path: Path):
+    """The sums of the checkpoint know how many steps were left out."""
+    whole, parts = scaled_trainer(scale=2.0**124), scaled_trainer(scale=2.0**124)
+    expected = whole._train_epoch()
+    parts.should_stop = lambda: parts.epoch_step == 2
+    with pytest.raises(Exception, match="stopped after step 2"):
+        parts._train_epoch()
+    continued = scaled_trainer(scale=1.0)
+    continued.load_state(parts.state())
+    assert continued._train_epoch() == expected
