@@ -12,7 +12,7 @@ __all__ = ["add_arguments"]
 def add_arguments(commands: Any) -> None:
     """Adds `embed` to argparse's `commands`."""
     parser = commands.add_parser("embed", help="features of all videos below a folder, as a Parquet table")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="videos, in any folders; a folder is a class")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="videos, in any folders; the first one is the class")
     add_model_argument(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
     parser.add_argument("--clips", type=int, default=10, help="clips of a video (default %(default)s)")

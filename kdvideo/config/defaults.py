@@ -17,6 +17,7 @@ _C.MODEL.BACKBONE = "r3d_10"  # one of your own is registered by a file that `--
 _C.MODEL.WIDTH = 64  # channels of the stem; every other layer scales with it
 _C.MODEL.PROJECTION_DIM = 128
 _C.MODEL.WEIGHTS = ""  # initial weights: zoo name, path or URL; "" draws them from SEED
+_C.MODEL.CLIP_SPEC = ""  # input convention of WEIGHTS that do not tell it: a name, or "{mean: .., std: .., ..}"
 
 _C.CLIP = CfgNode()  # what one clip is and how the network sees it
 _C.CLIP.LENGTH = 16

@@ -161,6 +161,11 @@ def _validate_together(cfg: CfgNode) -> None:
             f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
             f"each of TEACHER.LOSSES {cfg.TEACHER.LOSSES}"
         )
+    if cfg.MODEL.CLIP_SPEC and not cfg.MODEL.WEIGHTS:
+        raise ValueError(
+            f"MODEL.CLIP_SPEC is {cfg.MODEL.CLIP_SPEC!r}, but MODEL.WEIGHTS is not set, whose input it describes: "
+            "leave it out; the input of a model without them is CLIP"
+        )
     needs_teacher = TASKS.get(cfg.TASK.NAME).needs_teacher
     if needs_teacher and not cfg.TEACHER.WEIGHTS:
         raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")

@@ -43,6 +43,15 @@ class ClipSpec:
         """Pixels of a frame's shorter side before the crop, with the margin of published recipes: 128 for 112."""
         return round(self.size * 8 / 7)
 
+    @property
+    def convention(self) -> dict[str, Any]:
+        """What pixels become, which a network is useless without: `modality`, `mean` and `std`."""
+        return {"modality": self.modality, "mean": self.mean, "std": self.std}
+
+    def describe_convention(self) -> str:
+        """Returns modality, mean and std in words."""
+        return f"{self.modality} clips, mean {list(self.mean)}, std {list(self.std)}"
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}

@@ -29,6 +29,7 @@ from kdvideo.models.pcl import PCLModel, takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.paths import user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
+from kdvideo.zoo.formats import parse_clip_spec
 
 __all__ = [
     "build_augment_config",
@@ -41,6 +42,7 @@ __all__ = [
     "build_tuple_config",
     "follow_model",
     "load_videos",
+    "read_clip_spec",
     "read_records",
     "split_training_list",
     "warn_of_repeats",
@@ -61,6 +63,19 @@ def build_clip_spec(cfg: CfgNode) -> ClipSpec:
         std=tuple(clip.STD),
         modality=clip.MODALITY,
     )
+
+
+def read_clip_spec(cfg: CfgNode, section: str) -> ClipSpec | None:
+    """Reads MODEL.CLIP_SPEC or TEACHER.CLIP_SPEC; None where it is not set.
+
+    Raises:
+        ValueError: neither the name of an input convention nor one written out.
+    """
+    text = cfg[section].CLIP_SPEC
+    try:
+        return parse_clip_spec(text) if text else None
+    except ValueError as error:
+        raise ValueError(f"{section}.CLIP_SPEC: {error}") from None
 
 
 def build_model_spec(cfg: CfgNode, *, num_classes: int | None = None) -> ModelSpec:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import yaml
 from fvcore.common.config import CfgNode
+from torch import Tensor
 
-from kdvideo.config import flatten_config
+from kdvideo.config import flatten_config, get_defaults
 from kdvideo.distributed import is_main
 from kdvideo.engine.guards import writing
 from kdvideo.files import check_archive, make_durable, write_atomic
@@ -18,6 +19,7 @@ from kdvideo.files import check_archive, make_durable, write_atomic
 __all__ = [
     "BEST_NAME",
     "CHECKPOINT_NAME",
+    "best_weights",
     "check_same_run",
     "list_checkpoints",
     "load_checkpoint",
@@ -107,6 +109,11 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def best_weights(best: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the student's tensors of a `best.pt`; earlier versions of kdvideo kept them as `model`."""
+    return best["student"] if "student" in best else best["model"]
+
+
 def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     """Whether a config goes on with the run that the checkpoint is of.
 
@@ -117,7 +124,8 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     """
     if not {"config", "epoch_step"} <= checkpoint.keys():
         raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
-    before = flatten_config(yaml.safe_load(checkpoint["config"]))
+    # A key that is newer than the run had its default, or what has the same effect.
+    before = {**flatten_config(get_defaults()), **flatten_config(yaml.safe_load(checkpoint["config"]))}
     for key, value in flatten_config(cfg).items():
         free = key.startswith(_FREE_ON_RESUME) or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
         if value != before.get(key) and not free:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,21 +14,30 @@ from kdvideo.config import validate_config
 from kdvideo.data.datasets.records import class_names
 from kdvideo.data.videos import VideoList, join_lists
 from kdvideo.distributed import is_main, process_group
-from kdvideo.engine.build import build_model, build_model_spec, follow_model, load_videos, warn_of_repeats, zoo_dir_of
+from kdvideo.engine.build import (
+    build_model,
+    build_model_spec,
+    follow_model,
+    load_videos,
+    read_clip_spec,
+    warn_of_repeats,
+    zoo_dir_of,
+)
 from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.engine.environment import prepare_output, set_up_logging
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
 from kdvideo.engine.evaluation_result import Evaluation, SplitResult
 from kdvideo.engine.guards import out_of_memory_means
+from kdvideo.engine.identity import former_class_order
 from kdvideo.engine.memory import keep_freed_memory
-from kdvideo.engine.protocols import check_protocols, choose_protocols, obstacles
+from kdvideo.engine.protocols import check_protocols, choose_protocols, match_classes, obstacles
 from kdvideo.engine.tuple_evaluation import TupleEvaluation
 from kdvideo.evaluation.clip_outputs import ClipOutputs, Views, compute_clip_outputs
 from kdvideo.evaluation.knn import measure_knn
 from kdvideo.evaluation.measure import Measurement, measure_classes, measure_retrieval
 from kdvideo.evaluation.probe import measure_linear_probe
 from kdvideo.evaluation.protocols import have_classes
-from kdvideo.models.pcl import PCLModel
+from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.sources import Weights
@@ -58,6 +67,7 @@ class _Job:
     protocols: Sequence[str]
     views: Views
     directory: Path
+    outputs: Sequence[int] | None = None  # of a classifier, in the dataset's order of classes, others behind
 
 
 @process_group()
@@ -93,12 +103,17 @@ def evaluate(
         _warn_of_seen_videos(cfg, weights, lists)
     names = class_names(record for both in lists.values() for record in (*both.test.records, *both.train.records))
     num_classes = _num_classes(lists.values())
-    found = obstacles(cfg, model, weights, num_classes=num_classes, class_names=names)
+    if isinstance(model, ClassificationModel) and not model.class_names and weights is not None:
+        model.class_names = _former_names(cfg, weights, names)
+    found = obstacles(cfg, model, num_classes=num_classes, class_names=names)
     chosen = choose_protocols(protocols, found)
+    match = match_classes(model, names) if "classify" in chosen and isinstance(model, ClassificationModel) else None
+    if match is not None:
+        logger.info("the model's classes are matched to the dataset's by name")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).to(memory_format=torch.channels_last_3d).eval()
     views = Views(cfg.EVAL.FINAL_CLIPS_PER_VIDEO, cfg.DATA.SHORT_SIDE, num_crops)
-    job = _Job(cfg, model, device, chosen, views, output_dir)
+    job = _Job(cfg, model, device, chosen, views, output_dir, outputs=match[0] if match else None)
     with out_of_memory_means("lower EVAL.BATCH_SIZE"):
         outputs = _compute_outputs(job, lists.values())
         results = [_measure_split(job, split, both, outputs) for split, both in lists.items()]
@@ -107,6 +122,7 @@ def evaluate(
         sha256=weights.sha256 if weights else None,
         dataset=Path(cfg.DATA.ROOT).name or Path(cfg.DATA.ROOT).resolve().name,
         class_names=names or [str(number) for number in range(num_classes or 0)],
+        other_classes=match[1] if match else (),
         settings=measuring_settings(cfg),
         splits=results,
     )
@@ -119,7 +135,8 @@ def evaluate(
 def _find_model(cfg: CfgNode, output_dir: Path) -> tuple[Model, Weights | None]:
     """The network to measure; CLIP and what else depends on it follow it, then the config is checked."""
     source = cfg.MODEL.WEIGHTS or next(map(str, list_checkpoints(output_dir)), "")
-    model, weights = load_model(source, zoo_dir=zoo_dir_of(cfg)) if source else (None, None)
+    clip_spec = read_clip_spec(cfg, "MODEL") if cfg.MODEL.WEIGHTS else None
+    model, weights = load_model(source, zoo_dir=zoo_dir_of(cfg), clip_spec=clip_spec) if source else (None, None)
     if model is not None:
         follow_model(cfg, model)
     cfg.MODEL.WEIGHTS, cfg.TEACHER.WEIGHTS, cfg.TEACHER.REPLAY = source, "", False
@@ -131,6 +148,12 @@ def _find_model(cfg: CfgNode, output_dir: Path) -> tuple[Model, Weights | None]:
         return build_model(build_model_spec(cfg), torch.device("cpu")), None
     logger.info("evaluating %s, sha256 %s", source, weights.sha256)
     return model, weights
+
+
+def _former_names(cfg: CfgNode, weights: Weights, names: Sequence[str]) -> Sequence[str]:
+    """The classes of a file that names none: known of HMDB51, which kdvideo numbered in another order before it did."""
+    is_former = cfg.DATA.NAME == "hmdb51" == training_config(weights).get("DATA.NAME")
+    return former_class_order(names) if is_former else ()
 
 
 def _warn_of_seen_videos(cfg: CfgNode, weights: Weights, splits: Iterable[int]) -> None:
@@ -211,5 +234,8 @@ def _measure_outputs(job: _Job, both: _Lists, outputs: ClipOutputs) -> dict[str,
         if name in job.protocols
     }
     if "classify" in job.protocols:
+        if job.outputs is not None:
+            assert test.logits is not None, "a classifier was run"
+            test = replace(test, logits=test.logits[..., list(job.outputs)])
         measured["classify"] = measure_classes(test, views=job.views)
     return measured

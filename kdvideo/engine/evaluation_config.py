@@ -8,7 +8,7 @@ from fvcore.common.config import CfgNode
 
 import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
-from kdvideo.engine.build import zoo_dir_of
+from kdvideo.engine.build import read_clip_spec, zoo_dir_of
 from kdvideo.engine.environment import refuse_other_run
 from kdvideo.foreign import parse_yaml, read_text
 from kdvideo.registry import BACKBONES
@@ -59,8 +59,11 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
     if settings := training_config(weights):
         wanted = {key: settings[key] for key in MEASURING_KEYS if key in settings}
         merge_config(start, wanted, origin=f"the config of {source}")
-    elif (spec := read_contents(weights).spec) is not None:
-        start.DATA.SHORT_SIDE = spec.clip_spec.usual_short_side
+    else:
+        spec = read_contents(weights).spec
+        clip_spec = spec.clip_spec if spec else read_clip_spec(given, "MODEL")
+        if clip_spec is not None:
+            start.DATA.SHORT_SIDE = clip_spec.usual_short_side
     return load_config(config_file, [*overrides, "MODEL.WEIGHTS", source], start=start)
 
 

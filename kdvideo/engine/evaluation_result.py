@@ -88,6 +88,7 @@ class Evaluation:
         sha256: of the weights; None for random ones.
         dataset: the name of its folder.
         class_names: in the order of their numbers.
+        other_classes: those that a classifier knows besides; its confusions have them behind the dataset's.
         settings: config keys that the metrics depend on.
         splits: one result each.
     """
@@ -98,6 +99,7 @@ class Evaluation:
     class_names: Sequence[str]
     settings: Mapping[str, Any]
     splits: Sequence[SplitResult]
+    other_classes: Sequence[str] = ()
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -121,6 +123,7 @@ class Evaluation:
             for protocol, predicted in result.predicted.items():
                 assert result.classes is not None, "what is predicted has classes"
                 paths.append(directory / f"confusion_{protocol}{suffix}.csv")
-                counts = count_confusions(result.classes, predicted, num_classes=len(self.class_names))
-                write_confusions(paths[-1], counts, self.class_names)
+                names = [*self.class_names, *(self.other_classes if protocol == "classify" else ())]
+                counts = count_confusions(result.classes, predicted, num_classes=len(names))
+                write_confusions(paths[-1], counts, names)
         return paths

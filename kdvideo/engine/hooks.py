@@ -75,11 +75,13 @@ class KeepBest(Hook):
     Args:
         output_dir: of the run.
         metric: in [0, 1].
+        extra: constant entries that go into the file: what the model is built from, and the names of its classes.
     """
 
-    def __init__(self, output_dir: Path, metric: str) -> None:
+    def __init__(self, output_dir: Path, metric: str, *, extra: Mapping[str, Any]) -> None:
         self.path = output_dir / BEST_NAME
         self.metric = metric
+        self.extra = extra
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Forgets what a run left that died in its first epoch."""
@@ -92,11 +94,12 @@ class KeepBest(Hook):
             return
         best = self.read()
         if self.metric in metrics and (best is None or metrics[self.metric] > best["value"]):
-            model = trainer.task.student.state_dict()
-            save_state(self.path, {"epoch": trainer.epoch, "value": metrics[self.metric], "model": model})
+            student = trainer.task.student.state_dict()
+            best = {"epoch": trainer.epoch, "value": metrics[self.metric], "student": student}
+            save_state(self.path, {**best, **self.extra})
 
     def read(self) -> dict[str, Any] | None:
-        """`epoch`, `value` and `model` of the best epoch so far; None before the first."""
+        """What was written of the best epoch so far: `epoch`, `value`, its weights; None before the first."""
         return read_state(self.path) if self.path.exists() else None
 
 

@@ -14,7 +14,7 @@ import kdvideo.models
 import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
-from kdvideo.engine.build import zoo_dir_of
+from kdvideo.engine.build import read_clip_spec, zoo_dir_of
 from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.guards import out_of_memory_means, writing
@@ -31,7 +31,6 @@ from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.formats import parse_clip_spec
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
@@ -96,7 +95,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         if is_main():
             with writing(output_dir):
                 describe_run(cfg, output_dir)
-        run = _run_class(cfg.TASK.NAME)(cfg, output_dir)
+        run = _run_class(cfg.TASK.NAME)(cfg, output_dir, resumed=checkpoint is not None)
         trainer = run.build_trainer(
             teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
         )
@@ -128,10 +127,7 @@ def _run_class(task: str) -> type[Run]:
 def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[Model | None, Weights | None]:
     if not cfg.TEACHER.WEIGHTS:
         return None, None
-    try:
-        clip_spec = parse_clip_spec(cfg.TEACHER.CLIP_SPEC) if cfg.TEACHER.CLIP_SPEC else None
-    except ValueError as error:
-        raise ValueError(f"TEACHER.CLIP_SPEC: {error}") from None
+    clip_spec = read_clip_spec(cfg, "TEACHER")
     model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir, clip_spec=clip_spec)
     check_teacher(
         model,

@@ -10,7 +10,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 import kdvideo.models  # noqa: F401 - fills the registry
-from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, list_checkpoints, read_state
+from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, best_weights, list_checkpoints, read_state
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry, check_name
@@ -61,7 +61,7 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
     spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
     model = spec.build()
     # Where a run chose an epoch, that one has been measured.
-    model.load_state_dict(read_state(best)["model"] if best.exists() else checkpoint["student"])
+    model.load_state_dict(best_weights(read_state(best)) if best.exists() else checkpoint["student"])
     return publish(
         model.eval(),
         name,

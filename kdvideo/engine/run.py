@@ -12,15 +12,25 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples
+from kdvideo.data.videos import VideoList
 from kdvideo.distributed import is_main, world_size
-from kdvideo.engine.build import build_batch_transform, build_eval_config, build_model, build_train_loader, zoo_dir_of
+from kdvideo.engine.build import (
+    build_batch_transform,
+    build_eval_config,
+    build_model,
+    build_train_loader,
+    read_clip_spec,
+    zoo_dir_of,
+)
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
+from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
 from kdvideo.engine.replay import add_replay
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
+from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
@@ -40,11 +50,13 @@ class Run(ABC):
     Args:
         cfg: a valid config.
         output_dir: the run's folder.
+        resumed: whether the weights will come from a checkpoint, so that MODEL.WEIGHTS are not loaded.
     """
 
     validation_metric: str  # what a held-out part of the training list is looked at for
+    class_names: Sequence[str] = ()  # of a classifier's outputs, where the dataset names all of them
 
-    def __init__(self, cfg: CfgNode, output_dir: Path) -> None:
+    def __init__(self, cfg: CfgNode, output_dir: Path, *, resumed: bool = False) -> None:
         keep_freed_memory()
         self.cfg = cfg
         self.output_dir = output_dir
@@ -52,8 +64,10 @@ class Run(ABC):
         torch.manual_seed(cfg.SEED)
         self.spec = self.build_spec()
         self.model: Model = build_model(self.spec, self.device).to(memory_format=torch.channels_last_3d)
-        if cfg.MODEL.WEIGHTS:
-            load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg))
+        if isinstance(self.model, ClassificationModel):
+            self.model.class_names = self.class_names
+        if cfg.MODEL.WEIGHTS and not resumed:
+            self._load_initial_weights()
         self.eval_config = build_eval_config(cfg)
         self.load_data()
 
@@ -80,6 +94,23 @@ class Run(ABC):
     @abstractmethod
     def protocol(self) -> str:
         """How the final metrics were measured, in words."""
+
+    def _load_initial_weights(self) -> None:
+        """Fills the model with MODEL.WEIGHTS.
+
+        Raises:
+            ValueError: they were trained on other input than CLIP makes; says which keys to set.
+        """
+        cfg, configured = self.cfg, self.spec.clip_spec
+        clip_spec = read_clip_spec(cfg, "MODEL")
+        load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg), clip_spec=clip_spec)
+        own = backbone_of(self.model).clip_spec
+        if own.convention != configured.convention:
+            raise ValueError(
+                f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} take {own.describe_convention()}, but CLIP makes "
+                f"{configured.describe_convention()}: set CLIP.MODALITY {own.modality} CLIP.MEAN '{list(own.mean)}' "
+                f"CLIP.STD '{list(own.std)}'; to train them on other input on purpose, write it out in MODEL.CLIP_SPEC"
+            )
 
     def selection_hooks(self) -> list[Hook]:
         """Hooks that choose among epochs; none, unless a run says otherwise."""
@@ -128,6 +159,7 @@ class Run(ABC):
             batch_transform=build_batch_transform(cfg, dataset),
         )
         if checkpoint is not None:
+            check_same_videos(dataset.videos, checkpoint, dataset=cfg.DATA.NAME)
             trainer.load_state(checkpoint)
             logger.info("resumed after epoch %d and %d steps", trainer.epoch, trainer.epoch_step)
         self.prepare_evaluation()  # after all that could refuse the run: it decodes for minutes on a big dataset
@@ -136,12 +168,16 @@ class Run(ABC):
             Evaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
             *plateau,
             *self.selection_hooks(),
-            *(self._writing_hooks(trainer) if is_main() else ()),
+            *(self._writing_hooks(trainer, dataset.videos) if is_main() else ()),
             *extra_hooks,
         )
         return trainer
 
-    def _writing_hooks(self, trainer: Trainer) -> tuple[Hook, ...]:
+    def describe_model(self) -> dict[str, Any]:
+        """What a file of its weights says of the model, so that the file is enough: `model` and `classes`."""
+        return {"model": self.spec.to_dict(), "classes": list(self.class_names)}
+
+    def _writing_hooks(self, trainer: Trainer, videos: VideoList) -> tuple[Hook, ...]:
         cfg = self.cfg
         return (
             MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
@@ -150,7 +186,7 @@ class Run(ABC):
                 self.output_dir,
                 period=cfg.SOLVER.CHECKPOINT_PERIOD,
                 max_to_keep=cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP,
-                extra={"model": self.spec.to_dict(), "config": cfg.dump()},
+                extra={**self.describe_model(), "config": cfg.dump(), "videos": describe_videos(videos)},
             ),
             Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
         )

@@ -19,6 +19,7 @@ from kdvideo.engine.build import (
     split_training_list,
     warn_of_repeats,
 )
+from kdvideo.engine.checkpoint import best_weights
 from kdvideo.engine.hooks import KeepBest
 from kdvideo.engine.run import Run
 from kdvideo.engine.trainer import Hook
@@ -57,7 +58,10 @@ class SupervisedRun(Run):
                 f"TASK.NAME {self.cfg.TASK.NAME} learns classes, but DATA.NAME {self.cfg.DATA.NAME} has videos without "
                 "one: choose a labelled dataset, or TASK.NAME pcl"
             )
-        return build_model_spec(self.cfg, num_classes=1 + max(labelled))
+        names = class_names([*self.train_list.records, *self.test_list.records])
+        num_classes = 1 + max(labelled)
+        self.class_names = names if len(names) == num_classes else ()
+        return build_model_spec(self.cfg, num_classes=num_classes)
 
     def load_data(self) -> None:
         """What is trained on and what is held out."""
@@ -93,7 +97,7 @@ class SupervisedRun(Run):
 
     def selection_hooks(self) -> list[Hook]:
         """Keeps the best epoch on the held-out videos."""
-        self.best = KeepBest(self.output_dir, self.validation_metric)
+        self.best = KeepBest(self.output_dir, self.validation_metric, extra=self.describe_model())
         return [self.best] if self.validation is not None else []
 
     def evaluate_epoch(self) -> Mapping[str, float]:
@@ -107,7 +111,7 @@ class SupervisedRun(Run):
         """Video-level accuracy on the test list, of the best epoch."""
         chosen = {"epoch": epoch, "final": True}
         if self.validation is not None and (best := self.best.read()):
-            self.model.load_state_dict(best["model"])
+            self.model.load_state_dict(best_weights(best))
             chosen |= {"epoch": best["epoch"], self.validation_metric: best["value"]}
         self.round_as_stored()
         views = Views(self.eval_config.final_clips_per_video, self.cfg.DATA.SHORT_SIDE)
@@ -135,10 +139,8 @@ class SupervisedRun(Run):
         )
 
     def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
-        """With the names of the classes, where the videos' folders tell them."""
-        names = class_names([*self.train_list.records, *self.test_list.records])
-        complete = len(names) == self.model.head.out_features
-        return {**super().facts(metrics, teacher), "classes": names if complete else []}
+        """With the names of the classes, where the dataset names them."""
+        return {**super().facts(metrics, teacher), "classes": list(self.class_names)}
 
     def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:
         dataset = UniformClips(

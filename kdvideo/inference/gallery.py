@@ -1,7 +1,7 @@
 """Features of many videos as one Parquet file: a table for any data tool, and a gallery to find neighbours in."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +23,7 @@ logger = logging.getLogger("kdvideo")
 _METADATA_KEY = b"kdvideo"
 _MOST_VALUES = 1 << 24
 _VALUES_A_BYTE = 16  # genuine features are half a value a byte, and do not compress
+_SUBSETS = ("train", "test", "val", "validation")
 _COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 
 
@@ -47,7 +48,7 @@ class Neighbour:
 
     Attributes:
         video: its name in the gallery.
-        class_name: the folder that it lay in; "" where it lay in none.
+        class_name: its class in the gallery; "" where it has none.
         similarity: cosine of the two features, in [-1, 1].
     """
 
@@ -57,7 +58,10 @@ class Neighbour:
 
 
 def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, facts: GalleryFacts) -> int:
-    """Writes a row a video, whole or not at all: name, class (the folder it lies in), frames, feature or problem.
+    """Writes a row a video, whole or not at all: name, class, frames, feature or problem.
+
+    A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. Where
+    all videos lie in folders train, test, val or validation, as of `class_folders`, it is the folder below.
 
     Args:
         path: of the Parquet file.
@@ -74,15 +78,22 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
         if one.problem:
             logger.warning("no feature of %s: %s", name, one.problem)
         rows["video"].append(str(name))
-        rows["class"].append(name.parent.name)
+        rows["class"].append("")
         rows["num_frames"].append(one.num_frames)
         rows["feature"].append(None if one.output is None else one.output.mean(dim=0).tolist())
         rows["problem"].append(one.problem)
+    rows["class"] = _class_column([Path(name).parts for name in rows["video"]])
     types = (pa.string(), pa.string(), pa.int64(), pa.list_(pa.float32()), pa.string())
     metadata = {_METADATA_KEY: simplejson.dumps(asdict(facts)).encode()}
     table = pa.table(rows, schema=pa.schema(list(zip(_COLUMNS, types, strict=True)), metadata=metadata))
     write_atomic(path, lambda temporary: parquet.write_table(table, temporary))
     return sum(problem is not None for problem in rows["problem"])
+
+
+def _class_column(names: Sequence[tuple[str, ...]]) -> list[str]:
+    """The class of each video, given the parts of its name."""
+    depth = int(all(len(parts) > 2 and parts[0] in _SUBSETS for parts in names))
+    return [parts[depth] if len(parts) > depth + 1 else "" for parts in names]
 
 
 class Gallery:

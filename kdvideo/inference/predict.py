@@ -63,8 +63,8 @@ class Predictor:
         self.gallery: Gallery | None = None
         self.class_names: list[str] = []  # of a classifier
         if gallery is None and isinstance(model, ClassificationModel):
-            count, names = model.head.out_features, weights.entry.classes if weights.entry else []
-            self.class_names = list(names) if len(names) == count else [f"class {place}" for place in range(count)]
+            numbered = [f"class {place}" for place in range(model.head.out_features)]
+            self.class_names = list(model.class_names) or numbered
             return
         own = gallery_file(weights.path)
         if gallery is None and not own.is_file():

@@ -1,6 +1,7 @@
 """A backbone with PCL's heads, and a backbone with a classifier."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,10 +35,15 @@ class PCLModel(PCLHead):
 
 
 class ClassificationModel(nn.Module):
-    """A backbone with a linear classifier: `[B, C, T, H, W]` -> `[B, num_classes]`."""
+    """A backbone with a linear classifier: `[B, C, T, H, W]` -> `[B, num_classes]`.
+
+    Attributes:
+        class_names: what its outputs are called, in their order; empty where nobody said.
+    """
 
     def __init__(self, backbone: Backbone, *, num_classes: int) -> None:
         super().__init__()
+        self.class_names: Sequence[str] = ()
         self.backbone = backbone
         self.head = HEADS.get("classification_head")(backbone.num_features, num_classes=num_classes)
 

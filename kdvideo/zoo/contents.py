@@ -1,8 +1,11 @@
 """What a weights file holds: kdvideo's own files, and those of other projects under kdvideo's names."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
+import simplejson
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -10,14 +13,25 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.files import check_archive
 from kdvideo.foreign import parse_json
 from kdvideo.models.spec import ModelSpec
-from kdvideo.zoo.formats import LAYOUTS, Layout, convert, find_state, recognise
+from kdvideo.zoo.formats import (
+    BACKBONE_PREFIX,
+    LAYOUTS,
+    OWN_CLIP_SPECS,
+    Layout,
+    OwnNetwork,
+    convert,
+    find_networks,
+    find_state,
+    recognise,
+)
 from kdvideo.zoo.formats.layout import State
 from kdvideo.zoo.sources import Weights
 from kdvideo.zoo.unpickle import read_checkpoint
 
-__all__ = ["METADATA_KEY", "Contents", "read_contents"]
+__all__ = ["Contents", "describe_contents", "read_contents"]
 
-METADATA_KEY = "kdvideo"  # in a safetensors header: what to build, so that a bare file is enough
+# In a safetensors header, so that a bare file is enough: what to build, and what a classifier's outputs are called.
+_METADATA_KEY, _CLASSES_KEY = "kdvideo", "kdvideo_classes"
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Contents:
         source: what was asked for.
         tensors: `backbone.*`, and a head's.
         spec: what to build, where an entry or the file says so.
+        classes: what a classifier's outputs are called, in their order; empty where neither entry nor file says so.
         layout: of another project's file, else None.
         renamed: kdvideo's name -> the file's.
         dropped: the file's name -> why it is not among the tensors.
@@ -36,9 +51,15 @@ class Contents:
     source: str
     tensors: Mapping[str, Tensor]
     spec: ModelSpec | None = None
+    classes: Sequence[str] = ()
     layout: Layout | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def networks(self) -> Sequence[OwnNetwork]:
+        """Those registered here that have just these tensors, for a bare state dict of kdvideo's."""
+        return find_networks(self.tensors)
 
     def spec_with(self, clip_spec: ClipSpec | None) -> ModelSpec:
         """What to build.
@@ -53,17 +74,26 @@ class Contents:
             if clip_spec is not None:
                 raise ValueError(f"weights {self.source} have an input convention of their own: give none")
             return self.spec
-        if self.layout is None:
+        if self.layout is None and len(self.networks) != 1:
+            fitting = ", ".join(network.backbone for network in self.networks) or "no backbone that is registered here"
             raise ValueError(
-                f"weights {self.source} do not say which network they are for: use a zoo name or a file of kdvideo's"
+                f"weights {self.source} do not say which network they are for, their tensors fit {fitting}: use a zoo "
+                "name, or a checkpoint or .safetensors file that a run has written; a backbone of your own is "
+                "registered by --import FILE.py"
             )
         if clip_spec is None:
-            raise ValueError(
-                f"weights {self.source} have the layout {self.layout.name}, whose keys do not tell mean, std and "
-                f"modality of the input: use their zoo entry, or give one of {', '.join(self.layout.clip_specs)} as "
-                "TEACHER.CLIP_SPEC or clip_spec"
-            )
-        return self.layout.spec(self.tensors, clip_spec)
+            raise self.lacks_convention()
+        return self.networks[0].spec(clip_spec) if self.layout is None else self.layout.spec(self.tensors, clip_spec)
+
+    def lacks_convention(self) -> ValueError:
+        """The error for a bare file whose input convention nobody has given."""
+        what = "are a bare state dict" if self.layout is None else f"have the layout {self.layout.name}"
+        allowed = OWN_CLIP_SPECS if self.layout is None else self.layout.clip_specs
+        return ValueError(
+            f"weights {self.source} {what}, whose keys do not tell mean, std and modality of the input: use their zoo "
+            f"entry, or give one of {', '.join(allowed)} as TEACHER.CLIP_SPEC, MODEL.CLIP_SPEC or clip_spec; `kdvideo "
+            "zoo convert FILE --clip-spec NAME` makes an entry"
+        )
 
 
 def read_contents(weights: Weights) -> Contents:
@@ -81,21 +111,33 @@ def read_contents(weights: Weights) -> Contents:
     found = "kdvideo" if contents.layout is None else contents.layout.name
     if found != weights.entry.layout:
         raise ValueError(f"weights {weights.source} have the layout {found}, their entry says {weights.entry.layout}")
-    return Contents(**{**vars(contents), "spec": weights.entry.model})
+    return replace(contents, spec=weights.entry.model, classes=weights.entry.classes or contents.classes)
+
+
+def describe_contents(spec: ModelSpec, classes: Sequence[str]) -> dict[str, str]:
+    """The header of a safetensors file, which `read_contents` reads.
+
+    Args:
+        spec: what to build.
+        classes: what a classifier's outputs are called.
+    """
+    named = {_CLASSES_KEY: simplejson.dumps(list(classes))} if classes else {}
+    return {_METADATA_KEY: simplejson.dumps(spec.to_dict(), sort_keys=True), **named}
 
 
 def _read_safetensors(weights: Weights) -> Contents:
     try:
         with safe_open(weights.path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-            description = (file.metadata() or {}).get(METADATA_KEY)
+            header = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{weights.path} is no safetensors file ({error})") from None
-    if description is not None:
-        spec = ModelSpec.from_dict(parse_json(description), origin=str(weights.path))
-        return Contents(weights.source, tensors, spec)
+    if _METADATA_KEY in header:
+        spec = ModelSpec.from_dict(_parse(header, _METADATA_KEY, weights), origin=str(weights.path))
+        classes = _checked_classes(_parse(header, _CLASSES_KEY, weights) if _CLASSES_KEY in header else [], weights)
+        return Contents(weights.source, tensors, spec, classes)
     layout = recognise(tensors, LAYOUTS)
-    return Contents(weights.source, tensors) if layout is None else _converted(tensors, layout, weights)
+    return _bare(tensors, weights) if layout is None else _converted(tensors, layout, weights)
 
 
 def _read_pickle(weights: Weights) -> Contents:
@@ -103,16 +145,42 @@ def _read_pickle(weights: Weights) -> Contents:
     student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
     if isinstance(student, dict) and "model" in checkpoint:
         check_archive(weights.path)  # only our own are sure to have their checksums
-        return Contents(weights.source, student, ModelSpec.from_dict(checkpoint["model"], origin=str(weights.path)))
+        spec = ModelSpec.from_dict(checkpoint["model"], origin=str(weights.path))
+        return Contents(weights.source, student, spec, _checked_classes(checkpoint.get("classes", []), weights))
     state = find_state(checkpoint, origin=str(weights.path))
-    layout = recognise(state, LAYOUTS)
-    if layout is None:
+    if (layout := recognise(state, LAYOUTS)) is not None:
+        return _converted(state, layout, weights)
+    bare = _bare(state, weights)
+    if not any(key.startswith(BACKBONE_PREFIX) for key in state) and not bare.networks:
         known = ", ".join(other.name for other in LAYOUTS)
         raise ValueError(
             f"{weights.path} is no checkpoint of kdvideo's and of none of the layouts {known}; "
             f"its keys begin with {next(iter(state))}"
         )
-    return _converted(state, layout, weights)
+    return bare
+
+
+def _bare(state: State, weights: Weights) -> Contents:
+    """A state dict that may be of one of kdvideo's own models or of its backbone; filling a model compares it all."""
+    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if wrong:
+        raise ValueError(f"{weights.path}: {wrong[0]} is not a tensor")
+    whole = any(key.startswith(BACKBONE_PREFIX) for key in state)
+    return Contents(weights.source, {key if whole else BACKBONE_PREFIX + key: value for key, value in state.items()})
+
+
+def _parse(header: Mapping[str, str], key: str, weights: Weights) -> Any:
+    try:
+        return parse_json(header[key])
+    except ValueError as error:
+        raise ValueError(f"{weights.path}: {key} in its header is no JSON ({error})") from None
+
+
+def _checked_classes(names: Any, weights: Weights) -> list[str]:
+    """Files come from other people; what reads the names relies on their type."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{weights.path}: its names of classes are {names!r}, they must be a list of texts")
+    return names
 
 
 def _converted(state: State, layout: Layout, weights: Weights) -> Contents:

@@ -40,7 +40,8 @@ def convert_weights(
     entry = weights.entry
     if licence is None and entry is None:
         raise ValueError(f"{source} has no entry that says its licence: give --licence")
-    spec = read_contents(weights).spec_with(clip_spec)
+    contents = read_contents(weights)
+    spec = contents.spec_with(clip_spec)
     model, _ = load_model(source, zoo_dir=zoo_dir, clip_spec=clip_spec)
     facts = {
         "metrics": entry.metrics if entry else {},
@@ -51,5 +52,6 @@ def convert_weights(
         "source": f"converted from {entry.name if entry else weights.path.name}, sha256 {weights.sha256}"
         + (f"; {entry.source}" if entry else ""),
         "licence": licence or (entry.licence if entry else ""),
+        "classes": list(contents.classes),
     }
     return publish(model.eval(), name, zoo_dir=zoo_dir, spec=spec, facts=facts, replace=replace)

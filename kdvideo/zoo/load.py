@@ -4,7 +4,7 @@ import fnmatch
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from kdvideo.models.uninitialised import Uninitialised
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.contents import Contents, read_contents
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.fill import LoadReport, complete_names, fill
 from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
 
 __all__ = [
@@ -31,35 +32,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("kdvideo")
-
-_BACKBONE, _CLASSIFIER = "backbone.", "head."
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every tensor.
-
-    Attributes:
-        source: where the weights came from.
-        used: loaded into the model.
-        dropped: in the file, not in the model: name -> why.
-        new: in the model, not in the file, left as they were: heads only.
-        renamed: the model's name -> the file's, where another project wrote it.
-        missing: backbone tensors that the file lacks; always empty, since they raise.
-    """
-
-    source: str
-    used: tuple[str, ...]
-    dropped: Mapping[str, str]
-    new: tuple[str, ...]
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        why = "; ".join(sorted(set(self.dropped.values())))
-        dropped = f"{len(self.dropped)} dropped" + (f" ({why})" if why else "")
-        new = f"{len(self.new)} new" + (f" and not trained: {', '.join(self.new)}" if self.new else "")
-        return f"{self.source}: {len(self.used)} tensors used, {dropped}, {new}"
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -136,20 +108,66 @@ def create_pcl_model(
     return model
 
 
-def load_pretrained(model: nn.Module, source: str, *, zoo_dir: Path | None = None) -> LoadReport:
+def load_pretrained(
+    model: nn.Module, source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None
+) -> LoadReport:
     """Fills a model from a zoo name, a path or a URL, and logs the report; parts that stay new are a warning.
+
+    The backbone's `clip_spec` takes modality, mean and std of what the weights were trained on; clip length, stride
+    and size stay the model's. The log says what has changed. A classifier's outputs keep their names: where model and
+    file name the same classes in another order, the file's rows are sorted; where they name others, its head is left
+    out.
 
     Args:
         model: a backbone, or a model whose `backbone` it is; heads that the file lacks stay as they are.
         source: whose weights.
         zoo_dir: a zoo to look into first.
+        clip_spec: the input convention of another project's bare file, whose keys cannot tell it. For other files it
+            is taken in place of their own, with a warning.
 
     Raises:
-        ValueError: a damaged file, a missing backbone tensor, a tensor of another shape. The model is unchanged.
+        ValueError: a damaged file, a missing backbone tensor, a tensor of another shape, or a file that needs a
+            `clip_spec`. The model is unchanged.
     """
-    report = _fill(model, read_contents(resolve_weights(source, zoo_dir=zoo_dir)))
+    contents = read_contents(resolve_weights(source, zoo_dir=zoo_dir))
+    convention = _choose_convention(contents, clip_spec)
+    report = fill(model, contents)
     logger.log(logging.WARNING if report.new else logging.INFO, "%s", report)
+    _take_convention(model, convention, contents.source)
     return report
+
+
+def _choose_convention(contents: Contents, clip_spec: ClipSpec | None) -> ClipSpec | None:
+    """What the weights are to be used with; None for a bare state dict of kdvideo's about which nobody says it."""
+    own = contents.spec.clip_spec if contents.spec else None
+    if clip_spec is None and own is None and contents.layout is not None:
+        raise contents.lacks_convention()
+    if clip_spec is None or own is None:
+        return clip_spec or own
+    if clip_spec.convention != own.convention:
+        logger.warning(
+            "weights %s were trained on %s; as clip_spec says, they are used with %s",
+            *(contents.source, own.describe_convention(), clip_spec.describe_convention()),
+        )
+    return clip_spec
+
+
+def _take_convention(model: nn.Module, convention: ClipSpec | None, source: str) -> None:
+    backbone = getattr(model, "backbone", model)
+    had = getattr(backbone, "clip_spec", None)
+    if not isinstance(had, ClipSpec):
+        return  # a module of somebody's own, which says nothing of its input
+    if convention is None:
+        logger.warning(
+            "weights %s do not say what they were trained on: the model keeps %s; give clip_spec if that is not it",
+            *(source, had.describe_convention()),
+        )
+    elif had.convention != convention.convention:
+        logger.warning(
+            "the model's input is now %s, which weights %s were trained on; it was %s",
+            *(convention.describe_convention(), source, had.describe_convention()),
+        )
+        backbone.clip_spec = replace(had, **convention.convention)
 
 
 def load_model(source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
@@ -167,9 +185,11 @@ def load_model(source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec 
     contents = read_contents(weights)
     spec = contents.spec_with(clip_spec)
     model = spec.build()
-    report = _fill(model, contents)
+    report = fill(model, contents)
     if report.new:
         raise ValueError(f"weights {source} lack {', '.join(report.new)} of their own {spec.head}")
+    if isinstance(model, ClassificationModel):
+        model.class_names = complete_names(contents.classes, model)
     logger.info("%s", report)
     return model, weights
 
@@ -210,43 +230,3 @@ def _build_backbone(entry: ZooEntry, *, pretrained: bool) -> Backbone:
     """The entry's backbone; one that is about to be filled, which must be complete, draws no random weights."""
     with Uninitialised() if pretrained else nullcontext():
         return entry.model.build_backbone()
-
-
-def _fill(model: nn.Module, contents: Contents) -> LoadReport:
-    own = model.state_dict()
-    is_backbone = not any(key.startswith(_BACKBONE) for key in own)
-    cut = len(_BACKBONE) if is_backbone else 0
-    given = {key[cut:] if key.startswith(_BACKBONE) else key: value for key, value in contents.tensors.items()}
-    missing = [key for key in own if key not in given and (is_backbone or key.startswith(_BACKBONE))]
-    if missing:
-        raise ValueError(
-            f"weights {contents.source} lack {len(missing)} tensors of the backbone, the first {missing[0]}"
-        )
-    unknown = [key for key in contents.tensors if key.startswith(_BACKBONE) and key[cut:] not in own]
-    if unknown:
-        theirs = contents.renamed.get(unknown[0], unknown[0])
-        raise ValueError(
-            f"weights {contents.source} have {theirs}, which the model's backbone does not have: another architecture"
-        )
-    dropped = {key: "the model has no such part" for key in given if key not in own}
-    for key in [key for key in own if key in given]:
-        given_shape, own_shape = tuple(given[key].shape), tuple(own[key].shape)
-        if given_shape == own_shape:
-            continue
-        if not is_backbone and key.startswith(_CLASSIFIER) and len(given_shape) == len(own_shape):
-            dropped[key] = f"a classifier of {given_shape[0]} classes, the model's has {own_shape[0]}"
-        else:
-            raise ValueError(
-                f"weights {contents.source}: {key} has shape {given_shape}, the model's {own_shape}: "
-                f"another {'architecture or width' if is_backbone or key.startswith(_BACKBONE) else 'head'}"
-            )
-    used = [key for key in own if key in given and key not in dropped]
-    model.load_state_dict({key: given[key] for key in used}, strict=False)
-    prefix = _BACKBONE if is_backbone else ""
-    return LoadReport(
-        source=contents.source,
-        used=tuple(used),
-        dropped={**contents.dropped, **{contents.renamed.get(key, key): why for key, why in dropped.items()}},
-        new=tuple(key for key in own if key not in used),
-        renamed={key: contents.renamed[prefix + key] for key in used if prefix + key in contents.renamed},
-    )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import simplejson
 import torch
 from fvcore.nn import FlopCountAnalysis
 from safetensors.torch import save
@@ -16,7 +15,7 @@ from kdvideo.files import remove_temporaries, write_atomic
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
-from kdvideo.zoo.contents import METADATA_KEY
+from kdvideo.zoo.contents import describe_contents
 from kdvideo.zoo.entry import ZooEntry, check_name, gallery_file
 from kdvideo.zoo.render import render_zoo, zoo_lock
 from kdvideo.zoo.sources import read_entry
@@ -68,7 +67,8 @@ def publish(
         name: of the entry.
         zoo_dir: the zoo.
         spec: what the model was built from.
-        facts: the entry's `metrics`, `protocol`, `teacher`, `dataset`, `config`, `source` and `licence`.
+        facts: the entry's `metrics`, `protocol`, `teacher`, `dataset`, `config`, `source` and `licence`, and a
+            classifier's `classes`, which go into the weights' header as well.
         dtype: of the stored weights.
         replace: whether an entry of that name may be replaced.
 
@@ -90,7 +90,7 @@ def publish(
         check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
         for directory in (zoo_dir, zoo_dir / "entries", weights_dir):
             remove_temporaries(directory)
-        path, sha256 = _write_weights(state, weights_dir / name, simplejson.dumps(spec.to_dict(), sort_keys=True))
+        path, sha256 = _write_weights(state, weights_dir / name, describe_contents(spec, facts.get("classes", ())))
         entry = ZooEntry(
             name=name,
             model=spec,
@@ -129,9 +129,9 @@ def _remove_others(weights: Path, name: str) -> None:
             gallery_file(other).unlink(missing_ok=True)
 
 
-def _write_weights(state: dict[str, torch.Tensor], stem: Path, description: str) -> tuple[Path, str]:
+def _write_weights(state: dict[str, torch.Tensor], stem: Path, header: dict[str, str]) -> tuple[Path, str]:
     """Writes `{stem}-{sha256[:8]}.safetensors`; returns its path and hash."""
-    content = save(state, metadata={METADATA_KEY: description})  # in memory: its name needs its hash
+    content = save(state, metadata=header)  # in memory: its name needs its hash
     sha256 = hashlib.sha256(content).hexdigest()
     path = stem.with_name(f"{stem.name}-{sha256[:8]}.safetensors")
     write_atomic(path, lambda temporary: temporary.write_bytes(content))

@@ -102,7 +102,7 @@ def test_plateau_goes_on_after_resuming():
 def test_the_best_epoch_is_kept(tmp_path: Path):
     """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
     (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
-    trainer, hook = make_trainer(EPOCHS=4), KeepBest(tmp_path, "accuracy")
+    trainer, hook = make_trainer(EPOCHS=4), KeepBest(tmp_path, "accuracy", extra={})
     weights = {}
     hook.before_epoch(trainer)
     assert hook.read() is None
@@ -110,8 +110,8 @@ def test_the_best_epoch_is_kept(tmp_path: Path):
         trainer._train_epoch()
         hook.after_epoch(trainer, {"accuracy": value})
         weights[trainer.epoch] = trainer.task.student.state_dict()["weight"].clone()
-    resumed = KeepBest(tmp_path, "accuracy")
+    resumed = KeepBest(tmp_path, "accuracy", extra={})
     resumed.before_epoch(trainer)
     best = resumed.read()
     assert (best["epoch"], best["value"]) == (2, 0.6)
-    assert torch.equal(best["model"]["weight"], weights[2])
+    assert torch.equal(best["student"]["weight"], weights[2])

@@ -85,3 +85,18 @@ def test_what_ships_has_its_gallery():
         assert gallery.class_names == [name.split("/")[0] for name in gallery.names]
         assert parquet.read_schema(path).field("feature").type == pa.list_(pa.float16())
     assert sum(file.stat().st_size for file in weights.iterdir()) <= 15e6
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["run/camA/1.avi", "run/camB/1.avi", "walk/1.avi", "2.avi"], ["run", "run", "walk", ""]),
+        (["train/run/day1/1.avi", "val/walk/1.avi"], ["run", "walk"]),
+        (["train/1.avi", "ship/1.avi"], ["train", "ship"]),  # a class called train
+    ],
+)
+def test_the_class_is_the_first_folder(tmp_path: Path, names: list[str], classes: list[str]):
+    """Not the subject's or camera's, in which the video lies."""
+    outputs = [VideoOutput(tmp_path / name, 1, torch.ones(1, 2)) for name in names]
+    write_features(tmp_path / "g.parquet", outputs, root=tmp_path, facts=GalleryFacts("m", "00", 1))
+    assert Gallery.read(tmp_path / "g.parquet").class_names == classes

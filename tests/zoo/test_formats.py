@@ -33,7 +33,7 @@ def r3d_18() -> OrderedDict[str, Tensor]:
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     """A network to fill."""
-    return kdvideo.create_model("r3d_18")
+    return kdvideo.create_model("r3d_18", clip_spec=RGB)
 
 
 def _save(checkpoint: object, tmp_path: Path) -> str:
@@ -62,11 +62,11 @@ def test_report_of_a_classifier(r3d_18, backbone: Backbone, tmp_path: Path, capl
     """Everything is accounted for, under the file's names where they are the file's."""
     source = _save({"state_dict": r3d_18, "epoch": 45}, tmp_path)
     caplog.set_level(logging.INFO)
-    same = kdvideo.load_pretrained(ClassificationModel(backbone, num_classes=400), source)
+    same = kdvideo.load_pretrained(ClassificationModel(backbone, num_classes=400), source, clip_spec=RGB)
     assert (len(same.used), dict(same.dropped), same.new) == (len(r3d_18), {}, ())
     assert same.renamed["head.weight"] == "fc.weight"
     assert sorted(same.renamed.values()) == sorted(r3d_18)
-    other = kdvideo.load_pretrained(ClassificationModel(backbone, num_classes=7), source)
+    other = kdvideo.load_pretrained(ClassificationModel(backbone, num_classes=7), source, clip_spec=RGB)
     assert other.new == ("head.weight", "head.bias")
     assert set(other.dropped) == {"fc.weight", "fc.bias"}
     assert str(other).endswith(
@@ -74,7 +74,7 @@ def test_report_of_a_classifier(r3d_18, backbone: Backbone, tmp_path: Path, capl
         "2 new and not trained: head.weight, head.bias"
     )
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
-    alone = kdvideo.load_pretrained(backbone, source)
+    alone = kdvideo.load_pretrained(backbone, source, clip_spec=RGB)
     assert set(alone.dropped) == {"fc.weight", "fc.bias"}
     assert alone.new == ()
 
@@ -82,7 +82,7 @@ def test_report_of_a_classifier(r3d_18, backbone: Backbone, tmp_path: Path, capl
 def test_counters_that_old_files_lack_are_no_error(r3d_18, backbone: Backbone, tmp_path: Path):
     """BatchNorm counts batches since torch 0.4.1; older files have no such tensor."""
     old = {key: value for key, value in r3d_18.items() if not key.endswith("num_batches_tracked")}
-    kdvideo.load_pretrained(backbone, _save(old, tmp_path))
+    kdvideo.load_pretrained(backbone, _save(old, tmp_path), clip_spec=RGB)
     assert torch.equal(backbone.state_dict()["blocks.0.norm.running_var"], r3d_18["stem.1.running_var"])
 
 
@@ -111,7 +111,7 @@ def test_loading_is_strict(r3d_18, backbone: Backbone, tmp_path: Path, change, m
     change(state)
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with pytest.raises(ValueError, match=message):
-        kdvideo.load_pretrained(backbone, _save(state, tmp_path))
+        kdvideo.load_pretrained(backbone, _save(state, tmp_path), clip_spec=RGB)
     assert all(torch.equal(before[key], value) for key, value in backbone.state_dict().items())
 
 

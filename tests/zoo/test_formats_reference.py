@@ -94,7 +94,8 @@ def test_rspnet(foreign_outputs: Path, tmp_path: Path, file: str, backbone: str)
     assert isinstance(model, Backbone)
     with torch.no_grad():
         assert relative_error(model.eval()(reference_clip()), expected["feature"]) < TOLERANCE
-    report = kdvideo.load_pretrained(kdvideo.create_model(backbone), str(tmp_path / "model_best_200epoch.pth.tar"))
+    source, spec = str(tmp_path / "model_best_200epoch.pth.tar"), CLIP_SPECS["rspnet"]
+    report = kdvideo.load_pretrained(kdvideo.create_model(backbone), source, clip_spec=spec)
     assert (len(report.used), len(report.dropped)) == (len(nets), len(nets) + 7)
     assert report.dropped["encoder_k.encoder.bn1.weight"] == "the momentum copy of the encoder"
 

@@ -3,8 +3,22 @@
 from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, small_nets, torchvision
 from kdvideo.zoo.formats.conventions import CLIP_SPECS, parse_clip_spec
 from kdvideo.zoo.formats.layout import Converted, Layout, convert, find_state, recognise
+from kdvideo.zoo.formats.own import BACKBONE_PREFIX, OWN_CLIP_SPECS, OwnNetwork, find_networks
 
-__all__ = ["CLIP_SPECS", "LAYOUTS", "Converted", "Layout", "convert", "find_state", "parse_clip_spec", "recognise"]
+__all__ = [
+    "BACKBONE_PREFIX",
+    "CLIP_SPECS",
+    "LAYOUTS",
+    "OWN_CLIP_SPECS",
+    "Converted",
+    "Layout",
+    "OwnNetwork",
+    "convert",
+    "find_networks",
+    "find_state",
+    "parse_clip_spec",
+    "recognise",
+]
 
 LAYOUTS = (
     *small_nets.LAYOUTS,

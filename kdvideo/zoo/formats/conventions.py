@@ -15,6 +15,8 @@ _IMAGENET: Any = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _KINETICS: Any = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
 
 CLIP_SPECS: dict[str, ClipSpec] = {
+    "kdvideo-residual": ClipSpec(),
+    "kdvideo-rgb": ClipSpec(modality="rgb"),
     "pcl-residual": ClipSpec(**_IMAGENET, modality="residual"),  # train_vcp_contrast.py --modality res, the default
     "pcl-rgb": ClipSpec(**_IMAGENET, modality="rgb"),
     # ft_classify.py forgets to normalise

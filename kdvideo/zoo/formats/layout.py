@@ -1,5 +1,6 @@
 """What a foreign layout is, and how a checkpoint in one becomes tensors under kdvideo's names."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.unpickle import Placeholder
 
-__all__ = ["Converted", "Layout", "convert", "find_state", "recognise"]
+__all__ = ["Converted", "Layout", "convert", "find_head", "find_state", "recognise"]
 
 Shape = tuple[int, ...]
 State = Mapping[str, Any]
@@ -19,6 +20,7 @@ State = Mapping[str, Any]
 _WRAPPERS = ("state_dict", "model_state", "model")  # where the projects of these layouts put their state dict
 _DATA_PARALLEL = "module."
 _PRETEXT, _PROJECTION = "pretext_head.fc.weight", "projection_head.mlp.2.weight"
+_ORDER = "pretext_head.pair_fc.weight"
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,24 @@ class Layout:
 
     def spec(self, tensors: Mapping[str, Tensor], clip_spec: ClipSpec) -> ModelSpec:
         """The network that takes all these tensors: with PCL's heads, with a classifier, or a backbone alone."""
-        shapes = {key: tensor.shape for key, tensor in tensors.items()}
-        head, head_kwargs = "none", {}
-        if {_PRETEXT, _PROJECTION} <= shapes.keys():
-            num_classes, all_features = shapes[_PRETEXT]
-            projection_dim, features = shapes[_PROJECTION]
-            head = "pcl_head"
-            head_kwargs = {
-                "num_pretext_classes": num_classes,
-                "tuple_len": all_features // features,
-                "projection_dim": projection_dim,
-            }
-        elif "head.weight" in shapes:
-            head, head_kwargs = "classification_head", {"num_classes": shapes["head.weight"][0]}
+        head, head_kwargs = find_head({key: tuple(tensor.shape) for key, tensor in tensors.items()})
         return ModelSpec(self.backbone, {}, clip_spec, head=head, head_kwargs=head_kwargs)
+
+
+def find_head(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]]:
+    """Which head the tensors under kdvideo's names have, and its arguments, as a `ModelSpec` names both."""
+    if {_PRETEXT, _PROJECTION} <= shapes.keys():
+        num_classes, all_features = shapes[_PRETEXT]
+        projection_dim, features = shapes[_PROJECTION]
+        inputs = all_features // features  # clips, or pairs of them
+        kwargs: dict[str, Any] = {"num_pretext_classes": num_classes, "projection_dim": projection_dim}
+        if _ORDER not in shapes:
+            return "pcl_head", {**kwargs, "tuple_len": inputs}
+        tuple_len = (1 + math.isqrt(1 + 8 * inputs)) // 2  # of n(n - 1) / 2 pairs
+        return "pcl_head", {**kwargs, "tuple_len": tuple_len, "pretext_head": "order_head"}
+    if "head.weight" in shapes:
+        return "classification_head", {"num_classes": shapes["head.weight"][0]}
+    return "none", {}
 
 
 @dataclass(frozen=True)
