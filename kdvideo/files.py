@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ logger = logging.getLogger("kdvideo")
 _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
 _TEMPORARY = ".tmp"
+_NAME_BYTES = 255 - len(f"..RANDOM42{_TEMPORARY}")  # of a temporary file's name, less what stands around NAME
 
 
 def file_sha256(path: Path) -> str:
@@ -77,7 +78,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     A reader sees the old file or the new one, whole, also after a kill or a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{_shorten(path.name)}.", suffix=_TEMPORARY, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -106,14 +107,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def remove_temporaries(directory: Path, *, of: Container[str] | None = None) -> None:
+def remove_temporaries(directory: Path, *, of: Iterable[str] | None = None) -> None:
     """Removes what killed processes left of `write_atomic`, of all files or of those named.
 
     The caller holds the lock of all who write them.
     """
+    names = None if of is None else {_shorten(name) for name in of}
     for path in directory.glob(f".*{_TEMPORARY}"):
         name = path.name.removeprefix(".").removesuffix(_TEMPORARY).rpartition(".")[0]  # of .NAME.RANDOM.tmp
-        if (of is None or name in of) and (path.is_symlink() or not path.is_dir()):
+        if (names is None or name in names) and (path.is_symlink() or not path.is_dir()):
             path.unlink(missing_ok=True)
 
 
@@ -151,3 +153,10 @@ def _fsync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _shorten(name: str) -> str:
+    """A name as long as a file may have leaves no room for a temporary one's."""
+    while len(os.fsencode(name)) > _NAME_BYTES:
+        name = name[:-1]
+    return name

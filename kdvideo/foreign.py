@@ -71,13 +71,18 @@ def parse_yaml(text: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """Returns a text in which control characters and marks that turn the writing direction are seen as escapes.
+    r"""Returns a text in which control characters and marks that turn the writing direction are seen as escapes.
 
-    Line ends and tabs stay.
+    So are bytes of a file's name that are no UTF-8, as `\xHH`. Line ends and tabs stay.
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def _escape(letter: str) -> str:
+    is_byte = "\udc80" <= letter <= "\udcff"
+    return f"\\x{ord(letter) - 0xDC00:02x}" if is_byte else letter.encode("unicode_escape").decode()
 
 
 def printable_record(record: logging.LogRecord) -> bool:

@@ -4,6 +4,7 @@ The commands import what they need when they run: `kdvideo --help` answers witho
 """
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
 from kdvideo.foreign import printable, printable_record
+from kdvideo.names import SHOWN
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
 
@@ -56,6 +58,9 @@ def _run(options: argparse.Namespace) -> int:
     # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("kdvideo").addFilter(printable_record)  # names of files and texts of entries are foreign
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SHOWN)
     default, threading.excepthook = threading.excepthook, _ignore_full_disk
     try:
         import_modules(getattr(options, "imports", ()))
@@ -85,7 +90,7 @@ def _one_line(error: Exception) -> str:
         return error.strerror  # without the number before it
     # A loader's worker sends its whole traceback as the message; its last line is the error.
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return re.sub(r"^\w+Error: ", "", line)
+    return re.sub(r"^[\w.]+Error: ", "", line)
 
 
 def _speaker() -> str:

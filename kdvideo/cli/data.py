@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import add_time_limit
 
 __all__ = ["add_arguments"]
 
@@ -35,7 +36,7 @@ def add_arguments(commands: Any) -> None:
     for command, seconds in ((check, 120.0), (prepare, 600.0)):
         command.add_argument("--part", type=_part, metavar="I/N", help="only every N-th video from the I-th on, I >= 1")
         command.add_argument("--workers", type=int, help="processes; as many as there are cores unless given")
-        command.add_argument("--time-limit", type=float, default=seconds, help="seconds a video (default %(default)s)")
+        add_time_limit(command, default=seconds)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -83,7 +84,7 @@ def _prepare(options: argparse.Namespace) -> None:
         time_limit=options.time_limit,
     )
     good = [entry for entry in entries.values() if entry.probe.problem is None]
-    before, after = (sum(sizes) for sizes in zip(*((_source_bytes(e), e.file_bytes) for e in good), strict=True))
+    before, after = sum(_source_bytes(entry) for entry in good), sum(entry.file_bytes for entry in good)
     print(
         f"{len(good)} proxies, {after / 1e6:.1f} MB of {before / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s; "
         f"{len(entries) - len(good)} videos without one"

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdvideo.cli.options import add_model_argument
+from kdvideo.cli.options import add_model_argument, add_time_limit
 
 __all__ = ["add_arguments"]
 
@@ -17,6 +17,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
     parser.add_argument("--clips", type=int, default=10, help="clips of a video (default %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
+    add_time_limit(parser)
     parser.set_defaults(run=_run)
 
 
@@ -34,7 +35,13 @@ def _run(options: argparse.Namespace) -> None:
     if not options.folder.is_dir():
         raise ValueError(f"{options.folder} is not a folder: give the folder of the videos")
     videos = list_videos([options.folder])
-    outputs, facts = compute_features(options.model, videos, num_clips=options.clips, num_workers=options.workers)
+    outputs, facts = compute_features(
+        options.model,
+        videos,
+        num_clips=options.clips,
+        num_workers=options.workers,
+        time_limit=options.time_limit,
+    )
     progress = tqdm(outputs, total=len(videos), unit="video", disable=None)
     failed = write_features(options.out, progress, root=options.folder, facts=facts)
     print(f"{options.out}: {len(videos)} videos, {failed} without a feature (column problem says why)")

@@ -1,10 +1,11 @@
 """Arguments that several commands share."""
 
 import argparse
+import math
 
 from kdvideo.cli.imports import add_import_argument
 
-__all__ = ["add_model_argument"]
+__all__ = ["add_model_argument", "add_time_limit"]
 
 _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
@@ -15,3 +16,20 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
     )
     add_import_argument(parser)
+
+
+def add_time_limit(parser: argparse.ArgumentParser, *, default: float = 120.0) -> None:
+    """Adds `--time-limit`, for commands that read whatever videos there are."""
+    parser.add_argument(
+        "--time-limit", type=_seconds, default=default, metavar="S", help="seconds a video (default %(default)g)"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: it must be a number of seconds above 0, e.g. 900")
+    return seconds

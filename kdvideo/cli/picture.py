@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
-from kdvideo.cli.options import add_model_argument
+from kdvideo.cli.options import add_model_argument, add_time_limit
 
 __all__ = ["add_arguments"]
 
@@ -28,11 +28,13 @@ def add_arguments(commands: Any) -> None:
 
     retrieval = _add_kind(kinds, "retrieval", _retrieval, help="videos beside those whose features are most alike")
     _add_gallery(retrieval)
+    add_time_limit(retrieval)
 
     tsne = _add_kind(kinds, "tsne", _tsne, help="features before and after training as points, coloured by class")
     _add_gallery(tsne)
     tsne.add_argument("--model", metavar="NAME", help="where the table's model is now; unless given, where it was")
     tsne.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
+    add_time_limit(tsne)
     add_import_argument(tsne)
 
     gradcam = _add_kind(kinds, "gradcam", _gradcam, help="where and when a video speaks for its class")
@@ -40,6 +42,7 @@ def add_arguments(commands: Any) -> None:
     add_model_argument(gradcam)
     gradcam.add_argument("--gallery", type=Path, help="what `kdvideo embed` wrote, for a model without classes")
     gradcam.add_argument("--class", dest="class_name", metavar="NAME", help="unless given, the one that the model says")
+    add_time_limit(gradcam)
 
 
 def _add_kind(kinds: Any, name: str, run: Any, *, help: str) -> argparse.ArgumentParser:
@@ -80,7 +83,7 @@ def _retrieval(options: argparse.Namespace) -> Any:
     from kdvideo.study.pictures.retrieval import draw_grid
     from kdvideo.study.report.retrieval import build_grid
 
-    return draw_grid(build_grid(options.gallery, options.videos))
+    return draw_grid(build_grid(options.gallery, options.videos, time_limit=options.time_limit))
 
 
 def _tsne(options: argparse.Namespace) -> Any:
@@ -90,7 +93,13 @@ def _tsne(options: argparse.Namespace) -> Any:
     from kdvideo.study.pictures.tsne import draw_tsne
 
     after = Gallery.read(options.gallery)
-    before = untrained_gallery(after, options.videos, source=options.model, num_workers=options.workers)
+    before = untrained_gallery(
+        after,
+        options.videos,
+        source=options.model,
+        num_workers=options.workers,
+        time_limit=options.time_limit,
+    )
     panels = {"before: random weights": before.features.numpy(), "after training": after.features.numpy()}
     return draw_tsne(panels, after.class_names, title=short_name(after.facts.model))
 
@@ -102,5 +111,5 @@ def _gradcam(options: argparse.Namespace) -> Any:
     from kdvideo.study.pictures.style import short_name
 
     predictor = Predictor(options.model, gallery=options.gallery)
-    cam = explain_video(predictor, options.video, class_name=options.class_name)
+    cam = explain_video(predictor, options.video, class_name=options.class_name, time_limit=options.time_limit)
     return draw_gradcam(cam, title=f"{options.video.name}, {short_name(options.model)}")

@@ -61,6 +61,7 @@ _C.DATA.SHORT_SIDE = 128  # frames are resized to this before the crop of CLIP.S
 _C.DATA.NUM_WORKERS = 2
 _C.DATA.AUGMENT_ON = "worker"  # where colours and blur are done: "worker" or the training "device"
 _C.DATA.MANIFEST = ""  # what `kdvideo data check` wrote; "" means ROOT/kdvideo-manifest.jsonl, where it is there
+_C.DATA.TIME_LIMIT = 120.0  # seconds for reading from one video; more where the manifest's check gave it more
 _C.DATA.MAX_BAD_FRACTION = 0.01  # share of a list's videos that may be missing or give no frame
 
 _C.AUGMENT = CfgNode()  # SimCLR's set, one draw a clip

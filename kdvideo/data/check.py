@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from tqdm import tqdm
 
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.file_errors import out_of_time, system_error
 from kdvideo.data.isolation import Failure, run_isolated
+from kdvideo.data.look import look_at
 from kdvideo.data.manifest import (
     MANIFEST_NAME,
     ManifestEntry,
@@ -24,7 +28,7 @@ from kdvideo.data.manifest import (
     summarise,
     write_manifest,
 )
-from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.probe import VideoProbe
 from kdvideo.data.videos import VideoList
 from kdvideo.files import write_text
 from kdvideo.paths import kdvideo_home
@@ -66,6 +70,7 @@ def check_dataset(
     chosen = part_of(sorted(set(names)), part)
     journal = part_path(manifest, part)
     checked = _look_at(root, chosen, known=[known], journal=journal, num_workers=num_workers, time_limit=time_limit)
+    checked = {name: replace(one, time_limit=max(one.time_limit, time_limit)) for name, one in checked.items()}
     if part is None:
         there = {name: entry for name, entry in checked.items() if entry.file_bytes >= 0}
         write_manifest(manifest, {**known, **there})
@@ -82,6 +87,7 @@ def usable_videos(
     max_bad_fraction: float,
     num_workers: int,
     label: str = "videos",
+    time_limit: float = TIME_LIMIT,
 ) -> VideoList:
     """The videos that give frames; the others are left out, counted and named in the log.
 
@@ -95,6 +101,8 @@ def usable_videos(
         max_bad_fraction: the share of videos, in [0, 1], that may be left out.
         num_workers: processes that look at videos.
         label: what the videos are called in messages.
+        time_limit: seconds a video, now and whenever the list is read; what a video got when it was looked at, if that
+            was more.
 
     Raises:
         ValueError: a given manifest that is not there, or too many videos that cannot be used.
@@ -104,12 +112,15 @@ def usable_videos(
     memory = _memory_of(root)
     names = [record.path.relative_to(root).as_posix() for record in records]
     known = [read_manifest(manifest or root / MANIFEST_NAME), read_manifest(memory)]
-    checked = _look_at(root, names, known=known, journal=memory, num_workers=num_workers, time_limit=TIME_LIMIT)
+    checked = _look_at(root, names, known=known, journal=memory, num_workers=num_workers, time_limit=time_limit)
     probes = [checked[name].probe for name in names]
     _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
     usable = [(record, found) for record, found in zip(records, probes, strict=True) if found.problem is None]
     return VideoList(
-        [record for record, _ in usable], [found.frames for _, found in usable], [found.reader for _, found in usable]
+        [record for record, _ in usable],
+        [found.frames for _, found in usable],
+        [found.reader for _, found in usable],
+        max([time_limit, *(checked[name].time_limit for name in names if checked[name].probe.problem is None)]),
     )
 
 
@@ -130,11 +141,11 @@ def _look_at(
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
-    """The entry of each name: the first current one that is known, or else from looking at the video."""
+    """The entry of each name: the first one that is known and still holds, or else from looking at the video."""
     checked: dict[str, ManifestEntry] = {}
     for name in names:
         for entries in known:
-            if name in entries and is_current(entries[name], root):
+            if name in entries and _holds(entries[name], root, time_limit=time_limit):
                 checked.setdefault(name, entries[name])
     unknown = [name for name in dict.fromkeys(names) if name not in checked]
     if not unknown:
@@ -143,24 +154,41 @@ def _look_at(
     results = run_isolated(look, unknown, num_workers=num_workers, time_limit=time_limit + _GRACE)
     with open_journal(journal) as stream:
         for name, result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
-            entry = _entry(root, name, VideoProbe(problem=result.reason)) if isinstance(result, Failure) else result
+            if isinstance(result, Failure):
+                reason = out_of_time(time_limit) if result.timed_out else result.reason
+                entry = _entry(root, name, VideoProbe(problem=reason), time_limit=time_limit)
+            else:
+                entry = result
             if entry.file_bytes >= 0:
                 append_entry(stream, entry)
             checked[name] = entry
     return checked
 
 
+def _holds(entry: ManifestEntry, root: Path, *, time_limit: float) -> bool:
+    """Whether the file is as it was and can be read, and would not get more time than when it had a problem."""
+    enough = entry.probe.problem is None or entry.time_limit >= time_limit
+    return enough and is_current(entry, root) and os.access(root / entry.path, os.R_OK)
+
+
 def _look_at_one(root: Path, name: str, *, time_limit: float) -> ManifestEntry:
-    return _entry(root, name, probe(root / name, time_limit=time_limit))
+    return _entry(root, name, look_at(root / name, time_limit=time_limit), time_limit=time_limit)
 
 
-def _entry(root: Path, name: str, found: VideoProbe) -> ManifestEntry:
-    """What was found, with the file's size and time; a size of -1 marks a file that is not there."""
+def _entry(root: Path, name: str, found: VideoProbe, *, time_limit: float) -> ManifestEntry:
+    """What was found, with the file's size and time.
+
+    A size of -1 marks a file that the system did not give: that may be otherwise the next time, without a change of the
+    file, and is not remembered.
+    """
+    path = root / name
     try:
-        status = (root / name).stat()
+        if found.problem is None or system_error(path) is None:
+            status = path.stat()
+            return ManifestEntry(name, found, status.st_size, status.st_mtime_ns, time_limit=time_limit)
     except OSError:
-        return ManifestEntry(name, found, file_bytes=-1, mtime_ns=-1)
-    return ManifestEntry(name, found, file_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        pass
+    return ManifestEntry(name, found, file_bytes=-1, mtime_ns=-1, time_limit=time_limit)
 
 
 def _report_bad(

@@ -20,9 +20,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item has no result, in one line."""
+    """Why an item has no result, in one line; `timed_out` where it took longer than the time limit."""
 
     reason: str
+    timed_out: bool = False
 
 
 def run_isolated(
@@ -61,7 +62,7 @@ def _outcome(future: Future[Any], time_limit: float) -> Any:
     try:
         return future.result()
     except TimeoutError:
-        return Failure(f"takes longer than {time_limit:g} s")
+        return Failure(f"takes longer than {time_limit:g} s", timed_out=True)
     except ProcessExpired as error:
         return Failure(f"makes its reader crash ({_describe_exit(error.exitcode)})")
 

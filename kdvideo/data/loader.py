@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
+from kdvideo.data.outage import allow_waiting
 from kdvideo.data.plan import epoch_order
 from kdvideo.distributed import rank, world_size
 
@@ -105,7 +106,7 @@ def _leave_stopping_to_the_run(worker: int) -> None:
 
 def _obey_the_run_alone() -> None:
     while signal.sigwaitinfo(STOP_SIGNALS).si_pid != os.getppid():
-        pass
+        allow_waiting(False)  # for a video that is away: the run hears of it, and stops
     os._exit(0)
 
 

@@ -50,6 +50,7 @@ class ManifestEntry:
         mtime_ns: its time of change.
         source: of a proxy, what it was made from and how.
         format: of the line; another one than `FORMAT` was written by a kdvideo that read some files otherwise.
+        time_limit: seconds that it was given; 0 where a line does not say.
     """
 
     path: str
@@ -58,6 +59,7 @@ class ManifestEntry:
     mtime_ns: int
     source: Mapping[str, Any] | None = None
     format: int = FORMAT
+    time_limit: float = 0.0
 
 
 def is_current(entry: ManifestEntry, root: Path) -> bool:
@@ -141,7 +143,8 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _format(entry: ManifestEntry) -> str:
-    values = {"path": entry.path, **asdict(entry.probe), "file_bytes": entry.file_bytes, "mtime_ns": entry.mtime_ns}
+    own = {key: getattr(entry, key) for key in ("file_bytes", "mtime_ns", "time_limit")}
+    values = {"path": entry.path, **asdict(entry.probe), **own}
     if entry.source is not None:
         values["source"] = dict(entry.source)
     return simplejson.dumps({**values, "format": entry.format}) + "\n"
@@ -153,6 +156,7 @@ def _parse(line: str) -> ManifestEntry | None:
         if values["format"] not in _KNOWN_FORMATS:
             return None
         own = {key: values.pop(key) for key in ("path", "file_bytes", "mtime_ns", "format")}
+        own["time_limit"] = float(values.pop("time_limit", 0))
         return ManifestEntry(**own, source=values.pop("source", None), probe=VideoProbe(**values))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,16 +1,23 @@
 """A whole dataset as proxies: many processes, many jobs, killed and continued."""
 
+import errno
+import logging
+import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 from tqdm import tqdm
 
 from kdvideo.data.datasets.records import check_apart
 from kdvideo.data.datasets.walk import find_readable_videos
+from kdvideo.data.file_errors import RAISE_LIMIT, describe_error, out_of_time, system_error
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.manifest import (
     MANIFEST_NAME,
@@ -29,7 +36,10 @@ from kdvideo.files import file_sha256, locked, remove_temporaries, write_atomic
 
 __all__ = ["prepare_dataset"]
 
+logger = logging.getLogger("kdvideo")
 _LIST_SUFFIXES = (".txt", ".csv", ".json", ".jsonl")
+_UNKNOWN = {"file_bytes": -1, "mtime_ns": -1}  # of a source that the system does not give
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # of a file system that takes less than the source's
 _LOCK_SECONDS = 20.0  # as long as workers of a killed run may need to notice that
 
 
@@ -72,23 +82,26 @@ def prepare_dataset(
         _remove_leftovers(target, by_proxy)
         _copy_lists(source, target)
         known = read_manifest(manifest)
-        done = {
-            proxy: known[proxy]
-            for proxy, name in by_proxy.items()
-            if proxy in known and _is_done(known[proxy], _describe_source(source, name, config), target)
-        }
+        done = {proxy: known[proxy] for proxy in by_proxy if proxy in known}
+        for proxy, name in by_proxy.items():
+            made_from = _describe_source(source, name, config)
+            if proxy in done and not _is_done(done[proxy], made_from, target, time_limit=time_limit):
+                del done[proxy]
         todo = [name for proxy, name in by_proxy.items() if proxy not in done]
         make = partial(_prepare_one, source, target, config=config, time_limit=time_limit)
         results = run_isolated(make, todo, num_workers=num_workers, time_limit=2 * time_limit)
         with open_journal(journal) as stream:
             for name, result in tqdm(results, total=len(todo), desc="writing proxies", unit="video", disable=None):
-                entry = _failed(source, name, result.reason, config) if isinstance(result, Failure) else result
-                if entry.probe.problem is not None:
-                    (target / entry.path).unlink(missing_ok=True)  # of the source as it was before it broke
-                append_entry(stream, entry)
-                done[entry.path] = entry
+                if isinstance(result, Failure):
+                    reason = out_of_time(time_limit) if result.timed_out else result.reason
+                    result = _failed(source, name, reason, config=config, time_limit=time_limit)
+                done[result.path] = result
+                if _is_lasting(result):
+                    append_entry(stream, result)
+                    _remove_outdated(target, result)
         if part is None:
-            write_manifest(manifest, {**known, **done})
+            lasting = {proxy: entry for proxy, entry in done.items() if _is_lasting(entry)}
+            write_manifest(manifest, {**known, **lasting})
     return done
 
 
@@ -104,32 +117,75 @@ def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, s
 
 
 def _prepare_one(source: Path, target: Path, name: str, *, config: ProxyConfig, time_limit: float) -> ManifestEntry:
+    failed = partial(_failed, source, name, config=config, time_limit=time_limit)
     made_from = _describe_source(source, name, config)
-    made_from["sha256"] = file_sha256(source / name)
+    try:
+        made_from["sha256"] = file_sha256(source / name)
+    except OSError as error:
+        return failed(describe_error(error, source / name), from_system=True)
     proxy = target / proxy_name(name)
+    started = time.monotonic()
     try:
         found = write_proxy(source / name, proxy, config, time_limit=time_limit)
-    except ValueError as error:
-        return _failed(source, name, str(error).removeprefix(f"video {source / name} "), config)
+    except (ValueError, OSError, av.FFmpegError) as error:
+        reason = _reason(error, source / name, proxy)
+        return failed(f"{reason}: {RAISE_LIMIT}" if time.monotonic() - started >= time_limit else reason)
     status = proxy.stat()
-    return ManifestEntry(proxy_name(name), found, status.st_size, status.st_mtime_ns, source=made_from)
+    entry = ManifestEntry(proxy_name(name), found, status.st_size, status.st_mtime_ns, source=made_from)
+    return replace(entry, time_limit=time_limit)
 
 
-def _failed(source: Path, name: str, reason: str, config: ProxyConfig) -> ManifestEntry:
+def _reason(error: Exception, source: Path, proxy: Path) -> str:
+    """Why this source has no proxy.
+
+    Raises:
+        OSError: the target's folder or disk takes no file at all.
+    """
+    if (unread := system_error(source)) is not None:
+        return describe_error(unread, source)
+    if not isinstance(error, OSError):
+        return " ".join(str(error).removeprefix(f"video {source} ").split())
+    if error.errno in _OF_THE_NAME:
+        return f"would have a proxy whose name the target cannot have ({error.strerror}): shorten or change its name"
+    raise OSError(error.errno, f"{proxy} cannot be written: {error.strerror or error}") from None
+
+
+def _failed(
+    source: Path, name: str, reason: str, *, config: ProxyConfig, time_limit: float, from_system: bool = False
+) -> ManifestEntry:
     problem = VideoProbe(problem=f"no proxy, since {name} {reason}")
     made_from = _describe_source(source, name, config)
-    return ManifestEntry(proxy_name(name), problem, file_bytes=-1, mtime_ns=-1, source=made_from)
+    if from_system or system_error(source / name) is not None:
+        made_from |= _UNKNOWN
+    return ManifestEntry(proxy_name(name), problem, file_bytes=-1, mtime_ns=-1, source=made_from, time_limit=time_limit)
 
 
 def _describe_source(source: Path, name: str, config: ProxyConfig) -> dict[str, Any]:
-    status = (source / name).stat()
+    try:
+        status = (source / name).stat()
+    except OSError:
+        return {"path": name, **_UNKNOWN, **asdict(config)}
     return {"path": name, "file_bytes": status.st_size, "mtime_ns": status.st_mtime_ns, **asdict(config)}
 
 
-def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path) -> bool:
+def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path, *, time_limit: float) -> bool:
     """Whether the proxy, or the reason why there is none, is of the source as it is now and of this config."""
     before = {key: value for key, value in (entry.source or {}).items() if key != "sha256"}
-    return before == made_from and (entry.probe.problem is not None or is_current(entry, target))
+    if entry.probe.problem is not None:
+        return before == made_from and entry.time_limit >= time_limit
+    return before == made_from and is_current(entry, target)
+
+
+def _is_lasting(entry: ManifestEntry) -> bool:
+    """Whether it is about the source's content; what the system does not give now may be there the next time."""
+    return entry.source is None or entry.source["file_bytes"] >= 0
+
+
+def _remove_outdated(target: Path, entry: ManifestEntry) -> None:
+    """Removes the proxy of a source as it was before it broke."""
+    if entry.probe.problem is not None:
+        with suppress(OSError):  # of a name that the target cannot have
+            (target / entry.path).unlink(missing_ok=True)
 
 
 def _remove_leftovers(target: Path, proxies: Iterable[str]) -> None:
@@ -144,6 +200,12 @@ def _remove_leftovers(target: Path, proxies: Iterable[str]) -> None:
 def _copy_lists(source: Path, target: Path) -> None:
     """Copies text, csv and JSON files to the same places, so that `target` can be used as the dataset."""
     own = Path(MANIFEST_NAME).stem
-    for file in sorted(source.rglob("*")):
-        if file.suffix in _LIST_SUFFIXES and file.is_file() and not file.name.startswith(own):
-            write_atomic(target / file.relative_to(source), partial(shutil.copyfile, file))
+    for folder, _, names in os.walk(source):
+        for name in sorted(names):
+            file = Path(folder, name)
+            if file.suffix not in _LIST_SUFFIXES or name.startswith(own):
+                continue
+            if (error := system_error(file)) is not None:
+                logger.warning("list %s is not copied: it %s", file, describe_error(error, file))
+            elif file.is_file():
+                write_atomic(target / file.relative_to(source), partial(shutil.copyfile, file))

@@ -2,8 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,7 +14,8 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.augment import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.decode import Reader, iter_frames, read_frames
+from kdvideo.data.decode import TIME_LIMIT, Reader, iter_frames, read_frames
+from kdvideo.data.outage import read_patiently
 from kdvideo.data.pretext import ClipFrames
 from kdvideo.data.resize import Cut, plan_cut
 
@@ -30,11 +30,13 @@ class VideoList:
         records: the videos.
         num_frames: how many frames decoding each gives.
         readers: which reader is right for each; without them, PyAV for all.
+        time_limit: seconds that reading from a video may take; it changes no frame.
     """
 
     records: Sequence[VideoRecord]
     num_frames: Sequence[int]
     readers: Sequence[Reader] = ()
+    time_limit: float = TIME_LIMIT
 
     def __len__(self) -> int:
         return len(self.records)
@@ -55,20 +57,25 @@ class VideoList:
             uint8 `[C, T, size, size]` each.
 
         Raises:
-            OSError: the video, which has been looked at before, cannot be read any more.
+            LostVideoError: the video, which has been looked at before, cannot be read any more; see `read_patiently`.
         """
-        cuttings = {
-            where: _Cutting(
-                {frame for clip, crop in zip(clips, crops, strict=True) if crop.crop == where for frame in clip},
-                plan=partial(plan_cut, where, short_side=short_side, size=size),
-            )
-            for where in {crop.crop for crop in crops}  # clips cut at one place share their frames
-        }
         needed = {frame for clip in clips for frame in clip}
-        with _as_lost_video():
-            for frame, picture in iter_frames(self.records[index].path, needed, reader=self._reader(index)):
+        path, reader = self.records[index].path, self._reader(index)
+
+        def cut() -> dict[tuple[float, float], _Cutting]:
+            cuttings = {
+                where: _Cutting(
+                    {frame for clip, crop in zip(clips, crops, strict=True) if crop.crop == where for frame in clip},
+                    plan=partial(plan_cut, where, short_side=short_side, size=size),
+                )
+                for where in {crop.crop for crop in crops}  # clips cut at one place share their frames
+            }
+            for frame, picture in iter_frames(path, needed, reader=reader, time_limit=self.time_limit):
                 for cutting in cuttings.values():
                     cutting.add(frame, picture)
+            return cuttings
+
+        cuttings = read_patiently(path, cut, time_limit=self.time_limit)
         return [
             crop_clip(cuttings[crop.crop].take(clip), crop, size=size) for clip, crop in zip(clips, crops, strict=True)
         ]
@@ -93,11 +100,12 @@ class VideoList:
             uint8 `[C, T, size, size]` each, a clip's crops one after the other.
 
         Raises:
-            OSError: as `read_clips`.
+            LostVideoError: as `read_clips`.
         """
         needed = sorted({frame for clip in clips for frame in clip})
-        with _as_lost_video():
-            frames = read_frames(self.records[index].path, needed, reader=self._reader(index))
+        path = self.records[index].path
+        read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=self.time_limit)
+        frames = read_patiently(path, read, time_limit=self.time_limit)
         frames = F.resize(frames, [short_side], antialias=True)
         height, width = frames.shape[-2:]
         crops = spread_crops(num_crops, is_wide=width >= height)
@@ -121,6 +129,7 @@ class VideoList:
             [self.records[i] for i in indices],
             [self.num_frames[i] for i in indices],
             [self.readers[i] for i in indices] if self.readers else (),
+            self.time_limit,
         )
 
 
@@ -160,15 +169,6 @@ class _Cutting:
         return _take(self.crops, [bisect_left(self.frames, frame) for frame in clip])
 
 
-@contextmanager
-def _as_lost_video() -> Iterator[None]:
-    """A list holds only what has been read once."""
-    try:
-        yield
-    except ValueError as error:
-        raise OSError(f"{error}; it could be read when the run began: bring back DATA.ROOT as it was") from None
-
-
 def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
     """`frames[places]`, as a view where the places are evenly spaced: copying costs as much as cropping."""
     steps = {later - earlier for earlier, later in pairwise(places)}
@@ -184,7 +184,9 @@ def join_lists(lists: Sequence[VideoList]) -> VideoList:
     readers: list[Reader] = []
     for videos in lists:
         readers += videos.readers or ["pyav"] * len(videos)
-    return VideoList(records, num_frames, readers).only(list({record.name: record for record in records}.values()))
+    time_limit = max((videos.time_limit for videos in lists), default=TIME_LIMIT)
+    once = {record.name: record for record in records}
+    return VideoList(records, num_frames, readers, time_limit).only(list(once.values()))
 
 
 def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:

@@ -193,6 +193,7 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
             max_bad_fraction=data.MAX_BAD_FRACTION,
             num_workers=available_cores(),
             label=f"{'training' if subset == 'train' else 'test'} videos",
+            time_limit=data.TIME_LIMIT,
         )
 
 

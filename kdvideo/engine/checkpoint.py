@@ -34,7 +34,7 @@ CHECKPOINT_NAME = "checkpoint.pt"  # the newest; the ones before it are checkpoi
 BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
 _FREE_ON_RESUME = (
     *("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO."),
-    "SOLVER.CHECKPOINT_",
+    *("DATA.TIME_LIMIT", "SOLVER.CHECKPOINT_"),
 )
 
 

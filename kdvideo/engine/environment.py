@@ -20,6 +20,7 @@ from kdvideo.config import dump_config
 from kdvideo.distributed import is_main, rank
 from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.files import write_text
+from kdvideo.names import SHOWN
 from kdvideo.version import __version__
 
 __all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run", "set_up_logging"]
@@ -85,7 +86,7 @@ def set_up_logging(output_dir: Path) -> None:
     formatter = logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if is_main():
-        handlers.append(_LogFile(output_dir / "log.txt", encoding="utf-8"))
+        handlers.append(_LogFile(output_dir / "log.txt", encoding="utf-8", errors=SHOWN))
     for handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kdvideo.data.loader import STOP_SIGNALS
+from kdvideo.data.outage import allow_waiting
 
 __all__ = ["Preempted", "StopRequest", "stop_signals"]
 
@@ -36,6 +37,7 @@ class StopRequest:
         now = time.monotonic()
         if self.came_at is None:
             self.came_at = now
+            allow_waiting(False)
             logger.warning("%s: stopping after this step, with a checkpoint", signal.Signals(number).name)
         elif now - self.came_at > _SAME_REQUEST:
             signal.signal(number, signal.SIG_DFL)
@@ -55,3 +57,4 @@ def stop_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        allow_waiting(True)

@@ -176,7 +176,7 @@ class Trainer:
         self._forward.train()
         for hook in self.hooks:
             hook.before_epoch(self)
-        for batch in self.loader:
+        for batch in self._batches():
             self._seed_step()
             scalars = self._train_step(batch)
             self.epoch_step += 1
@@ -190,6 +190,15 @@ class Trainer:
         self.epoch, self.epoch_step = self.epoch + 1, 0
         self._sums.clear()
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
+
+    def _batches(self) -> Iterator[Mapping[str, Any]]:
+        """The loader's; where a video is away while the run is to stop, it stops before the next step."""
+        try:
+            yield from self.loader
+        except OSError:
+            if self.sampler.world_size > 1 or not self.should_stop():  # ranks stop together, after a step
+                raise
+            self._stop()
 
     def _seed_step(self) -> None:
         """A backbone with dropout draws the same after resuming, whatever has been drawn before; ranks draw apart."""

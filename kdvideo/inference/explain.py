@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from kdvideo.data.augment import center_crop_plan
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets.records import VideoRecord
+from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.look import look_at
+from kdvideo.data.outage import LostVideoError
 from kdvideo.data.plan import plan_uniform_clips
 from kdvideo.data.pretext import ClipFrames
-from kdvideo.data.probe import probe
 from kdvideo.data.videos import VideoList
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.gradcam import find_last_map, grad_cam
@@ -63,7 +65,9 @@ class Scores:
     of: Callable[[Tensor], Tensor]
 
 
-def explain_video(predictor: Predictor, path: Path, *, class_name: str | None = None) -> VideoCam:
+def explain_video(
+    predictor: Predictor, path: Path, *, class_name: str | None = None, time_limit: float = TIME_LIMIT
+) -> VideoCam:
     """Grad-CAM of clips that cover the video, each half over the one before it.
 
     A clip's map has few time steps, often one: what changes over a video is told by clip after clip. The score is the
@@ -75,6 +79,7 @@ def explain_video(predictor: Predictor, path: Path, *, class_name: str | None = 
         predictor: a classifier, or a model with a gallery of at least two classes.
         path: of the video.
         class_name: what to explain; unless given, the class with the highest score.
+        time_limit: seconds that looking at the video, and then reading its clips, may take.
 
     Raises:
         ValueError: the file cannot be read, there is no such class, or the backbone has no map to explain by.
@@ -83,7 +88,7 @@ def explain_video(predictor: Predictor, path: Path, *, class_name: str | None = 
     spec, device = backbone.clip_spec, next(backbone.parameters()).device
     if class_name is not None and class_name not in scores.names:
         raise unknown_name("class", class_name, scores.names)
-    plans, clips = _read_clips(path, spec)
+    plans, clips = _read_clips(path, spec, time_limit=time_limit)
     batches = [prepare_clips(batch.to(device), spec) for batch in clips.split(_BATCH)]
     name, layer, places = find_last_map(backbone, batches[0][:1])
     with torch.no_grad():
@@ -123,16 +128,20 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
     return names, F.normalize(means, dim=1)
 
 
-def _read_clips(path: Path, spec: ClipSpec) -> tuple[list[ClipFrames], Tensor]:
+def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
     """Frame numbers and pixels, uint8 `[S, 3, T, H, W]`, of clips that overlap by a half."""
-    found = probe(path)
+    found = look_at(path, time_limit=time_limit)
     if found.problem:
         raise ValueError(f"video {path} {found.problem}")
     steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)
     plans = plan_uniform_clips(spec, min(steps + 1, _MOST_CLIPS), num_frames=found.frames)
-    video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader])
+    video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader], time_limit)
     crops = [center_crop_plan()] * len(plans)
-    return plans, torch.stack(video.read_clips(0, plans, crops=crops, short_side=spec.usual_short_side, size=spec.size))
+    try:
+        clips = video.read_clips(0, plans, crops=crops, short_side=spec.usual_short_side, size=spec.size)
+    except LostVideoError as lost:
+        raise ValueError(f"video {path} {lost.reason}") from None
+    return plans, torch.stack(clips)
 
 
 def _over_time(plans: list[ClipFrames], clips: Tensor, heat: Tensor) -> tuple[list[int], Tensor, Tensor]:

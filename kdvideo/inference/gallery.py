@@ -1,9 +1,10 @@
 """Features of many videos as one Parquet file: a table for any data tool, and a gallery to find neighbours in."""
 
 import logging
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from kdvideo.files import write_atomic
 from kdvideo.foreign import parse_json
 from kdvideo.inference.videos import VideoOutput
+from kdvideo.names import name_as_text, name_of_text
 
 __all__ = ["Gallery", "GalleryFacts", "Neighbour", "write_features"]
 
@@ -47,7 +49,7 @@ class Neighbour:
     """A video of a gallery beside a query.
 
     Attributes:
-        video: its name in the gallery.
+        video: its name in the gallery, as `kdvideo.names.name_as_text` gives it.
         class_name: its class in the gallery; "" where it has none.
         similarity: cosine of the two features, in [-1, 1].
     """
@@ -63,6 +65,9 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
     A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. Where
     all videos lie in folders train, test, val or validation, as of `class_folders`, it is the folder below.
 
+    Names are written as `kdvideo.names.name_as_text` gives them. Where computing ends early, what has been computed is
+    written to `NAME.partial.parquet` beside `path`, and `path` stays as it was.
+
     Args:
         path: of the Parquet file.
         outputs: features `[S, D]` of the S clips of each video; the row gets their mean.
@@ -72,28 +77,52 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
     Returns:
         How many videos have no feature.
     """
+    _try_writing(path)
     rows: dict[str, list] = {column: [] for column in _COLUMNS}
-    for one in outputs:
-        name = one.path.relative_to(root)
-        if one.problem:
-            logger.warning("no feature of %s: %s", name, one.problem)
-        rows["video"].append(str(name))
-        rows["class"].append("")
-        rows["num_frames"].append(one.num_frames)
-        rows["feature"].append(None if one.output is None else one.output.mean(dim=0).tolist())
-        rows["problem"].append(one.problem)
-    rows["class"] = _class_column([Path(name).parts for name in rows["video"]])
+    try:
+        for one in outputs:
+            _add_row(rows, one, root)
+    except BaseException:
+        if rows["video"]:
+            partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+            _write_table(partial, rows, facts)
+            logger.warning("the rows of %d videos that were finished are in %s", len(rows["video"]), partial)
+        raise
+    _write_table(path, rows, facts)
+    return sum(problem is not None for problem in rows["problem"])
+
+
+def _try_writing(path: Path) -> None:
+    """Finds out before hours of work whether a file can be written there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
+def _add_row(rows: dict[str, list], one: VideoOutput, root: Path) -> None:
+    name = one.path.relative_to(root)
+    if one.problem:
+        logger.warning("no feature of %s: %s", printable(str(name)), printable(one.problem))
+    rows["video"].append(name_as_text(name.as_posix()))
+    rows["class"].append("")
+    rows["num_frames"].append(one.num_frames)
+    rows["feature"].append(None if one.output is None else one.output.mean(dim=0).tolist())
+    rows["problem"].append(one.problem and printable(one.problem))
+
+
+def _write_table(path: Path, rows: dict[str, list], facts: GalleryFacts) -> None:
+    rows["class"] = _class_column(rows["video"])
     types = (pa.string(), pa.string(), pa.int64(), pa.list_(pa.float32()), pa.string())
     metadata = {_METADATA_KEY: simplejson.dumps(asdict(facts)).encode()}
     table = pa.table(rows, schema=pa.schema(list(zip(_COLUMNS, types, strict=True)), metadata=metadata))
     write_atomic(path, lambda temporary: parquet.write_table(table, temporary))
-    return sum(problem is not None for problem in rows["problem"])
 
 
-def _class_column(names: Sequence[tuple[str, ...]]) -> list[str]:
-    """The class of each video, given the parts of its name."""
-    depth = int(all(len(parts) > 2 and parts[0] in _SUBSETS for parts in names))
-    return [parts[depth] if len(parts) > depth + 1 else "" for parts in names]
+def _class_column(names: Sequence[str]) -> list[str]:
+    """Returns the class of each video, given the names as texts."""
+    parts = [PurePosixPath(name_of_text(name)).parts for name in names]
+    depth = int(all(len(of_one) > 2 and of_one[0] in _SUBSETS for of_one in parts))
+    return [name_as_text(of_one[depth]) if len(of_one) > depth + 1 else "" for of_one in parts]
 
 
 class Gallery:

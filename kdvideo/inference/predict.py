@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from kdvideo.data.decode import TIME_LIMIT
 from kdvideo.inference.gallery import Gallery, GalleryFacts
 from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.names import name_as_text
 from kdvideo.zoo.entry import gallery_file
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.sources import Weights
@@ -41,8 +43,12 @@ class VideoPrediction:
     problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
-        return {"video": str(self.video), "best": [asdict(one) for one in self.best], "problem": self.problem}
+        """The fields as JSON types; of the file its name as `kdvideo.names.name_as_text` gives it."""
+        return {
+            "video": name_as_text(str(self.video)),
+            "best": [asdict(one) for one in self.best],
+            "problem": self.problem,
+        }
 
 
 class Predictor:
@@ -79,11 +85,13 @@ class Predictor:
                 f"{self.gallery.facts.sha256[:8]}, not by {source}, sha256 {weights.sha256[:8]}: make it again"
             )
 
-    def __call__(self, paths: Sequence[Path], *, top: int = 5, num_workers: int = 0) -> Iterator[VideoPrediction]:
-        """The `top` best answers for each file, in their order."""
+    def __call__(
+        self, paths: Sequence[Path], *, top: int = 5, num_workers: int = 0, time_limit: float = TIME_LIMIT
+    ) -> Iterator[VideoPrediction]:
+        """Yields the `top` best answers for each file, in their order; a file gets `time_limit` seconds."""
         model = self.model if self.gallery is None else backbone_of(self.model)
         spec = backbone_of(self.model).clip_spec
-        for one in compute_video_outputs(model, paths, spec=spec, num_workers=num_workers):
+        for one in compute_video_outputs(model, paths, spec=spec, num_workers=num_workers, time_limit=time_limit):
             yield VideoPrediction(one.path, self._answer(one, top), one.problem)
 
     def _answer(self, one: VideoOutput, top: int) -> Sequence[Any]:
@@ -100,7 +108,12 @@ class Predictor:
 
 
 def compute_features(
-    source: str, paths: Sequence[Path], *, num_clips: int = NUM_CLIPS, num_workers: int = 0
+    source: str,
+    paths: Sequence[Path],
+    *,
+    num_clips: int = NUM_CLIPS,
+    num_workers: int = 0,
+    time_limit: float = TIME_LIMIT,
 ) -> tuple[Iterator[VideoOutput], GalleryFacts]:
     """A backbone's features of videos, clip by clip, and which model they are of.
 
@@ -109,11 +122,17 @@ def compute_features(
         paths: the files.
         num_clips: clips of a video.
         num_workers: processes that decode.
+        time_limit: seconds that a video may take.
     """
     model, weights = _load(source)
     backbone = backbone_of(model)
     outputs = compute_video_outputs(
-        backbone, paths, spec=backbone.clip_spec, num_clips=num_clips, num_workers=num_workers
+        backbone,
+        paths,
+        spec=backbone.clip_spec,
+        num_clips=num_clips,
+        num_workers=num_workers,
+        time_limit=time_limit,
     )
     name = weights.entry.name if weights.entry else weights.source
     return outputs, GalleryFacts(name, weights.sha256, num_clips)

@@ -7,8 +7,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kdvideo.data.datasets.records import check_inside
+from kdvideo.data.decode import TIME_LIMIT
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.videos import VideoOutput, compute_video_outputs
+from kdvideo.names import name_of_text
 from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.sources import resolve_weights
 
@@ -16,7 +18,13 @@ __all__ = ["untrained_gallery"]
 
 
 def untrained_gallery(
-    gallery: Gallery, root: Path, *, source: str | None = None, seed: int = 0, num_workers: int = 0
+    gallery: Gallery,
+    root: Path,
+    *,
+    source: str | None = None,
+    seed: int = 0,
+    num_workers: int = 0,
+    time_limit: float = TIME_LIMIT,
 ) -> Gallery:
     """The same videos with the features that the model's backbone gave before any training.
 
@@ -26,6 +34,7 @@ def untrained_gallery(
         source: zoo name, path or URL of the model, where it is not to be found under the gallery's name for it.
         seed: of the random weights.
         num_workers: processes that decode.
+        time_limit: seconds that a video may take.
 
     Raises:
         ValueError: no such folder or model, another model than the gallery's, a video that cannot be read any more.
@@ -45,10 +54,11 @@ def untrained_gallery(
         backbone = spec.build_backbone()
     outputs = compute_video_outputs(
         backbone.to("cuda" if torch.cuda.is_available() else "cpu"),
-        [root / check_inside(name, origin="the gallery") for name in gallery.names],
+        [root / check_inside(name_of_text(name), origin="the gallery") for name in gallery.names],
         spec=backbone.clip_spec,
         num_clips=facts.num_clips,
         num_workers=num_workers,
+        time_limit=time_limit,
     )
     progress = tqdm(outputs, total=len(gallery.names), unit="video", leave=False, disable=None)
     return Gallery(gallery.names, gallery.class_names, torch.stack([_feature(one) for one in progress]), facts)

@@ -1,5 +1,7 @@
 """What a model gives for whole videos, any files that somebody has; a file that cannot be read has a reason."""
 
+import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.datasets.walk import find_readable_videos
-from kdvideo.data.probe import probe
+from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.look import look_at
+from kdvideo.data.outage import LostVideoError
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
 from kdvideo.evaluation.features import compute_outputs
@@ -47,16 +51,25 @@ def list_videos(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             below = [path / name for name in find_readable_videos(path)]
             if not below:
                 raise ValueError(f"folder {path} holds no video")
             found += below
-        elif path.exists():
-            found.append(path)
-        else:
+        elif _is_absent(path):
             raise ValueError(f"{path} does not exist: give a video or a folder of videos")
+        else:
+            found.append(path)
     return found
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether nothing has that name; a link to nothing, or what cannot be looked at, is a file with a problem."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
 
 
 def compute_video_outputs(
@@ -66,6 +79,7 @@ def compute_video_outputs(
     spec: ClipSpec,
     num_clips: int = NUM_CLIPS,
     num_workers: int = 0,
+    time_limit: float = TIME_LIMIT,
 ) -> Iterator[VideoOutput]:
     """Runs a model over clips spread evenly over each video, centre crop, in the order of the files.
 
@@ -75,9 +89,10 @@ def compute_video_outputs(
         spec: the model's input convention.
         num_clips: clips of a video.
         num_workers: processes that decode.
+        time_limit: seconds that looking at a video, and then reading its clips, may take.
     """
     device = next(model.parameters()).device
-    loader = DataLoader(_Clips(paths, spec, num_clips), batch_size=None, num_workers=num_workers)
+    loader = DataLoader(_Clips(paths, spec, num_clips, time_limit), batch_size=None, num_workers=num_workers)
     for path, one in zip(paths, loader, strict=True):
         if one["problem"]:
             yield VideoOutput(path, num_frames=0, output=None, problem=one["problem"])
@@ -89,23 +104,25 @@ def compute_video_outputs(
 class _Clips(Dataset):
     """The clips of each file, or what is wrong with it."""
 
-    def __init__(self, paths: Sequence[Path], spec: ClipSpec, num_clips: int) -> None:
+    def __init__(self, paths: Sequence[Path], spec: ClipSpec, num_clips: int, time_limit: float) -> None:
         self.paths = paths
         self.spec = spec
         self.num_clips = num_clips
+        self.time_limit = time_limit
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         path = self.paths[i]
-        found = probe(path)
+        found = look_at(path, time_limit=self.time_limit)
         if found.problem:
             return {"problem": found.problem}
-        video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader])
+        record = VideoRecord(path, path.name, class_id=None)
+        video = VideoList([record], [found.frames], [found.reader], self.time_limit)
         dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.spec.usual_short_side)
         try:
             clips = dataset[0]["clips"]
-        except ValueError as error:
-            return {"problem": str(error).removeprefix(f"video {path} ")}
+        except LostVideoError as lost:
+            return {"problem": lost.reason}
         return {"problem": "", "num_frames": found.frames, "clips": torch.as_tensor(clips)}

@@ -36,7 +36,7 @@ def test_one_bad_item_harms_no_other():
     results = dict(run_isolated(misbehave, items, num_workers=2, time_limit=1.0))
     assert [results[item] for item in (*"abcd", "be warned")] == [*"ABCD", "BE WARNED"]
     assert results["crash"] == Failure("makes its reader crash (SIGSEGV)")
-    assert results["hang"] == Failure("takes longer than 1 s")
+    assert results["hang"] == Failure("takes longer than 1 s", timed_out=True)
     assert results["leave"] == Failure("makes its reader crash (exit code 3)")
 
 

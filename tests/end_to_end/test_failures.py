@@ -15,6 +15,7 @@ import torch
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
+from kdvideo.data import outage
 from kdvideo.data.plan import epoch_order
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
 from kdvideo.engine.hooks import METRICS_NAME
@@ -107,8 +108,11 @@ def test_a_diverging_run(tiny_overrides: list[str], tmp_path: Path, capsys):
     assert not (tmp_path / "run" / CHECKPOINT_NAME).exists()
 
 
-def test_dataset_that_goes_away(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys, in_epoch_two):
+def test_dataset_that_goes_away(
+    tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys, in_epoch_two, monkeypatch
+):
     """The video, and what to do; when it is back, the run ends as if nothing had happened."""
+    monkeypatch.setattr(outage, "_PAUSES", (0.1, 0.2))
     root, away = tmp_path / "data", tmp_path / "away"
     shutil.copytree(tiny_dataset, root)
     in_epoch_two(lambda _: root.rename(away))

@@ -12,8 +12,9 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.datasets.records import check_inside
-from kdvideo.data.decode import count_frames, read_frames
+from kdvideo.data.decode import TIME_LIMIT, count_frames, read_frames
 from kdvideo.inference.gallery import Gallery, GalleryFacts
+from kdvideo.names import name_of_text
 
 __all__ = ["Grid", "GridRow", "Picture", "build_grid"]
 
@@ -75,12 +76,13 @@ class Grid:
     rows: tuple[GridRow, ...]
 
 
-def build_grid(gallery_path: Path, root: Path) -> Grid:
+def build_grid(gallery_path: Path, root: Path, *, time_limit: float = TIME_LIMIT) -> Grid:
     """Every video looks for the nearest others; some are shown.
 
     Args:
         gallery_path: what `kdvideo embed ROOT --out FILE.parquet` wrote.
         root: the folder of the videos that was embedded.
+        time_limit: seconds that reading a video may take.
 
     Raises:
         ValueError: no gallery, one of a single video, or no such folder.
@@ -93,7 +95,7 @@ def build_grid(gallery_path: Path, root: Path) -> Grid:
     alike = gallery.features @ gallery.features.T
     alike.fill_diagonal_(-torch.inf)
     similarity, places = alike.topk(min(_NEIGHBOURS, len(gallery.names) - 1), dim=1)
-    pictures = _Pictures(gallery, root)
+    pictures = _Pictures(gallery, root, time_limit)
     rows = [
         GridRow(
             pictures(query, 1.0),
@@ -108,22 +110,23 @@ def build_grid(gallery_path: Path, root: Path) -> Grid:
 
 
 class _Pictures:
-    def __init__(self, gallery: Gallery, root: Path) -> None:
+    def __init__(self, gallery: Gallery, root: Path, time_limit: float) -> None:
         self.gallery = gallery
         self.root = root
+        self.time_limit = time_limit
         self.images: dict[int, Image.Image | None] = {}
 
     def __call__(self, place: int, similarity: float) -> Picture:
         name = self.gallery.names[place]
         if place not in self.images:
-            self.images[place] = _middle_frame(self.root, name)
+            self.images[place] = _middle_frame(self.root, name, time_limit=self.time_limit)
         return Picture(name, self.gallery.class_names[place], similarity, self.images[place])
 
 
-def _middle_frame(root: Path, name: str) -> Image.Image | None:
+def _middle_frame(root: Path, name: str, *, time_limit: float) -> Image.Image | None:
     try:
-        path = root / check_inside(name, origin="the gallery")
-        (frame,) = read_frames(path, [count_frames(path) // 2])
+        path = root / check_inside(name_of_text(name), origin="the gallery")
+        (frame,) = read_frames(path, [count_frames(path, time_limit=time_limit) // 2], time_limit=time_limit)
     except (OSError, ValueError) as error:
         logger.warning("no picture: %s", error)
         return None

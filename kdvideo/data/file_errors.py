@@ -1,0 +1,50 @@
+"""What the system says of a file that it does not give: a fact about machine and moment, not about the video."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["RAISE_LIMIT", "describe_error", "may_pass", "out_of_time", "system_error"]
+
+RAISE_LIMIT = "raise the limit by --time-limit, for training and evaluation by DATA.TIME_LIMIT"
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+# What a network disk answers while it is away or its server starts again; by name, since not every platform has all.
+_PASSING = (
+    *("ENOENT", "ENOTDIR", "ESTALE", "EIO", "EREMOTEIO", "EAGAIN", "EINTR", "EBUSY", "ETIMEDOUT", "ENOTCONN", "ENODEV"),
+    *("ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN"),
+    *("ENETRESET", "ENETUNREACH", "ENXIO"),
+)
+_PASSING_NUMBERS = frozenset(getattr(errno, name) for name in _PASSING if hasattr(errno, name))
+
+
+def system_error(path: Path) -> OSError | None:
+    """Returns why the system does not give a file's first byte now, or None where it does or the path is no file."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer, for ever
+            with open(path, "rb", buffering=0) as stream:
+                stream.read(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def describe_error(error: OSError, path: Path) -> str:
+    """Returns what goes behind "video PATH ", in one line."""
+    if error.errno not in _ABSENT:
+        return f"cannot be opened: {error.strerror or error}"
+    try:
+        return f"is a link to {os.readlink(path)}, which does not exist"
+    except OSError:
+        return "does not exist"
+
+
+def out_of_time(time_limit: float) -> str:
+    """Returns what goes behind "video PATH " for one that was given up."""
+    return f"takes longer than {time_limit:g} s: {RAISE_LIMIT}"
+
+
+def may_pass(error: OSError) -> bool:
+    """Returns whether a file that was there before may be there again in a moment."""
+    return error.errno in _PASSING_NUMBERS
