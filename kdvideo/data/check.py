@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.decode import TIME_LIMIT
 from kdvideo.data.file_errors import out_of_time, system_error
 from kdvideo.data.isolation import Failure, run_isolated
-from kdvideo.data.look import look_at
+from kdvideo.data.look import Look, look_at
 from kdvideo.data.manifest import (
     MANIFEST_NAME,
     ManifestEntry,
@@ -156,7 +157,8 @@ def _look_at(
         for name, result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
             if isinstance(result, Failure):
                 reason = out_of_time(time_limit) if result.timed_out else result.reason
-                entry = _entry(root, name, VideoProbe(problem=reason), time_limit=time_limit)
+                lasting = system_error(root / name) is None
+                entry = _entry(root, name, Look(VideoProbe(problem=reason), lasting), time_limit=time_limit)
             else:
                 entry = result
             if entry.file_bytes >= 0:
@@ -175,20 +177,18 @@ def _look_at_one(root: Path, name: str, *, time_limit: float) -> ManifestEntry:
     return _entry(root, name, look_at(root / name, time_limit=time_limit), time_limit=time_limit)
 
 
-def _entry(root: Path, name: str, found: VideoProbe, *, time_limit: float) -> ManifestEntry:
+def _entry(root: Path, name: str, look: Look, *, time_limit: float) -> ManifestEntry:
     """What was found, with the file's size and time.
 
     A size of -1 marks a file that the system did not give: that may be otherwise the next time, without a change of the
     file, and is not remembered.
     """
-    path = root / name
-    try:
-        if found.problem is None or system_error(path) is None:
-            status = path.stat()
-            return ManifestEntry(name, found, status.st_size, status.st_mtime_ns, time_limit=time_limit)
-    except OSError:
-        pass
-    return ManifestEntry(name, found, file_bytes=-1, mtime_ns=-1, time_limit=time_limit)
+    num_bytes, changed = -1, -1
+    if look.lasting:
+        with suppress(OSError):
+            status = (root / name).stat()
+            num_bytes, changed = status.st_size, status.st_mtime_ns
+    return ManifestEntry(name, look.found, num_bytes, changed, time_limit=time_limit)
 
 
 def _report_bad(

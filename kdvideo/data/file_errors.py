@@ -9,6 +9,7 @@ __all__ = ["RAISE_LIMIT", "describe_error", "may_pass", "out_of_time", "system_e
 
 RAISE_LIMIT = "raise the limit by --time-limit, for training and evaluation by DATA.TIME_LIMIT"
 
+_CHUNK = 1 << 22  # bytes
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 # What a network disk answers while it is away or its server starts again; by name, since not every platform has all.
 _PASSING = (
@@ -19,12 +20,16 @@ _PASSING = (
 _PASSING_NUMBERS = frozenset(getattr(errno, name) for name in _PASSING if hasattr(errno, name))
 
 
-def system_error(path: Path) -> OSError | None:
-    """Returns why the system does not give a file's first byte now, or None where it does or the path is no file."""
+def system_error(path: Path, *, whole: bool = False) -> OSError | None:
+    """Returns why the system does not give a file's first byte now, or with `whole` all of them.
+
+    None where it does, or the path is no file.
+    """
     try:
         if stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer, for ever
             with open(path, "rb", buffering=0) as stream:
-                stream.read(1)
+                while stream.read(_CHUNK if whole else 1) and whole:
+                    pass
     except OSError as error:
         return error
     return None

@@ -45,9 +45,11 @@ def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T
             return read()
         except (ValueError, OSError) as error:
             failed = error
-        away = system_error(path) or (failed if isinstance(failed, OSError) else None)
+        over = time.monotonic() - started >= time_limit
+        # A disk that fails in the middle of a file looks like a damaged file to FFmpeg.
+        away = system_error(path, whole=not over) or (failed if isinstance(failed, OSError) else None)
         if away is None:
-            if time.monotonic() - started >= time_limit:
+            if over:
                 raise _lost(failed, path, f": {RAISE_LIMIT}")
             if back:  # as before the last try: what is there is another file
                 raise _lost(failed, path, "; it could be read when the run began: bring back DATA.ROOT as it was")

@@ -130,7 +130,7 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
 
 def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
     """Frame numbers and pixels, uint8 `[S, 3, T, H, W]`, of clips that overlap by a half."""
-    found = look_at(path, time_limit=time_limit)
+    found = look_at(path, time_limit=time_limit).found
     if found.problem:
         raise ValueError(f"video {path} {found.problem}")
     steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)

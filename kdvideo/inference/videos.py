@@ -115,7 +115,7 @@ class _Clips(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         path = self.paths[i]
-        found = look_at(path, time_limit=self.time_limit)
+        found = look_at(path, time_limit=self.time_limit).found
         if found.problem:
             return {"problem": found.problem}
         record = VideoRecord(path, path.name, class_id=None)

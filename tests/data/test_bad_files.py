@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from kdvideo.data import prepare
+from kdvideo.data import file_errors, look, prepare
 from kdvideo.data.check import check_dataset, usable_videos
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.datasets.records import find_videos
@@ -139,6 +140,25 @@ def test_check_and_training_name_each(root: Path, good: Path, caplog: pytest.Log
     checked = check_dataset(root, names, num_workers=2)
     assert {name: entry.probe.problem for name, entry in checked.items() if entry.probe.problem} == problems
     assert sorted(read_manifest(root / MANIFEST_NAME)) == ["a.avi", "z.avi"]
+
+
+def test_a_disk_that_fails_in_the_middle(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """FFmpeg takes it for a damaged file; it is not remembered as one."""
+
+    class Failing(io.RawIOBase):
+        calls = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.calls += 1
+            if self.calls > 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return b"byte"
+
+    damaged = VideoProbe(problem="cannot be opened: Invalid data found when processing input")
+    monkeypatch.setattr(look, "probe", lambda path, *, time_limit: damaged)
+    assert look.look_at(root / "a.avi") == (damaged, True)
+    monkeypatch.setattr(file_errors, "open", lambda *arguments, **options: Failing(), raising=False)
+    assert look.look_at(root / "a.avi") == (VideoProbe(problem="cannot be opened: Input/output error"), False)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_which_errors_pass(videos: VideoList, pauses: list[float], monkeypatch, 
     assert (len(calls), len(pauses)) == (tries, tries - 1)
 
 
+def test_a_disk_that_fails_in_the_middle(videos: VideoList, pauses: list[float], monkeypatch):
+    """FFmpeg takes it for the end of the file; it is waited for, too."""
+    expected, real = READS["clips"](videos), decode.pyav_reader.decode_indices
+
+    def decode_indices(path: Path, *arguments: object, **options: object) -> object:
+        if len(pauses) < 2:
+            raise ValueError(f"video {path} ends before frame 43; it gives 4 of 8 asked for")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(decode.pyav_reader, "decode_indices", decode_indices)
+    monkeypatch.setattr(outage, "system_error", lambda path, *, whole: OSError(errno.EIO, "failed") if whole else None)
+    assert all(torch.equal(a, b) for a, b in zip(READS["clips"](videos), expected, strict=True))
+    assert pauses == [1, 2]
+
+
 def test_another_file_is_no_outage(videos: VideoList, pauses: list[float]):
     """A video that was overwritten by a broken one is not waited for."""
     videos.records[0].path.write_bytes(b"no video")
@@ -150,17 +166,24 @@ def test_a_run_stops_during_an_outage(
     common = [*tiny_overrides, "DATA.ROOT", str(root), "SOLVER.BATCH_SIZE", "2", "CONTRAST.NAME", "batch_nce"]
     common += ["DATA.NUM_WORKERS", str(workers)]
 
+    signals: list[threading.Timer] = []
+
+    def signal_all() -> None:  # by another process: workers obey the run's own signals otherwise
+        processes = (*multiprocessing.active_children(), multiprocessing.current_process())
+        subprocess.run(["kill", "-TERM", *(str(process.pid) for process in processes)], check=True)
+
     def lose(self: object, trainer, scalars: object) -> None:
         if trainer.step == 2:
             root.rename(away)
-            processes = (*multiprocessing.active_children(), multiprocessing.current_process())
-            kill = f"sleep 3; kill -TERM {' '.join(str(process.pid) for process in processes)}"
-            subprocess.Popen(["sh", "-c", kill])
+            signals.append(threading.Timer(3.0, signal_all))
+            signals[0].start()
 
     with monkeypatch.context() as patch:
         patch.setattr("kdvideo.engine.hooks.Progress.after_step", lose)
         started = time.monotonic()
-        assert main(["train", *common]) == os.EX_TEMPFAIL
+        code = main(["train", *common])
+        signals[0].cancel()  # of a run that ended by itself: the next test is not to be stopped
+        assert code == os.EX_TEMPFAIL
         assert time.monotonic() - started < 40
     error = capfd.readouterr().err
     assert "does not exist: trying again in 1 s" in error
