@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdvideo.files import write_atomic
-from kdvideo.foreign import parse_json
+from kdvideo.foreign import parse_json, printable
 from kdvideo.inference.videos import VideoOutput
 from kdvideo.names import name_as_text, name_of_text
 
