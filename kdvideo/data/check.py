@@ -18,6 +18,7 @@ from kdvideo.data.file_errors import out_of_time, system_error
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.look import Look, look_at
 from kdvideo.data.manifest import (
+    FORMAT,
     MANIFEST_NAME,
     ManifestEntry,
     append_entry,
@@ -30,6 +31,7 @@ from kdvideo.data.manifest import (
     write_manifest,
 )
 from kdvideo.data.probe import VideoProbe
+from kdvideo.data.revision import still_holds
 from kdvideo.data.videos import VideoList
 from kdvideo.files import write_text
 from kdvideo.paths import kdvideo_home
@@ -121,16 +123,20 @@ def usable_videos(
         [record for record, _ in usable],
         [found.frames for _, found in usable],
         [found.reader for _, found in usable],
+        [found.revision for _, found in usable],
         max([time_limit, *(checked[name].time_limit for name in names if checked[name].probe.problem is None)]),
     )
 
 
 def describe_summary(summary: Mapping[str, object]) -> str:
-    """A summary for people: a line a fact, then a line a problem."""
-    facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name != "problems"]
-    problems = summary["problems"]
+    """Returns a summary for people: one line per fact, per damaged file and per problem."""
+    facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name not in ("skipped", "problems")]
+    skipped, problems = summary["skipped"], summary["problems"]
+    assert isinstance(skipped, dict)
     assert isinstance(problems, dict)
-    return "\n".join([*facts, f"problems  {len(problems)}", *(f"  {path}: {why}" for path, why in problems.items())])
+    damaged = [f"  {path}: {count} packets cannot be decoded and are left out" for path, count in skipped.items()]
+    reasons = [f"  {path}: {why}" for path, why in problems.items()]
+    return "\n".join([*facts, f"damaged   {len(skipped)}", *damaged, f"problems  {len(problems)}", *reasons])
 
 
 def _look_at(
@@ -142,19 +148,20 @@ def _look_at(
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
-    """The entry of each name: the first one that is known and still holds, or else from looking at the video."""
+    """Returns the entry of each name: the first that is known and holds, or else what a look at the video says."""
     checked: dict[str, ManifestEntry] = {}
+    former: dict[str, ManifestEntry] = {}  # written by a kdvideo that read some files otherwise
     for name in names:
         for entries in known:
             if name in entries and _holds(entries[name], root, time_limit=time_limit):
-                checked.setdefault(name, entries[name])
-    unknown = [name for name in dict.fromkeys(names) if name not in checked]
+                (checked if entries[name].format == FORMAT else former).setdefault(name, entries[name])
+    unknown = [(name, former.get(name)) for name in dict.fromkeys(names) if name not in checked]
     if not unknown:
         return checked
     look = partial(_look_at_one, root, time_limit=time_limit)
     results = run_isolated(look, unknown, num_workers=num_workers, time_limit=time_limit + _GRACE)
     with open_journal(journal) as stream:
-        for name, result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
+        for (name, _), result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
             if isinstance(result, Failure):
                 reason = out_of_time(time_limit) if result.timed_out else result.reason
                 lasting = system_error(root / name) is None
@@ -173,7 +180,10 @@ def _holds(entry: ManifestEntry, root: Path, *, time_limit: float) -> bool:
     return enough and is_current(entry, root) and os.access(root / entry.path, os.R_OK)
 
 
-def _look_at_one(root: Path, name: str, *, time_limit: float) -> ManifestEntry:
+def _look_at_one(root: Path, item: tuple[str, ManifestEntry | None], *, time_limit: float) -> ManifestEntry:
+    name, former = item
+    if former is not None and still_holds(root / name, frames=former.probe.frames, time_limit=time_limit):
+        return replace(former, format=FORMAT)
     return _entry(root, name, look_at(root / name, time_limit=time_limit), time_limit=time_limit)
 
 

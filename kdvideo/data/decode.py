@@ -1,7 +1,7 @@
 """Reading frames of a video: frame i is the i-th one that a sequential decode delivers, in display order."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -62,18 +62,37 @@ def iter_frames(
 
 
 def read_frames(
-    path: Path | str, indices: Sequence[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
+    path: Path | str,
+    indices: Sequence[int],
+    *,
+    reader: Reader = "pyav",
+    time_limit: float = TIME_LIMIT,
+    shrink: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The asked-for frames, in the asked-for order; an index may repeat. Arguments and errors as `iter_frames`.
+    """Returns the asked-for frames, in the asked-for order; an index may repeat.
+
+    Args:
+        path: as `iter_frames`.
+        indices: as `iter_frames`.
+        reader: as `iter_frames`.
+        time_limit: as `iter_frames`.
+        shrink: makes of each picture, uint8 `[1, C, H, W]`, what is kept of it, so that large pictures never lie in
+            memory together. Defaults to the whole picture.
 
     Returns:
-        uint8 `[len(indices), C, H, W]`.
+        uint8 `[len(indices), C, H, W]`, of pictures as `shrink` leaves them.
+
+    Raises:
+        ValueError: as `iter_frames`.
     """
     places = defaultdict(list)
     for place, index in enumerate(indices):
         places[index].append(place)
     pictures = np.empty((0, 0, 0, 3), dtype=np.uint8)
     for index, picture in iter_frames(path, places, reader=reader, time_limit=time_limit):
+        if shrink is not None:
+            whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+            picture = shrink(whole[None])[0].permute(1, 2, 0).numpy()
         if not len(pictures):  # written once, where they stay: memory for many frames costs as much as decoding them
             pictures = np.empty((len(indices), *picture.shape), dtype=np.uint8)
         pictures[places[index]] = picture

@@ -130,7 +130,7 @@ def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
         "frames": sum(probe.frames for probe in good),
         "hours": round(sum(probe.frames / probe.fps for probe in good if probe.fps > 0) / 3600, 3),
         "shortest": min((probe.frames for probe in good), default=0),
-        "bytes": sum(entry.file_bytes for entry in entries),
+        "bytes": sum(max(0, entry.file_bytes) for entry in entries),
         "codecs": dict(Counter(probe.codec for probe in good).most_common()),
         "readers": dict(Counter(probe.reader for probe in good).most_common()),
         "skipped": {entry.path: entry.probe.skipped for entry in entries if entry.probe.skipped},

@@ -20,6 +20,7 @@ from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.file_errors import RAISE_LIMIT, describe_error, out_of_time, system_error
 from kdvideo.data.isolation import Failure, run_isolated
 from kdvideo.data.manifest import (
+    FORMAT,
     MANIFEST_NAME,
     ManifestEntry,
     append_entry,
@@ -32,6 +33,7 @@ from kdvideo.data.manifest import (
 )
 from kdvideo.data.probe import VideoProbe
 from kdvideo.data.proxies import ProxyConfig, proxy_name, write_proxy
+from kdvideo.data.revision import still_holds
 from kdvideo.files import file_sha256, locked, remove_temporaries, write_atomic
 
 __all__ = ["prepare_dataset"]
@@ -82,16 +84,17 @@ def prepare_dataset(
         _remove_leftovers(target, by_proxy)
         _copy_lists(source, target)
         known = read_manifest(manifest)
-        done = {proxy: known[proxy] for proxy in by_proxy if proxy in known}
+        there = {proxy: known[proxy] for proxy in by_proxy if proxy in known}
         for proxy, name in by_proxy.items():
             made_from = _describe_source(source, name, config)
-            if proxy in done and not _is_done(done[proxy], made_from, target, time_limit=time_limit):
-                del done[proxy]
-        todo = [name for proxy, name in by_proxy.items() if proxy not in done]
+            if proxy in there and not _is_done(there[proxy], made_from, target, time_limit=time_limit):
+                del there[proxy]
+        done = {proxy: entry for proxy, entry in there.items() if entry.format == FORMAT}
+        todo = [(name, there.get(proxy)) for proxy, name in by_proxy.items() if proxy not in done]
         make = partial(_prepare_one, source, target, config=config, time_limit=time_limit)
         results = run_isolated(make, todo, num_workers=num_workers, time_limit=2 * time_limit)
         with open_journal(journal) as stream:
-            for name, result in tqdm(results, total=len(todo), desc="writing proxies", unit="video", disable=None):
+            for (name, _), result in tqdm(results, total=len(todo), desc="writing proxies", unit="video", disable=None):
                 if isinstance(result, Failure):
                     reason = out_of_time(time_limit) if result.timed_out else result.reason
                     result = _failed(source, name, reason, config=config, time_limit=time_limit)
@@ -116,7 +119,13 @@ def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, s
     return by_proxy
 
 
-def _prepare_one(source: Path, target: Path, name: str, *, config: ProxyConfig, time_limit: float) -> ManifestEntry:
+def _prepare_one(
+    source: Path, target: Path, item: tuple[str, ManifestEntry | None], *, config: ProxyConfig, time_limit: float
+) -> ManifestEntry:
+    """Makes the proxy of one source, unless a former kdvideo made it of the frames that the source gives now, too."""
+    name, former = item
+    if former is not None and still_holds(source / name, frames=former.probe.frames, time_limit=time_limit):
+        return replace(former, format=FORMAT)
     failed = partial(_failed, source, name, config=config, time_limit=time_limit)
     made_from = _describe_source(source, name, config)
     try:

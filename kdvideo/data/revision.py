@@ -34,8 +34,8 @@ def still_holds(path: Path, *, frames: int, time_limit: float) -> bool:
     Packets are counted and the first frame is decoded: a fraction of the time that decoding all of them takes.
 
     Args:
-        path: the video.
-        frames: how many frames the manifest says that it gives.
+        path: the video; of a proxy, its source.
+        frames: how many frames the manifest says that it gives; 0 never holds.
         time_limit: seconds.
     """
     packets, first = 0, None

@@ -30,12 +30,14 @@ class VideoList:
         records: the videos.
         num_frames: how many frames decoding each gives.
         readers: which reader is right for each; without them, PyAV for all.
+        revisions: of each, `VideoProbe.revision`; without them, 0 for all.
         time_limit: seconds that reading from a video may take; it changes no frame.
     """
 
     records: Sequence[VideoRecord]
     num_frames: Sequence[int]
     readers: Sequence[Reader] = ()
+    revisions: Sequence[int] = ()
     time_limit: float = TIME_LIMIT
 
     def __len__(self) -> int:
@@ -104,9 +106,10 @@ class VideoList:
         """
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
-        read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=self.time_limit)
-        frames = read_patiently(path, read, time_limit=self.time_limit)
-        frames = F.resize(frames, [short_side], antialias=True)
+        shrink = partial(F.resize, size=[short_side], antialias=True)  # one by one: 160 pictures of 4K would take 4 GB
+        limit = self.time_limit
+        read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
+        frames = read_patiently(path, read, time_limit=limit)
         height, width = frames.shape[-2:]
         crops = spread_crops(num_crops, is_wide=width >= height)
         return [
@@ -129,6 +132,7 @@ class VideoList:
             [self.records[i] for i in indices],
             [self.num_frames[i] for i in indices],
             [self.readers[i] for i in indices] if self.readers else (),
+            [self.revisions[i] for i in indices] if self.revisions else (),
             self.time_limit,
         )
 
@@ -182,11 +186,13 @@ def join_lists(lists: Sequence[VideoList]) -> VideoList:
     records = [record for videos in lists for record in videos.records]
     num_frames = [frames for videos in lists for frames in videos.num_frames]
     readers: list[Reader] = []
+    revisions: list[int] = []
     for videos in lists:
         readers += videos.readers or ["pyav"] * len(videos)
+        revisions += videos.revisions or [0] * len(videos)
     time_limit = max((videos.time_limit for videos in lists), default=TIME_LIMIT)
     once = {record.name: record for record in records}
-    return VideoList(records, num_frames, readers, time_limit).only(list(once.values()))
+    return VideoList(records, num_frames, readers, revisions, time_limit).only(list(once.values()))
 
 
 def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:

@@ -69,11 +69,15 @@ def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: 
 
 
 def _hash_videos(videos: VideoList) -> str:
-    # The size tells a proxy from its source, and a file from another of that name.
+    # The size tells a proxy from its source, and a file from another of that name. Only a file that is read otherwise
+    # than before adds its revision: the stores of all others stay good.
     readers = videos.readers or ["pyav"] * len(videos)
+    revisions = videos.revisions or [0] * len(videos)
     described = [
-        (record.name, _size(record.path), num_frames, reader)
-        for record, num_frames, reader in zip(videos.records, videos.num_frames, readers, strict=True)
+        (record.name, _size(record.path), num_frames, reader, *([revision] if revision else ()))
+        for record, num_frames, reader, revision in zip(
+            videos.records, videos.num_frames, readers, revisions, strict=True
+        )
     ]
     return _hash_text(json.dumps(described))
 

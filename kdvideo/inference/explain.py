@@ -135,7 +135,9 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
         raise ValueError(f"video {path} {found.problem}")
     steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)
     plans = plan_uniform_clips(spec, min(steps + 1, _MOST_CLIPS), num_frames=found.frames)
-    video = VideoList([VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader], time_limit)
+    video = VideoList(
+        [VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader], time_limit=time_limit
+    )
     crops = [center_crop_plan()] * len(plans)
     try:
         clips = video.read_clips(0, plans, crops=crops, short_side=spec.usual_short_side, size=spec.size)

@@ -119,7 +119,7 @@ class _Clips(Dataset):
         if found.problem:
             return {"problem": found.problem}
         record = VideoRecord(path, path.name, class_id=None)
-        video = VideoList([record], [found.frames], [found.reader], self.time_limit)
+        video = VideoList([record], [found.frames], [found.reader], time_limit=self.time_limit)
         dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.spec.usual_short_side)
         try:
             clips = dataset[0]["clips"]
