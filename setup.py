@@ -65,8 +65,9 @@ setup(
         "captum",
         "filelock>=3.20.3",  # follows no link that lies where a lock should
         "matplotlib",
-        "numpy",
-        "pebble",
+        "numpy>=2",
+        "packaging",
+        "pebble>=5",
         "pyarrow",
         "pyyaml",
         "safetensors",

@@ -17,6 +17,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     from fvcore.nn.distributed import differentiable_all_gather
 
+from kdvideo.workers import end_if_rerun
+
 __all__ = [
     "any_rank",
     "gather",
@@ -65,6 +67,7 @@ def process_group() -> Iterator[None]:
     Raises:
         ConnectionError: another process of the run has died; its own message says why.
     """
+    end_if_rerun()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _initialized():
         yield
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 __all__ = [
+    "allocate",
     "check_archive",
     "check_stored",
     "file_sha256",
@@ -29,6 +30,7 @@ _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
 _TEMPORARY = ".tmp"
 _NAME_BYTES = 255 - len(f"..RANDOM42{_TEMPORARY}")  # of a temporary file's name, less what stands around NAME
+_ZEROS = 1 << 24  # bytes
 
 
 def file_sha256(path: Path) -> str:
@@ -96,6 +98,21 @@ def publish_file(temporary: Path, path: Path) -> None:
     _fsync_directory(path.parent)
 
 
+def allocate(descriptor: int, num_bytes: int) -> None:
+    """Makes an open file `num_bytes` long, with its blocks on the disk, so that a map of it never meets a full disk.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, num_bytes)
+        return
+    # macOS and Windows: writing zeros behind what is there allocates, too.
+    missing = num_bytes - os.lseek(descriptor, 0, os.SEEK_END)
+    while missing > 0:
+        missing -= os.write(descriptor, bytes(min(missing, _ZEROS)))
+
+
 def make_durable(path: Path) -> None:
     """Returns when the file's content would outlive a power cut."""
     with path.open("rb+") as stream:
@@ -148,6 +165,8 @@ def locked(path: Path, *, timeout: float, what: str) -> Iterator[None]:
 
 
 def _fsync_directory(directory: Path) -> None:
+    if os.name == "nt":  # Windows opens no folders
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-__all__ = ["kdvideo_home", "user_zoo", "zoo_root"]
+__all__ = ["expand_user", "home_advice", "kdvideo_home", "user_zoo", "zoo_root"]
+
+_NOWHERE = Path(os.devnull, ".kdvideo")  # of a user without a home: nothing is there, and nobody can write it
 
 
 def zoo_root() -> Path:
@@ -13,11 +15,42 @@ def zoo_root() -> Path:
     return packaged if packaged.is_dir() else package.parent / "model_zoo"
 
 
+def expand_user(path: str | Path) -> Path:
+    """The path with its `~` replaced by the user's home.
+
+    Raises:
+        ValueError: it begins with `~`, and the system knows no home, as in a container with a user of its own.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: the system knows no home for this ~: write the whole path, or set HOME") from None
+
+
 def kdvideo_home() -> Path:
-    """The user's directory: `$KDVIDEO_HOME`, or `~/.kdvideo`."""
-    return Path(os.environ.get("KDVIDEO_HOME") or "~/.kdvideo").expanduser()
+    """The user's directory: `$KDVIDEO_HOME`, or `~/.kdvideo`; without a home to enter, one that is and stays empty."""
+    if named := os.environ.get("KDVIDEO_HOME"):
+        return expand_user(named)
+    try:
+        home = expand_user("~")
+    except ValueError:
+        return _NOWHERE
+    return home / ".kdvideo" if os.access(home, os.X_OK) else _NOWHERE  # HOME may be left from another user: /root
 
 
 def user_zoo() -> Path:
     """The user's own zoo, where `ZOO.PUBLISH_AS` writes unless `ZOO.DIR` says otherwise."""
     return kdvideo_home() / "zoo"
+
+
+def home_advice(path: object) -> str:
+    """What to do where a file cannot be used: "" for one outside of `kdvideo_home()`, or an open one's number."""
+    try:
+        home = kdvideo_home()
+    except ValueError:
+        return ""
+    if not (isinstance(path, str | Path) and Path(path).is_relative_to(home)):
+        return ""
+    if home == _NOWHERE:
+        return "this user has no home to keep files in: set KDVIDEO_HOME to a folder that can be written"
+    return f"{path} belongs to somebody else, or is protected: set KDVIDEO_HOME to a folder of your own"

@@ -4,6 +4,7 @@ The commands import what they need when they run: `kdvideo --help` answers witho
 """
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -16,8 +17,11 @@ from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predic
 from kdvideo.cli.imports import import_modules
 from kdvideo.foreign import printable, printable_record
 from kdvideo.names import SHOWN
+from kdvideo.paths import home_advice
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # what a folder of others answers
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,6 +75,9 @@ def _run(options: argparse.Namespace) -> int:
     except (ValueError, FloatingPointError, OSError, MemoryError) as error:
         print(f"kdvideo: error: {_speaker()}{printable(_one_line(error))}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
+    except ImportError as error:
+        print(f"kdvideo: error: {printable(_one_line(error))}; `kdvideo doctor` says what is missing", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         hint = "; continue with --resume" if options.command == "train" else ""
         print(f"kdvideo: interrupted{hint}", file=sys.stderr)
@@ -88,6 +95,8 @@ def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not error.filename:
         return error.strerror  # without the number before it
+    if isinstance(error, OSError) and error.errno in _REFUSED and (advice := home_advice(error.filename)):
+        return f"{error.strerror}: {advice}"
     # A loader's worker sends its whole traceback as the message; its last line is the error.
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return re.sub(r"^[\w.]+Error: ", "", line)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.options import add_time_limit
+from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
 
@@ -46,12 +47,12 @@ def _check(options: argparse.Namespace) -> None:
     from kdvideo.data.isolation import available_cores
     from kdvideo.data.manifest import summarise
 
-    root = check_root(options.root.expanduser())
+    root = check_root(expand_user(options.root))
     names = _listed(options, root) if options.config_file or options.overrides else find_readable_videos(root)
     entries = check_dataset(
         root,
         names,
-        manifest=options.manifest and options.manifest.expanduser(),
+        manifest=options.manifest and expand_user(options.manifest),
         part=options.part,
         num_workers=options.workers or available_cores(),
         time_limit=options.time_limit,
@@ -76,8 +77,8 @@ def _prepare(options: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     entries = prepare_dataset(
-        options.source.expanduser(),
-        options.target.expanduser(),
+        expand_user(options.source),
+        expand_user(options.target),
         config=ProxyConfig() if options.short_side is None else ProxyConfig(short_side=options.short_side),
         part=options.part,
         num_workers=options.workers or available_cores(),
@@ -98,7 +99,7 @@ def _subset(options: argparse.Namespace) -> None:
     from kdvideo.data.rebuild import find_subset_list, read_subset_list, rebuild_subset
 
     files = read_subset_list(find_subset_list(options.list))
-    rebuild_subset(options.source.expanduser(), files, options.target.expanduser())
+    rebuild_subset(expand_user(options.source), files, expand_user(options.target))
     print(f"{len(files)} videos in {options.target}")
 
 

@@ -1,10 +1,11 @@
 """`kdvideo demo`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from kdvideo.cli.options import EXIT_STOPPED
 
 __all__ = ["add_arguments"]
 
@@ -25,5 +26,5 @@ def _run(options: argparse.Namespace) -> int:
         run_demo(options.output, seed=options.seed)
     except Preempted as stopped:
         print(f"kdvideo: the demo was {stopped}; it begins anew when it is started again", file=sys.stderr)
-        return os.EX_TEMPFAIL
+        return EXIT_STOPPED
     return 0

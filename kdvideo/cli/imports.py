@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdvideo.paths import expand_user
+
 __all__ = ["add_import_argument", "import_modules"]
 
 _FILLING_REGISTRIES = ("kdvideo.models", "kdvideo.data", "kdvideo.losses", "kdvideo.tasks")
@@ -48,7 +50,10 @@ def import_modules(names: Sequence[str]) -> None:
 
 def _absolute(text: str) -> str:
     """A job or a rank may start in another folder."""
-    return str(Path(text).expanduser().resolve()) if text.endswith(".py") else text
+    try:
+        return str(expand_user(text).resolve()) if text.endswith(".py") else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _import_module(name: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
 
@@ -32,8 +33,8 @@ def _run(options: argparse.Namespace) -> None:
     import kdvideo.models  # noqa: F401 - fills the registry, by which names of teachers are understood
     from kdvideo.study.report import write_report
 
-    folders = [folder.expanduser() for folder in options.runs]
-    zoo_dir = options.zoo and options.zoo.expanduser()
-    galleries = [(gallery.expanduser(), videos.expanduser()) for gallery, videos in options.retrieval]
-    out = write_report(options.out.expanduser(), zoo_dir=zoo_dir, runs=folders, galleries=galleries)
+    folders = [expand_user(folder) for folder in options.runs]
+    zoo_dir = options.zoo and expand_user(options.zoo)
+    galleries = [(expand_user(gallery), expand_user(videos)) for gallery, videos in options.retrieval]
+    out = write_report(expand_user(options.out), zoo_dir=zoo_dir, runs=folders, galleries=galleries)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")

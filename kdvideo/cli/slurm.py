@@ -15,6 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.paths import expand_user
+
 __all__ = ["add_arguments", "has_left_queue", "submit", "submit_command"]
 
 _NOTICE = 120  # seconds before the time limit at which the run is told to stop, or a quarter of a short job
@@ -77,7 +80,7 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
     except ImportError:
         raise ValueError("--submit slurm needs submitit: pip install 'kdvideo[slurm]'") from None
     try:
-        executor = submitit.SlurmExecutor(output_dir.expanduser().resolve() / "slurm")
+        executor = submitit.SlurmExecutor(expand_user(output_dir).resolve() / "slurm")
         executor.update_parameters(**_parameters(options))
         job = executor.submit(_run_rank, arguments)
     except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # no srun; sbatch's own message
@@ -114,7 +117,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     """The command line without what concerns the job."""
     arguments = ["train"]
     if options.config_file is not None:
-        arguments += ["--config-file", str(options.config_file.expanduser().resolve())]
+        arguments += ["--config-file", str(expand_user(options.config_file).resolve())]
     arguments += [word for name in options.imports for word in ("--import", name)]
     arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
     return [*arguments, *options.overrides]
@@ -133,7 +136,7 @@ def _run_rank(arguments: list[str]) -> None:
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, _requeue_now)
     code = main(arguments)
-    if code == os.EX_TEMPFAIL:  # stopped between two steps, with a checkpoint
+    if code == EXIT_STOPPED:  # stopped between two steps, with a checkpoint
         _requeue()
     elif code:
         sys.exit(code)

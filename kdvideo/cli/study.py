@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdvideo.cli import slurm
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.paths import expand_user
 
 if TYPE_CHECKING:
     from kdvideo.study.queue import PreparedRun
@@ -54,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.at_once < 1 or options.threads < 1:
         raise ValueError(f"--at-once is {options.at_once} and --threads {options.threads}; both must be at least 1")
     study = read_study(options.study)
-    output = options.output.expanduser().resolve()
+    output = expand_user(options.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
     set_up_logging(output)
     processes: list[subprocess.Popen[bytes]] = []
@@ -68,14 +70,14 @@ def _run(options: argparse.Namespace) -> int:
         return processes[-1].poll
 
     try:
-        run_study(study, output, data=options.data.expanduser().resolve(), start=start, at_once=options.at_once)
+        run_study(study, output, data=expand_user(options.data).resolve(), start=start, at_once=options.at_once)
     except KeyboardInterrupt:
         for process in processes:
             process.terminate()  # each writes a checkpoint
         for process in processes:
             process.wait()
         print("kdvideo: the study is stopped; the same command goes on", file=sys.stderr)
-        return os.EX_TEMPFAIL
+        return EXIT_STOPPED
     return 0
 
 
@@ -83,7 +85,7 @@ def _probe(options: argparse.Namespace) -> None:
     from kdvideo.study.plan import read_study
     from kdvideo.study.probe import probe_runs
 
-    count = probe_runs(read_study(options.study), options.output.expanduser().resolve())
+    count = probe_runs(read_study(options.study), expand_user(options.output).resolve())
     print(f"{count} probes fitted; kdvideo study report shows them")
 
 
@@ -113,7 +115,7 @@ def _start_process(arguments: list[str], folder: Path, threads: int) -> "subproc
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # Ctrl-C is ours to hand on: as SIGTERM, which a run answers with a checkpoint
-            preexec_fn=_end_with_parent,
+            preexec_fn=_end_with_parent if os.name == "posix" else None,
         )
 
 

@@ -1,13 +1,13 @@
 """`kdvideo train`, and `tools/train_net.py`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from kdvideo.cli import slurm
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import EXIT_STOPPED
 
 __all__ = ["add_arguments"]
 
@@ -42,5 +42,5 @@ def _run(options: argparse.Namespace) -> int:
         train(cfg, resume=options.resume)
     except Preempted as stopped:
         print(f"kdvideo: {stopped}; continue with --resume", file=sys.stderr)
-        return os.EX_TEMPFAIL
+        return EXIT_STOPPED
     return 0

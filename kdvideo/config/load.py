@@ -11,6 +11,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config.defaults import get_defaults
 from kdvideo.files import write_text
 from kdvideo.foreign import parse_yaml
+from kdvideo.paths import expand_user
 from kdvideo.registry import did_you_mean
 
 __all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
@@ -60,7 +61,7 @@ def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, A
         return values
     if not isinstance(base, str):
         raise ValueError(f"config file {path} has _BASE_ {base!r}; it must be a path")
-    return _merge_dicts(_read_yaml_with_base(path.parent / Path(base).expanduser(), (*seen, path.resolve())), values)
+    return _merge_dicts(_read_yaml_with_base(path.parent / expand_user(base), (*seen, path.resolve())), values)
 
 
 def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

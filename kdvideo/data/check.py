@@ -4,10 +4,11 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import simplejson
 from tqdm import tqdm
@@ -24,9 +25,11 @@ from kdvideo.data.manifest import (
     append_entry,
     is_current,
     open_journal,
+    open_memory,
     part_of,
     part_path,
     read_manifest,
+    read_memory,
     summarise,
     write_manifest,
 )
@@ -72,7 +75,9 @@ def check_dataset(
     known = read_manifest(manifest)
     chosen = part_of(sorted(set(names)), part)
     journal = part_path(manifest, part)
-    checked = _look_at(root, chosen, known=[known], journal=journal, num_workers=num_workers, time_limit=time_limit)
+    checked = _look_at(
+        root, chosen, known=[known], journal=open_journal(journal), num_workers=num_workers, time_limit=time_limit
+    )
     checked = {name: replace(one, time_limit=max(one.time_limit, time_limit)) for name, one in checked.items()}
     if part is None:
         there = {name: entry for name, entry in checked.items() if entry.file_bytes >= 0}
@@ -114,8 +119,10 @@ def usable_videos(
         raise ValueError(f"DATA.MANIFEST {manifest} does not exist: write one with kdvideo data check")
     memory = _memory_of(root)
     names = [record.path.relative_to(root).as_posix() for record in records]
-    known = [read_manifest(manifest or root / MANIFEST_NAME), read_manifest(memory)]
-    checked = _look_at(root, names, known=known, journal=memory, num_workers=num_workers, time_limit=time_limit)
+    known = [read_manifest(manifest or root / MANIFEST_NAME), read_memory(memory)]
+    checked = _look_at(
+        root, names, known=known, journal=open_memory(memory), num_workers=num_workers, time_limit=time_limit
+    )
     probes = [checked[name].probe for name in names]
     _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
     usable = [(record, found) for record, found in zip(records, probes, strict=True) if found.problem is None]
@@ -144,7 +151,7 @@ def _look_at(
     names: Sequence[str],
     *,
     known: Sequence[Mapping[str, ManifestEntry]],
-    journal: Path,
+    journal: AbstractContextManager[TextIO],
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
@@ -160,7 +167,7 @@ def _look_at(
         return checked
     look = partial(_look_at_one, root, time_limit=time_limit)
     results = run_isolated(look, unknown, num_workers=num_workers, time_limit=time_limit + _GRACE)
-    with open_journal(journal) as stream:
+    with journal as stream:
         for (name, _), result in tqdm(results, total=len(unknown), desc="checking videos", unit="video", disable=None):
             if isinstance(result, Failure):
                 reason = out_of_time(time_limit) if result.timed_out else result.reason

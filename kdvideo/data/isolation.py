@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, TimeoutError, as_completed
+from concurrent.futures import BrokenExecutor, Future, TimeoutError, as_completed
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from pebble import ProcessExpired, ProcessPool
+
+from kdvideo.workers import end_if_rerun, worker_context
 
 __all__ = ["Failure", "available_cores", "run_isolated"]
 
@@ -42,8 +44,11 @@ def run_isolated(
 
     Raises:
         Exception: what `function` raises is raised here.
+        ChildProcessError: no worker can be started.
     """
-    with ProcessPool(max_workers=min(num_workers, max(len(items), 1)), initializer=_prepare_worker) as pool:
+    end_if_rerun()
+    workers = min(num_workers, max(len(items), 1))
+    with ProcessPool(max_workers=workers, initializer=_prepare_worker, context=worker_context()) as pool:
         futures: dict[Future[R], T] = {pool.schedule(function, args=[item], timeout=time_limit): item for item in items}
         try:
             for future in as_completed(futures):
@@ -65,6 +70,8 @@ def _outcome(future: Future[Any], time_limit: float) -> Any:
         return Failure(f"takes longer than {time_limit:g} s", timed_out=True)
     except ProcessExpired as error:
         return Failure(f"makes its reader crash ({_describe_exit(error.exitcode)})")
+    except BrokenExecutor as error:
+        raise ChildProcessError(f"the processes that read videos end when they start ({error}): use fewer") from None
 
 
 def _describe_exit(code: int) -> str:
@@ -73,7 +80,8 @@ def _describe_exit(code: int) -> str:
 
 def _prepare_worker() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job; no video is to blame for it
+    if hasattr(signal, "SIGUSR2"):  # not on Windows
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job; no video is to blame for it
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -13,11 +14,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from kdvideo.data.outage import allow_waiting
 from kdvideo.data.plan import epoch_order
+from kdvideo.data.transport import batch_samples, pass_sample
 from kdvideo.distributed import rank, world_size
+from kdvideo.workers import end_if_rerun, explain_loss, worker_context, workers_start
 
 __all__ = ["STOP_SIGNALS", "EpochSampler", "create_loader", "gather_shares", "take_share"]
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # what schedulers announce the end of a job's time with
+# What schedulers announce the end of a job's time with. Windows has no SIGUSR2.
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -68,7 +72,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 def create_loader(
     dataset: Dataset,
     *,
-    batch_size: int,
+    batch_size: int | None,
     num_workers: int,
     sampler: EpochSampler | None = None,
 ) -> DataLoader:
@@ -78,12 +82,12 @@ def create_loader(
 
     Args:
         dataset: what is read.
-        batch_size: samples in a batch of this process.
+        batch_size: samples in a batch of this process; None gives the samples themselves.
         num_workers: processes that read ahead, two batches each; 0 reads in this one.
         sampler: for training: its workers stay alive between epochs, and a last smaller batch is dropped. Without one
             each rank reads its share, see `take_share`.
     """
-    return DataLoader(
+    return _Loader(
         take_share(dataset, rank=rank(), world_size=world_size()) if sampler is None else dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -92,14 +96,43 @@ def create_loader(
         persistent_workers=sampler is not None and num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_stopping_to_the_run,
+        collate_fn=pass_sample if batch_size is None else batch_samples,
+        multiprocessing_context=worker_context() if num_workers else None,
     )
+
+
+class _Loader(DataLoader):
+    """A DataLoader that says in one line what became of its workers."""
+
+    def __iter__(self) -> Any:
+        if self.num_workers == 0:
+            return super().__iter__()
+        end_if_rerun()
+        return self._read()
+
+    def _read(self) -> Iterator[Any]:
+        workers: list[BaseProcess] = []
+        try:
+            with workers_start():
+                batches: Any = super().__iter__()
+            workers = batches._workers
+            yield from batches
+        except (RuntimeError, MemoryError) as error:
+            if (lost := explain_loss(error, [worker.exitcode for worker in workers])) is None:
+                raise
+            raise lost from None
 
 
 def _leave_stopping_to_the_run(worker: int) -> None:
     """Schedulers signal every process of a job; the run still needs its workers to reach the end of its step.
 
     Who sent a signal is told to those only who wait for it, so a thread does; PyTorch ends workers by SIGTERM, too.
+    Where nobody is told (macOS, Windows), only the signal that PyTorch does not use is passed over.
     """
+    if not hasattr(signal, "sigwaitinfo"):
+        for number in set(STOP_SIGNALS) - {signal.SIGTERM}:
+            signal.signal(number, signal.SIG_IGN)
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     threading.Thread(target=_obey_the_run_alone, daemon=True).start()
 

@@ -4,11 +4,13 @@ A line is appended as soon as its video has been looked at, so that a killed che
 cannot be read, the torn last one of a kill for example, are as good as absent.
 """
 
+import io
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +18,7 @@ import simplejson
 
 from kdvideo.data.probe import VideoProbe
 from kdvideo.files import write_text
+from kdvideo.paths import home_advice
 
 __all__ = [
     "FORMAT",
@@ -24,9 +27,11 @@ __all__ = [
     "append_entry",
     "is_current",
     "open_journal",
+    "open_memory",
     "part_of",
     "part_path",
     "read_manifest",
+    "read_memory",
     "summarise",
     "write_manifest",
 ]
@@ -102,6 +107,31 @@ def open_journal(path: Path) -> Iterator[TextIO]:
                 raw.write(b"\n")
     with path.open("a", encoding="utf-8") as stream:
         yield stream
+
+
+def read_memory(path: Path) -> dict[str, ManifestEntry]:
+    """As `read_manifest`, of what earlier runs have noted; nothing where it is somebody else's and cannot be read."""
+    try:
+        return read_manifest(path)
+    except OSError:
+        return {}
+
+
+@contextmanager
+def open_memory(path: Path) -> Iterator[TextIO]:
+    """As `open_journal`, for what only saves time: where it cannot be written, a warning says so, nothing is kept."""
+    with ExitStack() as stack:
+        stream: TextIO = io.StringIO()
+        try:
+            stream = stack.enter_context(open_journal(path))
+        except OSError as error:
+            _tell_once(home_advice(path) or f"{path} ({error.strerror or error})")
+        yield stream
+
+
+@cache
+def _tell_once(why: str) -> None:
+    logger.warning("what is found out about the videos cannot be kept for the next run: %s", why)
 
 
 def append_entry(journal: TextIO, entry: ManifestEntry) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from kdvideo.data.datasets.records import VideoFinder, check_apart, check_inside, read_lines
 from kdvideo.files import file_sha256, write_atomic, write_text
-from kdvideo.paths import zoo_root
+from kdvideo.paths import expand_user, zoo_root
 from kdvideo.registry import unknown_name
 
 __all__ = ["SubsetFile", "find_subset_list", "read_subset_list", "rebuild_subset"]
@@ -47,8 +47,8 @@ def find_subset_list(name: str) -> Path:
     packaged = {path.stem: path for path in sorted(folder.glob("*.csv"))}
     if name in packaged:
         return packaged[name]
-    if Path(name).expanduser().is_file():
-        return Path(name).expanduser()
+    if expand_user(name).is_file():
+        return expand_user(name)
     raise unknown_name("subset list", name, packaged)
 
 

@@ -27,7 +27,7 @@ from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.protocols import EvalConfig
 from kdvideo.models.pcl import PCLModel, takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
-from kdvideo.paths import user_zoo
+from kdvideo.paths import expand_user, user_zoo
 from kdvideo.registry import DATASETS, PRETEXTS
 from kdvideo.zoo.formats import parse_clip_spec
 
@@ -177,8 +177,8 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
 
 def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
     """The videos that DATA's training or test list names."""
-    root = Path(cfg.DATA.ROOT).expanduser()
-    list_dir = Path(cfg.DATA.LIST_DIR).expanduser() if cfg.DATA.LIST_DIR else None
+    root = expand_user(cfg.DATA.ROOT)
+    list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
     return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
 
 
@@ -188,8 +188,8 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     with main_first():  # what it remembers, the other ranks need not look at again
         return usable_videos(
             read_records(cfg, subset),
-            Path(data.ROOT).expanduser(),
-            manifest=Path(data.MANIFEST).expanduser() if data.MANIFEST else None,
+            expand_user(data.ROOT),
+            manifest=expand_user(data.MANIFEST) if data.MANIFEST else None,
             max_bad_fraction=data.MAX_BAD_FRACTION,
             num_workers=available_cores(),
             label=f"{'training' if subset == 'train' else 'test'} videos",
@@ -235,4 +235,4 @@ def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> Ba
 
 def zoo_dir_of(cfg: CfgNode) -> Path:
     """ZOO.DIR, or the user's zoo."""
-    return Path(cfg.ZOO.DIR).expanduser() if cfg.ZOO.DIR else user_zoo()
+    return expand_user(cfg.ZOO.DIR) if cfg.ZOO.DIR else user_zoo()

@@ -21,6 +21,7 @@ from kdvideo.distributed import is_main, rank
 from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.files import write_text
 from kdvideo.names import SHOWN
+from kdvideo.paths import expand_user
 from kdvideo.version import __version__
 
 __all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run", "set_up_logging"]
@@ -35,7 +36,7 @@ def prepare_output(cfg: CfgNode) -> Path:
     Raises:
         ValueError: it cannot be written.
     """
-    output_dir = Path(cfg.OUTPUT_DIR).expanduser()
+    output_dir = expand_user(cfg.OUTPUT_DIR)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output_dir).close()
@@ -104,7 +105,7 @@ def _environment(cfg: CfgNode) -> dict[str, object]:
         "kdvideo": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{name: metadata.version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "processor_cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
@@ -113,3 +114,10 @@ def _environment(cfg: CfgNode) -> dict[str, object]:
         "seed": cfg.SEED,
         "started": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # as vendors' containers install some: importable, and recorded nowhere
+        return None

@@ -11,6 +11,7 @@ from kdvideo.config import flatten_config, get_defaults, load_config, merge_conf
 from kdvideo.engine.build import read_clip_spec, zoo_dir_of
 from kdvideo.engine.environment import refuse_other_run
 from kdvideo.foreign import parse_yaml, read_text
+from kdvideo.paths import expand_user
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.entry import ZooEntry
@@ -53,7 +54,7 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
     )
     if source in BACKBONES:
         cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
-        refuse_other_run(Path(cfg.OUTPUT_DIR).expanduser())  # its checkpoint would be measured in their place
+        refuse_other_run(expand_user(cfg.OUTPUT_DIR))  # its checkpoint would be measured in their place
         return cfg
     weights = resolve_weights(source, zoo_dir=zoo_dir_of(given))
     if settings := training_config(weights):

@@ -11,16 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kdvideo.workers import NO_MEMORY, WorkerLost
+
 __all__ = ["describe_samples", "first_not_finite", "out_of_memory_means", "writing"]
 
 _SHOWN = 32  # samples of a batch that are named
-_NO_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's allocators for the CPU
-_NO_SHARED_MEMORY = (
-    "killed by signal: Bus error",
-    "unable to allocate shared memory",
-    "unable to write to file </torch",
-)
-_WORKER_DIED = ("killed by signal", "exited unexpectedly")
 
 
 @contextmanager
@@ -31,10 +26,12 @@ def out_of_memory_means(advice: str) -> Iterator[None]:
         advice: which setting to lower for what is done in the block.
 
     Raises:
-        MemoryError: says which setting to lower; for the loader's workers and shared memory one of their own.
+        MemoryError: says which setting to lower; for the loader's workers (`WorkerLost`) one of their own.
     """
     try:
         yield
+    except WorkerLost:
+        raise
     except (RuntimeError, MemoryError) as error:
         if (message := _explain_memory(error, advice)) is None:
             raise
@@ -42,14 +39,7 @@ def out_of_memory_means(advice: str) -> Iterator[None]:
 
 
 def _explain_memory(error: RuntimeError | MemoryError, advice: str) -> str | None:
-    text = str(error)
-    if any(words in text for words in _NO_SHARED_MEMORY):
-        return "shared memory (/dev/shm) is full: lower DATA.NUM_WORKERS or allow more, in docker by --shm-size"
-    if "DataLoader worker" in text and (isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)):
-        return "out of memory in a process that reads videos: lower DATA.NUM_WORKERS or SOLVER.BATCH_SIZE"
-    if "DataLoader worker" in text and any(words in text for words in _WORKER_DIED):
-        return "a process that reads videos was killed, as the system does when memory runs out: lower DATA.NUM_WORKERS"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _NO_MEMORY):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY):
         where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "process"
         return f"the {where} is out of memory: {advice}"
     return None

@@ -11,13 +11,13 @@ from typing import Any
 
 import simplejson
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from kdvideo.distributed import is_main
 from kdvideo.engine.checkpoint import BEST_NAME, read_state, save_checkpoint, save_state
 from kdvideo.engine.guards import first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.errors import first_line
 from kdvideo.files import write_text
 
 __all__ = [
@@ -104,7 +104,7 @@ class KeepBest(Hook):
 
 
 class MetricsWriter(Hook):
-    """One JSON line an epoch in `metrics.jsonl`, and the same for TensorBoard.
+    """One JSON line an epoch in `metrics.jsonl`, and the same for TensorBoard where that can be imported.
 
     A resumed run drops the lines of epochs after its checkpoint: they will be written again.
 
@@ -117,7 +117,7 @@ class MetricsWriter(Hook):
         self.output_dir = output_dir
         self.started = time.perf_counter()
         _keep_lines_up_to(output_dir / METRICS_NAME, first_epoch)
-        self.board = SummaryWriter(str(output_dir / BOARD_NAME), purge_step=first_epoch + 1)
+        self.board = _open_board(output_dir / BOARD_NAME, purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Starts the epoch's clock."""
@@ -127,6 +127,8 @@ class MetricsWriter(Hook):
         """Writes the line."""
         metrics["seconds"] = round(time.perf_counter() - self.started, 2)
         append_metrics(self.output_dir, metrics)
+        if self.board is None:
+            return
         with writing(self.output_dir / BOARD_NAME):
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, metrics["epoch"])
@@ -134,8 +136,9 @@ class MetricsWriter(Hook):
 
     def close(self) -> None:
         """Closes the TensorBoard file."""
-        with suppress(OSError):  # nothing is pending, unless a write has failed, which has been said
-            self.board.close()
+        if self.board is not None:
+            with suppress(OSError):  # nothing is pending, unless a write has failed, which has been said
+                self.board.close()
 
 
 class Checkpointer(Hook):
@@ -207,6 +210,22 @@ def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
         stream.write(simplejson.dumps(metrics) + "\n")
         stream.flush()
         os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
+
+
+def _open_board(folder: Path, *, purge_step: int) -> Any:
+    """TensorBoard's writer; None, with a warning, where TensorBoard and what it needs do not fit together."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except Exception as error:  # protobuf of another version: TypeError, AttributeError, ImportError
+        logger.warning(
+            "no files for TensorBoard, %s has the same numbers: tensorboard does not import (%s: %s); to mend it: "
+            "pip install --upgrade tensorboard protobuf",
+            METRICS_NAME,
+            type(error).__name__,
+            first_line(error),
+        )
+        return None
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def _keep_lines_up_to(path: Path, epoch: int) -> None:

@@ -19,7 +19,7 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows opens no library without a name
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
@@ -33,7 +33,7 @@ def use_huge_pages(module: nn.Module) -> None:
     """
     try:
         madvise = ctypes.CDLL(None).madvise
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows opens no library without a name
         return
     for buffer in module.buffers():
         start = -(-buffer.data_ptr() // _HUGE_PAGE) * _HUGE_PAGE

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.loader import gather_shares
 from kdvideo.distributed import is_main
+from kdvideo.files import allocate
 
 __all__ = ["CachedClips", "compute_outputs"]
 
@@ -101,7 +101,7 @@ def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:
     with tempfile.TemporaryFile(dir=directory) as stream:
         try:
             # Without its blocks allocated, a full disk would kill the process in the middle of a write to the map.
-            os.posix_fallocate(stream.fileno(), 0, num_bytes)
+            allocate(stream.fileno(), num_bytes)
         except OSError as error:
             raise ValueError(
                 f"{directory} has no room for {num_bytes / 1e9:.1f} GB of evaluation clips ({error.strerror}): lower "

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.loader import create_loader
 from kdvideo.data.look import look_at
 from kdvideo.data.outage import LostVideoError
 from kdvideo.data.samples import UniformClips
@@ -92,7 +93,7 @@ def compute_video_outputs(
         time_limit: seconds that looking at a video, and then reading its clips, may take.
     """
     device = next(model.parameters()).device
-    loader = DataLoader(_Clips(paths, spec, num_clips, time_limit), batch_size=None, num_workers=num_workers)
+    loader = create_loader(_Clips(paths, spec, num_clips, time_limit), batch_size=None, num_workers=num_workers)
     for path, one in zip(paths, loader, strict=True):
         if one["problem"]:
             yield VideoOutput(path, num_frames=0, output=None, problem=one["problem"])

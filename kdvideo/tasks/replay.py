@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdvideo.files import locked, write_text
+from kdvideo.files import allocate, locked, write_text
 
 __all__ = ["ReplayStore", "replay_size"]
 
@@ -133,5 +133,5 @@ def _map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     num_bytes = dtype.itemsize * math.prod(shape)
     with path.open("ab+") as stream:
         if stream.seek(0, os.SEEK_END) < num_bytes:
-            os.posix_fallocate(stream.fileno(), 0, num_bytes)
+            allocate(stream.fileno(), num_bytes)
     return np.memmap(path, dtype=dtype, mode="r+", shape=shape)

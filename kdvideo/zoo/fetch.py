@@ -14,7 +14,7 @@ import simplejson
 
 from kdvideo.files import file_sha256, locked, write_atomic, write_text
 from kdvideo.foreign import parse_json, read_text
-from kdvideo.paths import kdvideo_home, user_zoo
+from kdvideo.paths import expand_user, kdvideo_home, user_zoo
 from kdvideo.zoo import download as downloads
 from kdvideo.zoo.download import download
 from kdvideo.zoo.entry import ZooEntry
@@ -132,9 +132,11 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
         ValueError: it cannot be had, or is larger.
     """
     if "://" not in check_scheme(address):
-        return Path(address).expanduser()
+        return expand_user(address)
     name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(address.partition('?')[0]).name}"
     path = kdvideo_home() / "downloads" / name
+    if path.exists() and not again:
+        return path
     with _fetch_lock(path):
         if again or not path.exists():
             if is_offline():
@@ -145,6 +147,8 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
 
 def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Path:
     """Lets `bring(path, sha256)` make the file unless it is there and right; records a hash that nobody published."""
+    if path.exists() and file_sha256(path) == expected_sha256(entry):
+        return path  # also of somebody else's home, where no lock can be taken
     with _fetch_lock(path):
         sha256 = expected_sha256(entry)
         source = ""

@@ -45,7 +45,10 @@ def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -
         zoo_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=zoo_dir).close()
     except OSError as error:
-        raise ValueError(f"ZOO.DIR {zoo_dir} cannot be written: {error.strerror or error}") from None
+        raise ValueError(
+            f"ZOO.DIR {zoo_dir} cannot be written: {error.strerror or error}; set ZOO.DIR or KDVIDEO_HOME to a folder "
+            "that can be"
+        ) from None
 
 
 def publish(

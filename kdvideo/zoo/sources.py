@@ -10,7 +10,7 @@ from torchvision.models import get_weight
 
 from kdvideo.files import file_sha256
 from kdvideo.foreign import read_text
-from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.paths import expand_user, user_zoo, zoo_root
 from kdvideo.registry import unknown_name
 from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry
@@ -114,7 +114,7 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
         if not path.exists():
             path = fetch_entry(entry)
         return Weights(path, _checked_sha256(path, expected_sha256(entry), source), entry, source)
-    path = fetch_address(source) if separator else Path(source).expanduser()
+    path = fetch_address(source) if separator else expand_user(source)
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise ValueError(f"weights {source}: a file must end in {' or '.join(WEIGHTS_SUFFIXES)}")
     named = _HASH_IN_NAME.search(path.name)

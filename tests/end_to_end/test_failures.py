@@ -136,7 +136,8 @@ def test_a_worker_that_the_system_kills(tiny_overrides: list[str], tmp_path: Pat
     common = [*tiny_overrides, *FOUR_STEPS, "DATA.NUM_WORKERS", "1", "EVAL.PERIOD", "3"]
     message = error_of(capsys, *common)
     assert message == (
-        "a process that reads videos was killed, as the system does when memory runs out: lower DATA.NUM_WORKERS"
+        "a process that reads videos was killed, as the system does when memory runs out: lower DATA.NUM_WORKERS "
+        "(--workers)"
     )
     assert read_state(tmp_path / "run" / CHECKPOINT_NAME)["epoch"] in (1, 2)
 

@@ -3,8 +3,6 @@
 import errno
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,41 +81,6 @@ def test_out_of_memory_in_a_worker():
     """Another setting than that of the run itself."""
     with pytest.raises(MemoryError, match=r"reads videos: lower DATA\.NUM_WORKERS"), out_of_memory_means("lower X"):
         next(iter(create_loader(_Allocates(), batch_size=1, num_workers=1)))
-
-
-FULL_SHARED_MEMORY = """
-import torch
-from kdvideo.data.loader import create_loader
-from kdvideo.engine.guards import out_of_memory_means
-
-class Big(torch.utils.data.Dataset):
-    def __getitem__(self, index):
-        return torch.zeros(2**20)
-    def __len__(self):
-        return 4
-
-try:
-    with out_of_memory_means("lower X"):
-        list(create_loader(Big(), batch_size=1, num_workers=1))
-except MemoryError as error:
-    print(error)
-"""
-
-
-def test_full_shared_memory():
-    """As in a docker container with its 64 MB."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small /dev/shm")
-    command = 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$0" -c "$1"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", command, sys.executable, FULL_SHARED_MEMORY],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # PyTorch 2.9 does not tell the process that it was a bus error.
-    answers = ("shared memory (/dev/shm) is full: lower DATA.NUM_WORKERS", "a process that reads videos was killed")
-    assert done.stdout.startswith(answers), done.stderr
 
 
 def test_a_checkpoint_that_does_not_fit(tmp_path: Path):

@@ -6,6 +6,7 @@ from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
+from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
 
@@ -48,7 +49,7 @@ def _publish(options: argparse.Namespace) -> None:
     from kdvideo.engine.publish import publish_run
 
     entry = publish_run(
-        options.checkpoint.expanduser(),
+        expand_user(options.checkpoint),
         options.name,
         zoo_dir=zoo_of(options),
         licence=options.licence,
@@ -84,7 +85,7 @@ def _render(options: argparse.Namespace) -> None:
     from kdvideo.paths import user_zoo
     from kdvideo.zoo.render import render_zoo
 
-    print(render_zoo(user_zoo() if options.directory is None else options.directory.expanduser()))
+    print(render_zoo(user_zoo() if options.directory is None else expand_user(options.directory)))
 
 
 def _release(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
+from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
 
@@ -35,7 +36,7 @@ def _fetch(options: argparse.Namespace) -> None:
             name = adopt_entry(source, zoo_dir=zoo_dir, replace=options.replace).name
         entry, directory = find_entry(name, zoo_dir=zoo_dir)
         if options.file is not None:
-            take_file(entry, options.file.expanduser())
+            take_file(entry, expand_user(options.file))
         elif not (directory / "weights" / entry.file).exists():
             fetch_entry(entry)
         weights = resolve_weights(name, zoo_dir=zoo_dir)

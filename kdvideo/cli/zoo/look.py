@@ -9,6 +9,7 @@ from typing import Any
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
 from kdvideo.foreign import printable
+from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
 
@@ -101,7 +102,7 @@ def _verify_metrics(options: argparse.Namespace) -> int:
     from kdvideo.engine.verify import verify_metrics
 
     zoo_dir = zoo_of(options) if options.zoo else None
-    comparisons = verify_metrics(options.metrics, options.data.expanduser(), zoo_dir=zoo_dir)
+    comparisons = verify_metrics(options.metrics, expand_user(options.data), zoo_dir=zoo_dir)
     for one in comparisons:
         if one.agrees:
             print(printable(str(one)))

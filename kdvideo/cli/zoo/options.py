@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from kdvideo.paths import expand_user
+
 __all__ = ["add_zoo", "zoo_of"]
 
 
@@ -15,4 +17,4 @@ def zoo_of(options: argparse.Namespace) -> Path:
     """The zoo that `--zoo` names, else the user's."""
     from kdvideo.paths import user_zoo
 
-    return user_zoo() if options.zoo is None else options.zoo.expanduser()
+    return user_zoo() if options.zoo is None else expand_user(options.zoo)

@@ -1,0 +1,104 @@
+"""How samples get from a loader's worker to the run: through shared memory, or through a pipe where there is none left.
+
+PyTorch shares tensors through /dev/shm, of which docker gives a container 64 MB. Where that is full, a worker loses its
+batch in a thread of its own, and the run would wait for it for ever.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate, default_convert, get_worker_info
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
+
+__all__ = ["batch_samples", "pass_sample"]
+
+logger = logging.getLogger("kdvideo")
+_SHARED_MEMORY = "/dev/shm"  # of Linux; elsewhere PyTorch's shared memory has no size of its own
+_RESERVE = 1 << 20  # bytes, for the semaphores of the next processes
+
+
+def batch_samples(samples: Sequence[Any]) -> Any:
+    """As PyTorch's `default_collate`, `samples` of `[...]` -> `[B, ...]`; never waits for shared memory."""
+    return _send(default_collate, _collate_in_own_memory, samples)
+
+
+def pass_sample(sample: Any) -> Any:
+    """As PyTorch's `default_convert`: one sample, its arrays as tensors; never waits for shared memory."""
+    return _send(default_convert, default_convert, sample)
+
+
+def _send(shared: Callable[[Any], Any], own: Callable[[Any], Any], samples: Any) -> Any:
+    worker = get_worker_info()
+    if worker is None:
+        return shared(samples)
+    needed = _count_bytes(samples) * worker.num_workers  # all of them may be about to take it
+    if needed + _RESERVE <= _free_bytes():
+        try:
+            return _map_tensors(Tensor.share_memory_, shared(samples))
+        except RuntimeError as error:
+            if "shared memory" not in str(error) and "</torch" not in str(error):
+                raise
+    return _map_tensors(_ByValue, own(samples))
+
+
+class _ByValue:
+    """A tensor that is pickled with its values, and unpickled as a tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self) -> tuple[Callable[[np.ndarray], Tensor], tuple[np.ndarray]]:
+        return _receive, (self.tensor.numpy(),)
+
+
+def _receive(values: np.ndarray) -> Tensor:
+    _tell_once()
+    return torch.from_numpy(values)
+
+
+@cache
+def _tell_once() -> None:
+    logger.warning(
+        "shared memory (%s) is full: batches come through pipes, which takes longer; allow more of it, in docker by "
+        "--shm-size=2g, or use fewer workers",
+        _SHARED_MEMORY,
+    )
+
+
+def _collate_in_own_memory(samples: Any) -> Any:
+    return collate(samples, collate_fn_map={**default_collate_fn_map, Tensor: _stack})
+
+
+def _stack(tensors: Sequence[Tensor], *, collate_fn_map: object = None) -> Tensor:
+    return torch.stack(list(tensors))
+
+
+def _map_tensors(function: Callable[[Tensor], Any], batch: Any) -> Any:
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if isinstance(batch, Mapping):
+        return {key: _map_tensors(function, value) for key, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return [_map_tensors(function, value) for value in batch]
+    return batch
+
+
+def _count_bytes(samples: Any) -> int:
+    if isinstance(samples, Mapping):
+        samples = list(samples.values())
+    if isinstance(samples, list | tuple):
+        return sum(_count_bytes(value) for value in samples)
+    return getattr(samples, "nbytes", 0)  # of tensors and arrays
+
+
+def _free_bytes() -> float:
+    try:
+        return shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:
+        return float("inf")

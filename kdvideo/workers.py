@@ -1,0 +1,128 @@
+"""Worker processes: how they are started, and what of the user's script they need.
+
+Where processes are not forked (Windows, macOS, Python 3.14, `multiprocessing.set_start_method`), Python has each new
+one run the main script once more, to find in it what the process is given. A script that starts training from its top
+then starts it again in each of its workers. Workers of kdvideo need the script only if they are given something of it.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from pickle import PicklingError
+from types import ModuleType
+from typing import Any
+
+__all__ = ["NO_MEMORY", "WorkerLost", "end_if_rerun", "explain_loss", "worker_context", "workers_start"]
+
+_RERUN_CODE = 77  # what a worker ends with that has come to run the script's calls
+_NAME = "kdvideo-worker"
+_NO_SHARED_MEMORY = (
+    "killed by signal: Bus error",
+    "unable to allocate shared memory",
+    "unable to write to file </torch",
+)
+NO_MEMORY = ("can't allocate memory", "not enough memory")  # what PyTorch's allocators for the CPU say
+_WORKER_DIED = ("killed by signal", "exited unexpectedly")
+_FEWER = "lower DATA.NUM_WORKERS (--workers)"
+_swapping = threading.Lock()  # pebble starts its workers from a thread
+
+
+class WorkerLost(MemoryError):
+    """A worker has ended, or has no memory left; says what to do, in one line."""
+
+
+class _WorkerProcess(SpawnProcess):
+    """A spawned process that runs the user's script again only if what it is given is of that script."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{**arguments, "name": _NAME})
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        try:
+            with _swapping, _without_script():
+                return SpawnProcess._Popen(process_obj)
+        except (PicklingError, AttributeError):  # it is given something of the script, which a worker has to run then
+            return _start_with_script(process_obj)
+
+
+class _WorkerContext(SpawnContext):
+    Process = _WorkerProcess
+
+
+def worker_context() -> BaseContext:
+    """What worker processes are made with: by fork where that is the start method, else as a `_WorkerProcess`."""
+    context = multiprocessing.get_context()
+    return context if context.get_start_method() == "fork" else _WorkerContext()
+
+
+def end_if_rerun() -> None:
+    """Ends a worker of kdvideo that has come here by running the user's script; the process that started it says why.
+
+    What trains, measures or starts processes begins with this.
+    """
+    process = multiprocessing.current_process()
+    if process.name.startswith(_NAME) and getattr(process, "_inheriting", False):
+        os._exit(_RERUN_CODE)
+
+
+@contextmanager
+def workers_start() -> Iterator[None]:
+    """Turns the system's error into one line where no process, or no semaphore of it, can be made.
+
+    Raises:
+        WorkerLost: says what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WorkerLost(f"no process that reads videos can be started ({error.strerror or error}): {_FEWER}") from None
+
+
+def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int | None]) -> WorkerLost | None:
+    """What became of a loader's workers and what to do about it; None for errors of another kind.
+
+    Args:
+        error: what PyTorch's loader raises.
+        exit_codes: of its workers; None of one that runs.
+    """
+    text = str(error)
+    if _RERUN_CODE in exit_codes:
+        return WorkerLost(
+            "each process that reads videos would run the whole script again, in which a part of the dataset is "
+            'defined: put what the script calls under `if __name__ == "__main__":`'
+        )
+    if any(words in text for words in _NO_SHARED_MEMORY):
+        return WorkerLost(f"shared memory (/dev/shm) is full: {_FEWER} or allow more, in docker by --shm-size")
+    if "DataLoader worker" not in text:
+        return None
+    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+        return WorkerLost(f"out of memory in a process that reads videos: {_FEWER} or SOLVER.BATCH_SIZE")
+    if any(words in text for words in _WORKER_DIED):
+        return WorkerLost(f"a process that reads videos was killed, as the system does when memory runs out: {_FEWER}")
+    return None
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Nothing can be found in the main script while it lasts, and nothing says where its file is."""
+    script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+def _start_with_script(process_obj: BaseProcess) -> Any:
+    try:
+        return SpawnProcess._Popen(process_obj)
+    except (PicklingError, AttributeError) as error:
+        raise ValueError(
+            f"a worker process cannot be given a part of the dataset ({error}): define it at the top of a module, or "
+            "use no workers (DATA.NUM_WORKERS 0)"
+        ) from None

@@ -1,0 +1,89 @@
+"""Workers that are not forked leave the user's script alone, unless they are given something of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+print("runs", flush=True)
+import multiprocessing
+multiprocessing.set_start_method("METHOD", force=True)
+from kdvideo.data.isolation import run_isolated
+print(sorted(run_isolated(abs, [-1, -2], num_workers=1, time_limit=60.0)))
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_script_is_run_once(method: str, tmp_path: Path):
+    """Before, each worker began it anew: "All workers expired"."""
+    (tmp_path / "script.py").write_text(SCRIPT.replace("METHOD", method))
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.stdout == "runs\n[(-2, 2), (-1, 1)]\n", done.stderr
+    assert done.stderr == ""
+
+
+IMPORTS_ALL = """
+import importlib, os, pkgutil, signal
+for module, name in [(os, "posix_fallocate"), (os, "sched_getaffinity"), (os, "EX_TEMPFAIL"), (signal, "SIGUSR2"),
+                     (signal, "SIGUSR1"), (signal, "pthread_sigmask"), (signal, "sigwaitinfo")]:
+    delattr(module, name)
+import kdvideo
+for found in pkgutil.walk_packages(kdvideo.__path__, "kdvideo."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+from kdvideo.data import isolation, loader
+isolation._prepare_worker()
+loader._leave_stopping_to_the_run(0)
+print(loader.STOP_SIGNALS == (signal.SIGTERM,))
+"""
+
+
+def test_every_module_imports_without_what_linux_has():
+    """As on Windows and macOS; what workers do first passes, too."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS_ALL], capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr
+
+
+LAMBDA = """
+import multiprocessing
+multiprocessing.set_start_method("spawn", force=True)
+from torch.utils.data import Dataset
+from kdvideo.data.loader import create_loader
+
+class Reads(Dataset):
+    def __init__(self):
+        self.read = lambda index: index
+    def __len__(self):
+        return 2
+
+next(iter(create_loader(Reads(), batch_size=1, num_workers=1)))
+"""
+
+
+def test_what_cannot_be_sent_is_named(tmp_path: Path):
+    """A lambda within a dataset."""
+    (tmp_path / "script.py").write_text(LAMBDA)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ValueError: a worker process cannot be given a part of the dataset (")
+    assert last.endswith("define it at the top of a module, or use no workers (DATA.NUM_WORKERS 0)")
