@@ -13,7 +13,7 @@ MODEL = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def test_a_home_of_somebody_else(tiny_dataset: Path, tiny_overrides: list[str]):
-    """The second user's training goes on without what the first one's remembers, and finds the fetched file."""
+    """The second user's training goes on without what the first one's remembers; a replay store is one line."""
     with open_folder() as folder:
         data, home = folder / "data", folder / "home"
         shutil.copytree(tiny_dataset, data)

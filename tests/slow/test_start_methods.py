@@ -1,12 +1,14 @@
 """Scripts that start processes from their top, where Python does not fork (Python 3.14, macOS, Windows)."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import simplejson
+from odd_machine import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +82,13 @@ def test_a_dataset_with_a_part_of_the_script(method: str, tiny_dataset: Path, tm
     (tmp_path / "guarded").mkdir()
     done = run(tmp_path / "guarded", text + GUARD + CALL, **values)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_the_page_s_own_script(method: str, tmp_path: Path):
+    """docs/using.md trains from the top of a script."""
+    page = (REPOSITORY / "docs" / "using.md").read_text()
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "kdvideo.distill(" in block)
+    done = run(tmp_path, f"import multiprocessing\nmultiprocessing.set_start_method({method!r})\n{block}")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1  # of one run
