@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 import kdvideo.losses
 import kdvideo.models
@@ -19,6 +20,17 @@ from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The same examples each time, and no limit in seconds, which a busy machine would not keep.
+settings.register_profile(
+    "kdvideo",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("kdvideo")
 
 
 @pytest.fixture(autouse=True)

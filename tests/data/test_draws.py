@@ -6,12 +6,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.data.draws import Draws
-
-HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
 # The upper 1e-6 quantiles of chi-square by degrees of freedom. The draws are fixed by their seeds, so a test either
 # always passes or never does; a fair source fails for one choice of seed in a million. A cell of which e are expected
@@ -174,7 +172,6 @@ def test_global_generators_do_not_matter_and_do_not_move():
     assert results[0] == results[1]
 
 
-@HYPOTHESIS
 @given(seed=st.integers(0, 2**32), bound=st.integers(1, 2**63))
 def test_integers_lie_below_their_bound(seed, bound):
     """integer(bound) lies in [0, bound)."""
@@ -182,7 +179,6 @@ def test_integers_lie_below_their_bound(seed, bound):
     assert all(0 <= draws.integer(bound) < bound for _ in range(5))
 
 
-@HYPOTHESIS
 @given(seed=st.integers(0, 2**32), low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
 def test_uniforms_lie_in_their_interval(seed, low, width):
     """uniform(low, high) lies in [low, high)."""
@@ -206,7 +202,6 @@ def test_chances_come_as_often_as_they_say(probability):
     assert abs(seen - probability) < 5 * (probability * (1 - probability) / 10_000) ** 0.5
 
 
-@HYPOTHESIS
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 300))
 def test_permutations_hold_every_number_once(seed, count):
     """permutation(count) is an int64 array of 0 to count - 1 in some order."""
@@ -222,7 +217,6 @@ def counts_and_populations():
     return st.one_of(small, large, whole)
 
 
-@HYPOTHESIS
 @given(seed=st.integers(0, 2**32), sizes=counts_and_populations())
 def test_distinct_numbers_differ_and_lie_in_the_population(seed, sizes):
     """distinct(count, population) is an int64 array of that many different numbers of [0, population)."""

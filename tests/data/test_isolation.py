@@ -20,7 +20,8 @@ def misbehave(how: str) -> str:
         ctypes.string_at(0)
     if how == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
+        while True:
+            time.sleep(60)
     if how == "leave":
         os._exit(3)
     if how == "be warned":
@@ -33,19 +34,18 @@ def misbehave(how: str) -> str:
 def test_one_bad_item_harms_no_other():
     """A segmentation fault, a worker that hangs and one that leaves are named; the others have their results."""
     items = ["a", "crash", "b", "hang", "c", "leave", "d", "be warned"]
-    results = dict(run_isolated(misbehave, items, num_workers=2, time_limit=1.0))
+    results = dict(run_isolated(misbehave, items, num_workers=2, time_limit=5.0))
     assert [results[item] for item in (*"abcd", "be warned")] == [*"ABCD", "BE WARNED"]
     assert results["crash"] == Failure("makes its reader crash (SIGSEGV)")
-    assert results["hang"] == Failure("takes longer than 1 s", timed_out=True)
+    assert results["hang"] == Failure("takes longer than 5 s", timed_out=True)
     assert results["leave"] == Failure("makes its reader crash (exit code 3)")
 
 
+@pytest.mark.timeout(120)
 def test_an_exception_comes_through():
     """A mistake in the program is not taken for a bad file, and does not wait for the other items."""
-    started = time.monotonic()
     with pytest.raises(KeyError, match="as it is"):
-        list(run_isolated(misbehave, ["raise", "hang"], num_workers=1, time_limit=60.0))
-    assert time.monotonic() - started < 30
+        list(run_isolated(misbehave, ["raise", "hang"], num_workers=1, time_limit=3600.0))
 
 
 def test_nothing_to_do():
@@ -73,10 +73,9 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path):
     wait_until(lambda: not any(is_running(worker) for worker in workers))
 
 
-def wait_until(holds, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(holds) -> None:
+    """For as long as pytest lets a test run."""
     while not holds():
-        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
 
@@ -18,7 +18,6 @@ from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
 
-HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 CLIP = ClipSpec(clip_len=4, size=32)
 TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
 NUM_EPOCHS, BATCH_SIZE = 2, 4
@@ -80,7 +79,6 @@ def test_resuming_within_an_epoch(dataset: TrainTuples, reference: list[dict]):
     assert_equal(batches(dataset, start_step=1), reference[1:])
 
 
-@HYPOTHESIS
 @given(
     num_samples=st.integers(1, 200),
     share=st.integers(1, 5),

@@ -4,13 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import epoch_order, plan_negatives, plan_uniform_clips
-
-HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
 LENGTHS = range(1, 401)
 SHAPES = list(itertools.product((4, 8, 16), (1, 2, 3)))  # clip_len, frame_stride
@@ -47,7 +45,6 @@ def test_uniform_clips_by_hand():
     assert next(iter(plan_uniform_clips(clip, 1, num_frames=1))) == (0, 0, 0, 0)
 
 
-@HYPOTHESIS
 @given(
     num_videos=st.integers(2, 300),
     num_negatives=st.integers(1, 400),
@@ -86,7 +83,6 @@ def test_negatives_are_a_function_of_their_key():
     assert len(set(rounds[0])) == len(keys)
 
 
-@HYPOTHESIS
 @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 1000), num_samples=st.integers(0, 500))
 def test_epoch_orders_hold_every_sample_once(seed, epoch, num_samples):
     """An epoch goes once through all samples, and the same seed and epoch do so alike."""

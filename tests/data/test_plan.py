@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.data.augment import AugmentConfig
@@ -17,8 +17,6 @@ from kdvideo.data.plan import (
     plan_sample,
 )
 from kdvideo.data.vcp import VCP
-
-HYPOTHESIS = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
 LENGTHS = range(1, 401)
 SHAPES = list(itertools.product((4, 8, 16), (1, 2, 3)))  # clip_len, frame_stride
@@ -109,7 +107,6 @@ def test_sampled_tuples_are_sound_in_every_length(clip_len, stride):
     assert planned == len(INTERVALS) * (LENGTHS.stop - 3 * ((clip_len - 1) * stride + 1))
 
 
-@HYPOTHESIS
 @given(
     clip_len=st.sampled_from([4, 8, 16]),
     stride=st.integers(1, 3),

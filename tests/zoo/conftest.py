@@ -1,5 +1,6 @@
 """A web server that misbehaves as it is told, and downloads that do not wait long."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,13 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> download.DownloadPolicy:
-    """Gives up within two seconds, where nothing else is asked for."""
-    policy = download.DownloadPolicy(attempts=3, timeout=0.5, first_wait=0.01, longest_wait=0.05)
+    """Tries three times at once; a server on a busy machine may take its time, and still every request is counted."""
+    policy = download.DownloadPolicy(attempts=3, timeout=60.0, first_wait=0.01, longest_wait=0.05)
     monkeypatch.setattr(download, "POLICY", policy)
     return policy
+
+
+@pytest.fixture
+def short_silence(quick: download.DownloadPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes a second of silence for the end, for servers that fall silent."""
+    monkeypatch.setattr(download, "POLICY", dataclasses.replace(quick, timeout=1.0))

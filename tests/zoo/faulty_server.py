@@ -5,13 +5,11 @@ import http.server
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STALL_SECONDS = 3.0
 _RESET_ON_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -97,10 +95,10 @@ def drop(handler: _Handler, content: bytes) -> None:
 
 
 def stall(handler: _Handler, content: bytes) -> None:
-    """Half of what was asked for, and silence."""
+    """Half of what was asked for, and silence until the client goes."""
     handler.send_file(content, share=0.5)
     handler.wfile.flush()
-    time.sleep(STALL_SECONDS)
+    handler.connection.recv(1)
 
 
 def hang_up(handler: _Handler, content: bytes) -> None:

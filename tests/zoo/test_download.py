@@ -35,14 +35,16 @@ def assert_whole(target: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
-@pytest.mark.parametrize("known", [{}, {"sha256": SHA256}, {"size": len(CONTENT)}, {"sha256": SHA256[:8]}])
+KNOWN = ({}, {"sha256": SHA256}, {"size": len(CONTENT)}, {"sha256": SHA256[:8]})
+
+
+@pytest.mark.parametrize("known", KNOWN)
 @pytest.mark.parametrize(
     "faults",
     [
         [],
         [fault.truncate],
         [fault.drop],
-        [fault.stall],
         [fault.hang_up],
         [fault.truncate, fault.drop, fault.hang_up, fault.truncate],
         [fault.status(500), fault.status(503, Retry_After="1")],
@@ -52,8 +54,18 @@ def assert_whole(target: Path) -> None:
     ],
 )
 def test_what_goes_away_is_got_over(server: FaultyServer, target: Path, faults: list, known: dict):
-    """Ends, resets, silence, errors of the moment, redirects and chunks: the right file, nothing beside it."""
+    """Ends, resets, errors of the moment, redirects and chunks: the right file, nothing beside it."""
     server.faults = list(faults)
+    fetch(server, target, **known)
+    assert_whole(target)
+    assert server.faults == []
+
+
+@pytest.mark.usefixtures("short_silence")
+@pytest.mark.parametrize("known", KNOWN)
+def test_a_moment_of_silence_is_got_over(server: FaultyServer, target: Path, known: dict):
+    """The right file, nothing beside it."""
+    server.faults = [fault.stall]
     fetch(server, target, **known)
     assert_whole(target)
     assert server.faults == []
@@ -70,7 +82,6 @@ def test_what_goes_away_is_got_over(server: FaultyServer, target: Path, faults: 
         ([fault.status(204)] * 9, "cannot be downloaded: the server has no continuation"),
         ([fault.wrong_bytes], "sha256 .* expected .* nothing was kept"),
         ([fault.hang_up] * 9, r"cannot be downloaded: .* \(tried 3 times\)"),
-        ([fault.stall] * 9, r"cannot be downloaded: the server stopped sending \(tried 3 times\)"),
         ([fault.undelimited(0.5)] * 9, r"cannot be downloaded: it has sha256 .* \(tried 3 times\)"),
     ],
 )
@@ -81,6 +92,17 @@ def test_what_does_not_go_away_is_one_error(server: FaultyServer, target: Path, 
     with pytest.raises(ValueError, match=message) as error:
         fetch(server, target, sha256=SHA256)
     assert "\n" not in str(error.value)
+    assert server.address in str(error.value)
+    assert not target.exists()
+
+
+@pytest.mark.usefixtures("short_silence")
+def test_silence_is_one_error(server: FaultyServer, target: Path):
+    """Three times half a file and no more: no file."""
+    server.faults = [fault.stall] * 9
+    server.has_ranges = server.has_versions = False
+    with pytest.raises(ValueError, match=r"downloaded: the server stopped sending \(tried 3 times\)") as error:
+        fetch(server, target, sha256=SHA256)
     assert server.address in str(error.value)
     assert not target.exists()
 
@@ -190,6 +212,7 @@ def test_addresses_without_a_server(target: Path, address: str, message: str):
     assert not target.exists()
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_a_connection_that_nobody_answers(target: Path):
     """A server that accepts and says nothing costs `attempts * timeout`, not for ever."""
     with (
