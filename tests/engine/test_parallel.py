@@ -1,6 +1,8 @@
 """Two gloo ranks against one process: losses, every gradient, banks, queues and running statistics."""
 
+import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,20 @@ from kdvideo.engine.parallel import check_sync_bn
 TOLERANCE = 1e-5
 
 
+def free_port() -> int:
+    """Below those that the system gives to other tests' servers, since the ranks need seconds until they take it."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port between 20000 and 32000 is free")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What both ranks have left."""
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(run_rank, args=(port, folder), nprocs=NUM_RANKS)
+    multiprocessing.spawn(run_rank, args=(free_port(), folder), nprocs=NUM_RANKS)
     return folder
 
 

@@ -15,7 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_the_wheel_works_alone(tmp_path: Path):
     """No warning at import, every entry is listed and builds, a shipped config trains, the shipped weights load."""
     source = tmp_path / "source"  # not the checkout itself: a build leaves its traces there
-    shutil.copytree(REPOSITORY, source, ignore=shutil.ignore_patterns(".venv", ".git", "output", "build", "*.egg-info"))
+    shutil.copytree(
+        REPOSITORY, source, ignore=shutil.ignore_patterns(".venv*", ".git", "output", "build", "*.egg-info")
+    )
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("kdvideo-*.whl")
