@@ -54,7 +54,9 @@ def test_two_ranks_are_one_process(folder: Path, case: str, training: bool):
         for part in ("student", "task"):
             assert set(result[part]) == set(expected[part])
             for name, value in expected[part].items():
-                torch.testing.assert_close(result[part][name], value, atol=TOLERANCE, rtol=TOLERANCE)
+                # What differs in the last place of float32 may be rounded to the neighbour in a float16 bank.
+                relative = torch.finfo(torch.float16).eps if value.dtype == torch.float16 else TOLERANCE
+                torch.testing.assert_close(result[part][name], value, atol=TOLERANCE, rtol=relative)
 
 
 @pytest.mark.parametrize("training", [True, False])
