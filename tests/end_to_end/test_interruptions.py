@@ -68,7 +68,7 @@ def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path
     newest.write_bytes(newest.read_bytes()[:-1000])
     capsys.readouterr()
     continued = run(common, resume=True)
-    assert f"{newest} cannot be read (BadZipFile: " in capsys.readouterr().err
+    assert f"{newest} cannot be read as a checkpoint (BadZipFile: " in capsys.readouterr().err
     log = (tmp_path / "run" / "log.txt").read_text()
     assert f"{newest} cannot be read" in log
     assert "resumed after epoch 2 and 0 steps" in log

@@ -89,7 +89,7 @@ def test_all_damaged(tmp_path: Path):
     save(tmp_path, 1, 2)
     for path in list_checkpoints(tmp_path):
         path.write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(ValueError, match=r"--resume: .*checkpoint\.1\.pt cannot be read \(BadZipFile"):
+    with pytest.raises(ValueError, match=r"--resume: .*checkpoint\.1\.pt cannot be read as a checkpoint \(BadZipFile"):
         load_checkpoint(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
