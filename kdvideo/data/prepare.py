@@ -64,8 +64,7 @@ def prepare_dataset(
         source: the dataset's folder.
         target: a folder outside it.
         config: how to encode.
-        part: (i, n): only every n-th video from the i-th on, with a manifest of its own. A last call for the whole
-            joins the manifests.
+        part: (i, n): only every n-th video from the i-th on; a last call for the whole joins the parts' manifests.
         num_workers: processes.
         time_limit: seconds a video.
 
@@ -84,11 +83,12 @@ def prepare_dataset(
         _remove_leftovers(target, by_proxy)
         _copy_lists(source, target)
         known = read_manifest(manifest)
-        there = {proxy: known[proxy] for proxy in by_proxy if proxy in known}
-        for proxy, name in by_proxy.items():
-            made_from = _describe_source(source, name, config)
-            if proxy in there and not _is_done(there[proxy], made_from, target, time_limit=time_limit):
-                del there[proxy]
+        describe = partial(_describe_source, source, config=config)
+        there = {
+            proxy: entry
+            for proxy, name in by_proxy.items()
+            if (entry := known.get(proxy)) and _is_done(entry, describe(name), target, time_limit=time_limit)
+        }
         done = {proxy: entry for proxy, entry in there.items() if entry.format == FORMAT}
         todo = [(name, there.get(proxy)) for proxy, name in by_proxy.items() if proxy not in done]
         make = partial(_prepare_one, source, target, config=config, time_limit=time_limit)
@@ -103,8 +103,7 @@ def prepare_dataset(
                     append_entry(stream, result)
                     _remove_outdated(target, result)
         if part is None:
-            lasting = {proxy: entry for proxy, entry in done.items() if _is_lasting(entry)}
-            write_manifest(manifest, {**known, **lasting})
+            write_manifest(manifest, known | {proxy: entry for proxy, entry in done.items() if _is_lasting(entry)})
     return done
 
 
