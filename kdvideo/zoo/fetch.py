@@ -147,7 +147,7 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
 
 def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Path:
     """Lets `bring(path, sha256)` make the file unless it is there and right; records a hash that nobody published."""
-    if path.exists() and file_sha256(path) == expected_sha256(entry):
+    if path.is_file() and file_sha256(path) == expected_sha256(entry):
         return path  # also of somebody else's home, where no lock can be taken
     with _fetch_lock(path):
         sha256 = expected_sha256(entry)
