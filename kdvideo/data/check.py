@@ -125,6 +125,7 @@ def usable_videos(
     )
     probes = [checked[name].probe for name in names]
     _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
+    _report_cut_off(records, probes, label=label)
     usable = [(record, found) for record, found in zip(records, probes, strict=True) if found.problem is None]
     return VideoList(
         [record for record, _ in usable],
@@ -136,14 +137,18 @@ def usable_videos(
 
 
 def describe_summary(summary: Mapping[str, object]) -> str:
-    """Returns a summary for people: one line per fact, per damaged file and per problem."""
-    facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name not in ("skipped", "problems")]
-    skipped, problems = summary["skipped"], summary["problems"]
+    """Returns a summary for people: one line per fact, per damaged or cut-off file and per problem."""
+    named = ("skipped", "cut_off", "problems")
+    facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name not in named]
+    skipped, cut_off, problems = (summary[name] for name in named)
     assert isinstance(skipped, dict)
+    assert isinstance(cut_off, dict)
     assert isinstance(problems, dict)
     damaged = [f"  {path}: {count} packets cannot be decoded and are left out" for path, count in skipped.items()]
+    short = [f"  {path}: {_say_missing(seconds)}" for path, seconds in cut_off.items()]
     reasons = [f"  {path}: {why}" for path, why in problems.items()]
-    return "\n".join([*facts, f"damaged   {len(skipped)}", *damaged, f"problems  {len(problems)}", *reasons])
+    counts = (f"damaged   {len(skipped)}", f"cut off   {len(cut_off)}", f"problems  {len(problems)}")
+    return "\n".join([*facts, counts[0], *damaged, counts[1], *short, counts[2], *reasons])
 
 
 def _look_at(
@@ -225,6 +230,20 @@ def _report_bad(
         logger.warning("  %s", line)
     if len(bad) > _NAMED:
         logger.warning("  and %d more; kdvideo data check names them all", len(bad) - _NAMED)
+
+
+def _report_cut_off(records: Sequence[VideoRecord], probes: Sequence[VideoProbe], *, label: str) -> None:
+    short = [
+        f"{record.name}: {_say_missing(found.missing)}"
+        for record, found in zip(records, probes, strict=True)
+        if found.missing
+    ]
+    if short:
+        logger.warning("%d of %d %s are cut off; the first is %s", len(short), len(records), label, short[0])
+
+
+def _say_missing(seconds: float) -> str:
+    return f"its last {seconds:g} s are missing, copy or download it again"
 
 
 def _memory_of(root: Path) -> Path:

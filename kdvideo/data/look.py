@@ -31,7 +31,7 @@ def look_at(path: Path, *, time_limit: float = TIME_LIMIT) -> Look:
         found = probe(path, time_limit=time_limit)
     except OSError as error:  # of a folder that cannot be entered, or a name that the file system refuses
         return Look(VideoProbe(problem=describe_error(error, path)), lasting=False)
-    if found.problem is None and found.skipped == 0:
+    if found.problem is None and found.skipped == 0 and not found.missing:
         return Look(found)
     over = time.monotonic() - started >= time_limit
     # A disk that fails in the middle of a file looks like a damaged file to FFmpeg.

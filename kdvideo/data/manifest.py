@@ -151,7 +151,7 @@ def part_of(names: Sequence[str], part: tuple[int, int] | None) -> list[str]:
 
 
 def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
-    """Counts over the entries; by path, the packets that damaged files lack, and each problem."""
+    """Counts over the entries; by path, what damaged and cut-off files lack, and each problem."""
     entries = list(entries)
     good = [entry.probe for entry in entries if entry.probe.problem is None]
     return {
@@ -164,6 +164,7 @@ def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
         "codecs": dict(Counter(probe.codec for probe in good).most_common()),
         "readers": dict(Counter(probe.reader for probe in good).most_common()),
         "skipped": {entry.path: entry.probe.skipped for entry in entries if entry.probe.skipped},
+        "cut_off": {entry.path: entry.probe.missing for entry in entries if entry.probe.missing},
         "problems": {entry.path: entry.probe.problem for entry in entries if entry.probe.problem is not None},
     }
 

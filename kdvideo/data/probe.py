@@ -36,6 +36,8 @@ class VideoProbe:
         revision: 0 where the file is read as ever, or the number of the change that its reading has seen. What was
             computed from its pictures before does not hold then.
         problem: why there is no frame, in one line; None where there is one.
+        missing: seconds that a cut-off file lacks of the length that it states, 0.0 for others; of a proxy, those of
+            its source.
     """
 
     frames: int = 0
@@ -47,6 +49,7 @@ class VideoProbe:
     skipped: int = 0
     revision: int = 0
     problem: str | None = None
+    missing: float = 0.0
 
 
 def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
@@ -94,6 +97,7 @@ def _decode_all(path: Path, found: VideoProbe, *, every: int, clock: Clock | Non
         width=shape[1],
         reader=reader,
         skipped=decoder.skipped,
+        missing=decoder.missing,
         revision=REVISION if decoder.skipped or otherwise else 0,
     )
 

@@ -63,7 +63,7 @@ def write_proxy(
         time_limit: seconds for decoding either.
 
     Returns:
-        What the proxy is; `skipped` counts packets of the source.
+        What the proxy is; `skipped` and `missing` are the source's.
 
     Raises:
         ValueError: the source gives no frame, or the proxy does not give the source's frames back.
@@ -73,7 +73,7 @@ def write_proxy(
     def write(path: Path) -> None:
         decoder = FrameDecoder(source, time_limit=time_limit)
         count = _encode(decoder, path, config or ProxyConfig())
-        found.append(replace(probe(path, time_limit=time_limit), skipped=decoder.skipped))
+        found.append(replace(probe(path, time_limit=time_limit), skipped=decoder.skipped, missing=decoder.missing))
         if found[-1].frames != count:
             raise ValueError(f"the proxy of {source} gives {found[-1].frames} of its {count} frames")
 

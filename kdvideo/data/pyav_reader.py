@@ -20,6 +20,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from kdvideo.data.length import missing_seconds, stated_seconds
 from kdvideo.data.orientation import Orientation, orientation_of, turn_upright
 
 __all__ = ["Clock", "FrameDecoder", "average_rate", "decode_indices", "open_video", "seek_indices", "to_rgb"]
@@ -120,6 +121,7 @@ class FrameDecoder:
 
     Attributes:
         skipped: how many packets could not be read or decoded so far.
+        missing: how many seconds a cut-off file lacks at its end, 0.0 for a whole one; known behind the last frame.
         is_first_track: whether the track is the first one in the file, as it nearly always is; known from the first
             frame on.
 
@@ -131,16 +133,28 @@ class FrameDecoder:
         self.path = path
         self.time_limit = time_limit
         self.skipped = 0
+        self.missing = 0.0
         self.is_first_track = True
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         deadline = time.monotonic() + self.time_limit
         with open_video(self.path, time_limit=self.time_limit) as (container, stream):
             self.is_first_track = stream.index == container.streams.video[0].index
+            rate, tick = average_rate(stream), stream.time_base or Fraction(0)
+            step = round(1 / (rate * tick)) if rate and tick else 0
+            count, end = 0, 0
             for packet in self._packets(container, stream):
-                yield from self._decode(packet, stream)
+                for frame in self._decode(packet, stream):
+                    count, end = count + 1, max(end, (frame.pts or 0) + (frame.duration or step))
+                    yield frame
                 if time.monotonic() > deadline:
                     raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode")
+            self.missing = missing_seconds(
+                stated_seconds(container, stream, rate=rate),
+                end=float(end * tick),
+                stated_frames=stream.frames,
+                frames=count + self.skipped,
+            )
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
         """Yields the track's packets; the last one, which holds no data, makes the decoder give what it has."""

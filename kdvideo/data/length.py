@@ -1,0 +1,51 @@
+"""How long a file says that its video is: a copy or download that was cut off says more than it has.
+
+Only what a muxer has written into the file counts, not what FFmpeg estimates from the file's size, and only where it is
+about the video alone: sound may go on for longer.
+"""
+
+import re
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+__all__ = ["missing_seconds", "stated_seconds"]
+
+_SHARE = 0.1  # of the stated length that may be missing: headers are often wrong by a few frames
+_LEAST = 0.5  # seconds
+
+
+def stated_seconds(container: InputContainer, stream: VideoStream, *, rate: Fraction | None) -> float:
+    """Returns how long the video is by the file's own words, in seconds; 0.0 where it does not say.
+
+    Args:
+        container: the opened file.
+        stream: its video track.
+        rate: frames per second that the track states.
+    """
+    names = set(container.format.name.split(","))
+    if "avi" in names:
+        return float(stream.frames / rate) if rate else 0.0
+    if "mov" in names:
+        return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    if "matroska" in names and (found := re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))):
+        return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+    if names & {"matroska", "flv"} and len(container.streams) == 1:
+        return (container.duration or 0) / 1e6
+    return 0.0
+
+
+def missing_seconds(stated: float, *, end: float, stated_frames: int, frames: int) -> float:
+    """Returns how much of the stated length is missing at a file's end, in seconds; 0.0 where it is a tenth or less.
+
+    Args:
+        stated: what `stated_seconds` says.
+        end: when the last frame that came is over, in seconds.
+        stated_frames: what the header says, 0 where it does not. A file that gives as many is whole, whatever its
+            times say: a last picture may stand for long.
+        frames: how many came, those that could not be decoded among them.
+    """
+    missing = stated - end
+    whole = stated_frames > 0 and frames >= (1 - _SHARE) * stated_frames
+    return 0.0 if whole or missing <= max(_LEAST, _SHARE * stated) else round(missing, 2)
