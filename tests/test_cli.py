@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kdvideo.cli import parse
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -30,3 +32,20 @@ def test_import_is_quiet_and_light():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["-x.avi", "-10 degrees.mp4"])
+@pytest.mark.parametrize("before", [["predict"], ["predict", "y.avi"], ["data", "check"]])
+def test_names_that_begin_with_a_dash(
+    name: str, before: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """A shell's *.avi gives them; the message says what to write instead."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(SystemExit):
+        parse([*before, name])
+    assert capsys.readouterr().err.endswith(
+        f"kdvideo: error: {name} is taken for an option: write ./{name} for the file of that name\n"
+    )
+    assert parse([*before, f"./{name}"]).command == before[0]
+    assert parse(["predict", "--", name]).videos == [Path(name)]

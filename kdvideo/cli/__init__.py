@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What the command line says; KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
     parser = build_parser()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for word in arguments[: arguments.index("--") if "--" in arguments else None]:
+        # No option begins with one dash, but for -h.
+        if word[:1] == "-" and word[:2] not in ("-", "-h", "--") and os.path.lexists(word):
+            parser.error(f"{word} is taken for an option: write ./{word} for the file of that name")
     options, rest = parser.parse_known_args(arguments)
     if rest and (rest[0].startswith("-") or "overrides" not in options):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

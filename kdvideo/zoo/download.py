@@ -211,10 +211,20 @@ def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPRespons
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, socket.gaierror | ssl.SSLCertVerificationError | str):
-            raise ValueError(f"{url} cannot be downloaded: {reason}") from None
-        raise _TransientError(str(reason) or type(reason).__name__) from None
+            raise ValueError(f"{url} cannot be downloaded: {reason}{_way_of(url)}") from None
+        raise _TransientError(f"{str(reason) or type(reason).__name__}{_way_of(url)}") from None
     except ValueError as error:  # no address at all, or a refused redirect
         raise ValueError(f"{url} cannot be downloaded: {error}") from None
+
+
+def _way_of(url: str) -> str:
+    """Names the proxy that a request went through: it may be what does not answer. Without its user and password."""
+    address = urlparse(url)
+    proxy = urllib.request.getproxies().get(address.scheme)
+    if not proxy or urllib.request.proxy_bypass(address.hostname or ""):
+        return ""
+    host = proxy.rpartition("@")[2].rpartition("//")[2]
+    return f" (through the proxy {host}, which {address.scheme}_proxy names)"
 
 
 def _version_of(response: HTTPResponse) -> str:

@@ -1,6 +1,8 @@
-"""Videos that a dataset lists more than once: in both lists, or twice in one."""
+"""What a dataset lists more than once: a video in both lists or twice in one, a class under two spellings."""
 
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -33,7 +35,21 @@ def find_repeats(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> l
         torn = [records[0].name for records in repeated if len({record.class_id for record in records}) > 1]
         if torn:
             lines.append(_describe(torn, f"in the {label} list with two classes"))
-    return lines
+    return [*lines, *_find_lookalikes({record.class_name for record in (*train, *test) if record.class_name})]
+
+
+def _find_lookalikes(names: Iterable[str]) -> list[str]:
+    """Returns a line on each group of classes whose names are one name to a reader: two people made the list."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        letters = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+        groups.setdefault(letters or name, []).append(name)
+    return [
+        f"classes {', '.join(map(repr, alike))} are {len(alike)} classes that differ in case, blanks or marks alone: "
+        "spell them alike if they are one"
+        for alike in groups.values()
+        if len(alike) > 1
+    ]
 
 
 def _by_file(records: Iterable[VideoRecord]) -> dict[str, list[VideoRecord]]:

@@ -51,3 +51,18 @@ def test_lists_that_spell_a_video_in_two_ways(tmp_path: Path):
     assert find_repeats(train, test) == [
         "1 video is in both the training and the test list (a.AVI): results on the test list are too good"
     ]
+
+
+def test_classes_that_are_spelt_in_two_ways(tmp_path: Path):
+    """They stay two: the dataset may mean it, but nobody is left to find out by a low accuracy."""
+    labels = ["Golf swing", "golf_swing", "caf\u00e9", "cafe\u0301", "run", "runs", "+", "-", "1", "2"]
+    rows = "".join(f"{i}.avi,{label}\n" for i, label in enumerate(labels))
+    for i in range(len(labels)):
+        (tmp_path / f"{i}.avi").touch()
+    (tmp_path / "train.csv").write_text(f"path,label\n{rows}", encoding="utf-8")
+    train = video_lists(tmp_path, None, split=1, subset="train")
+    assert len({record.class_id for record in train}) == len(labels)
+    lines = find_repeats(train, [])
+    assert len(lines) == 2
+    assert "classes 'Golf swing', 'golf_swing' are 2 classes that differ in case, blanks or marks alone" in lines[0]
+    assert "caf\u00e9" in lines[1]
