@@ -1,12 +1,14 @@
 """The command line: what it prints, and that both launchers are one."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from kdvideo.cli import parse
+from kdvideo.cli import doctor, main, parse
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,3 +51,33 @@ def test_names_that_begin_with_a_dash(
     )
     assert parse([*before, f"./{name}"]).command == before[0]
     assert parse(["predict", "--", name]).videos == [Path(name)]
+
+
+class _Interrupting(io.BytesIO):
+    """A file in whose writing somebody presses Ctrl-C."""
+
+    writes = 0
+
+    def write(self, data: object) -> int:
+        self.writes += 1
+        if self.writes == 3:  # the first is let through by torch, the later ones are not
+            raise KeyboardInterrupt
+        return 1
+
+
+def test_an_interruption_while_a_file_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """torch.save answers with an error of its own, "unexpected pos"; it is an interruption all the same."""
+    monkeypatch.setattr(doctor, "_run", lambda _: torch.save({"a": torch.zeros(99)}, _Interrupting()))
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "kdvideo: interrupted\n"
+
+
+def test_other_errors_of_torch_are_no_interruption(monkeypatch: pytest.MonkeyPatch):
+    """A fault of kdvideo's own stays visible."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("of our own") from ValueError()
+
+    monkeypatch.setattr(doctor, "_run", fail)
+    with pytest.raises(RuntimeError, match="of our own"):
+        main(["doctor"])

@@ -84,11 +84,26 @@ def _run(options: argparse.Namespace) -> int:
         print(f"kdvideo: error: {printable(_one_line(error))}; `kdvideo doctor` says what is missing", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        hint = "; continue with --resume" if options.command == "train" else ""
-        print(f"kdvideo: interrupted{hint}", file=sys.stderr)
-        return 130
+        return _say_interrupted(options)
+    except RuntimeError as error:
+        if not _is_interruption(error):
+            raise
+        return _say_interrupted(options)
     finally:
         threading.excepthook = default
+
+
+def _say_interrupted(options: argparse.Namespace) -> int:
+    hint = "; continue with --resume" if options.command == "train" else ""
+    print(f"kdvideo: interrupted{hint}", file=sys.stderr)
+    return 130
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Returns whether Ctrl-C is behind an error: torch, stopped while it writes a file, says that the file is short."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
