@@ -48,7 +48,10 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
         try:
             fields = _split(line, delimiter)
         except csv.Error as error:
-            raise ValueError(f"{file} line {number} is {line!r}, which is no csv: {error}") from None
+            raise ValueError(
+                f"{file} line {number} is {line!r}, which is no csv of one line: {error}; close its quotes, and "
+                "list names with line breaks in a .jsonl file"
+            ) from None
         if any(fields[len(columns) :]):
             raise ValueError(
                 f"{file} line {number} has more fields than the header: put one that has a comma in quotes"

@@ -62,7 +62,7 @@ def test_headers_as_people_write_them(tmp_path: Path, header: str):
         ),
         ("path,label\n1.avi,run, fast\n", "line 2 has more fields than the header: put one that has a comma in quotes"),
         ("path\n1, 2.avi\n", "line 2 has more fields than the header"),
-        ('path,label\n1.avi,"run\n2.avi,b"\n', "line 2 is .* which is no csv: unexpected end of data"),
+        ('path,label\n1.avi,"run\n2.avi,b"\n', "line 2 is .* no csv of one line: unexpected end of data; .*jsonl"),
     ],
 )
 def test_columns_that_may_be_labels_are_refused(tmp_path: Path, text: str, message: str):
