@@ -144,7 +144,7 @@ def describe_summary(summary: Mapping[str, object]) -> str:
     assert isinstance(skipped, dict)
     assert isinstance(cut_off, dict)
     assert isinstance(problems, dict)
-    damaged = [f"  {path}: {count} packets cannot be decoded and are left out" for path, count in skipped.items()]
+    damaged = [f"  {path}: undecodable packets, left out: {count}" for path, count in skipped.items()]
     short = [f"  {path}: {_say_missing(seconds)}" for path, seconds in cut_off.items()]
     reasons = [f"  {path}: {why}" for path, why in problems.items()]
     counts = (f"damaged   {len(skipped)}", f"cut off   {len(cut_off)}", f"problems  {len(problems)}")
