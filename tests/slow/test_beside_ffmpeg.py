@@ -23,8 +23,8 @@ QUIET = ["ffmpeg", "-nostdin", "-v", "error"]
 NO_VIDEO = {"audio_cover.mp4"}
 # Files whose pixels may differ, and by how much in the mean over a picture:
 MEAN_DIFFERENCE = {
-    # What stands in for lost parts of a picture is what the decoder's memory held: ffmpeg itself shows the second file in
-    # other pixels from run to run. 0.3 to 0.7 was seen.
+    # What stands in for lost parts of a picture is what the decoder's memory held: ffmpeg itself shows the second file
+    # in other pixels from run to run. 0.3 to 0.7 was seen.
     "decord__corrupted.mp4": 5.0,
     "mp4parse__no_timescale.mp4": 5.0,
     # Of colours of more than 8 bits and of odd sizes, FFmpeg 5 and 8 make other RGB values at the edges of colours.
