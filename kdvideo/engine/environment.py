@@ -7,7 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -96,8 +96,15 @@ def set_up_logging(output_dir: Path) -> None:
 
 
 class _LogFile(logging.FileHandler):
+    """A log that ends no run: one stops where something that matters cannot be written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record, unless the file cannot be opened again after another library has closed all handlers."""
+        with suppress(OSError):  # its folder may be gone by then
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk stops the run where something that matters cannot be written, not with a traceback a line."""
+        """Says nothing of a full disk, where there would be one traceback per line."""
 
 
 def _environment(cfg: CfgNode) -> dict[str, object]:
