@@ -1,11 +1,11 @@
 """Workers that are not forked leave the user's script alone, unless they are given something of it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import run_script
 
 SCRIPT = """
 print("runs", flush=True)
@@ -19,16 +19,7 @@ print(sorted(run_isolated(abs, [-1, -2], num_workers=1, time_limit=60.0)))
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_script_is_run_once(method: str, tmp_path: Path):
     """Before, each worker began it anew: "All workers expired"."""
-    (tmp_path / "script.py").write_text(SCRIPT.replace("METHOD", method))
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_script(tmp_path, SCRIPT.replace("METHOD", method))
     assert done.stdout == "runs\n[(-2, 2), (-1, 1)]\n", done.stderr
     assert done.stderr == ""
 
@@ -73,16 +64,7 @@ next(iter(create_loader(Reads(), batch_size=1, num_workers=1)))
 
 def test_what_cannot_be_sent_is_named(tmp_path: Path):
     """A lambda within a dataset."""
-    (tmp_path / "script.py").write_text(LAMBDA)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_script(tmp_path, LAMBDA)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ValueError: a worker process cannot be given a part of the dataset (")

@@ -1,14 +1,13 @@
 """Scripts that start processes from their top, where Python does not fork (Python 3.14, macOS, Windows)."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import simplejson
 from odd_machine import REPOSITORY
+from scripts import run_script
 
 pytestmark = pytest.mark.slow
 
@@ -40,16 +39,7 @@ def run(folder: Path, text: str, **values: object) -> subprocess.CompletedProces
     """The script with its values; how often it ran is how often it has printed."""
     for name, value in values.items():
         text = text.replace(name, repr(value))
-    (folder / "script.py").write_text(text)
-    return subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
+    return run_script(folder, text)
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from kdvideo.data.datasets.records import Subset, VideoRecord, check_only_split, check_root, held_out, printable
+from kdvideo.data.datasets.records import Subset, VideoRecord, check_only_split, check_root, held_out
 from kdvideo.data.datasets.walk import (
     Below,
     find_videos,
@@ -15,6 +15,7 @@ from kdvideo.data.datasets.walk import (
     warn_of_skipped,
     warn_once,
 )
+from kdvideo.names import name_as_text
 from kdvideo.registry import DATASETS
 
 __all__ = ["class_folders", "unlabelled"]
@@ -56,7 +57,7 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
         raise ValueError(f"DATA.ROOT {root} has no training videos of the test class {unknown[0]!r}")
     chosen = train if subset == "train" else test
     return [
-        VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=printable(name))
+        VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=name_as_text(name))
         for name, videos in sorted(chosen.items())
         for video in videos
     ]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kdvideo.data.datasets.records import Subset, VideoFinder, VideoRecord, check_inside, printable, read_lines
+from kdvideo.data.datasets.records import Subset, VideoFinder, VideoRecord, check_inside, read_lines
+from kdvideo.names import name_as_text
 from kdvideo.registry import DATASETS
 
 __all__ = ["hmdb51", "read_hmdb51_lists"]
@@ -26,7 +27,7 @@ def hmdb51(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
     finder = VideoFinder(root)
     listed = read_hmdb51_lists(list_dir or root / "testTrainMulti_7030_splits", split=split, subset=subset)
     return [
-        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=printable(name.split("/")[0]))
+        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=name_as_text(name.split("/")[0]))
         for name, class_id in listed
     ]
 

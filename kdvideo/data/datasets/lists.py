@@ -10,10 +10,10 @@ from kdvideo.data.datasets.records import (
     check_class_ids,
     check_inside,
     check_only_split,
-    printable,
 )
 from kdvideo.data.datasets.tables import read_rows
 from kdvideo.data.datasets.walk import warn_once
+from kdvideo.names import name_as_text
 from kdvideo.registry import DATASETS
 
 __all__ = ["video_lists"]
@@ -56,7 +56,7 @@ def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset:
             path=finder.find(name),
             name=name,
             class_id=None if label is None else class_ids[_plain(label, are_ids)],
-            class_name=None if label is None or are_ids else printable(label),
+            class_name=None if label is None or are_ids else name_as_text(label),
         )
         for name, label in listed
     ]

@@ -24,7 +24,6 @@ __all__ = [
     "class_names",
     "find_videos",
     "held_out",
-    "printable",
     "read_lines",
 ]
 
@@ -171,11 +170,6 @@ def check_class_ids(class_ids: Iterable[int], *, origin: str) -> None:
             f"{origin} has {len(found)} class ids, the highest {highest}, which would make a classifier of as many "
             "classes: number the classes from 0, or give them names that are no numbers"
         )
-
-
-def printable(name: str) -> str:
-    """Returns a name that can be written anywhere: bytes of a file's name that are not UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def held_out(names: Iterable[str]) -> set[str]:

@@ -9,10 +9,10 @@ from kdvideo.data.datasets.records import (
     VideoRecord,
     check_class_ids,
     check_inside,
-    printable,
     read_lines,
 )
 from kdvideo.data.datasets.walk import is_video
+from kdvideo.names import name_as_text
 from kdvideo.registry import DATASETS
 
 __all__ = ["read_ucf101_list", "ucf101"]
@@ -41,7 +41,7 @@ def ucf101(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
     finder = VideoFinder(root)
     listed = read_ucf101_list(list_dir or root / "ucfTrainTestlist", split=split, subset=subset)
     return [
-        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=printable(name.split("/")[0]))
+        VideoRecord(path=finder.find(name), name=name, class_id=class_id, class_name=name_as_text(name.split("/")[0]))
         for name, class_id in listed
     ]
 

@@ -1,17 +1,11 @@
 """Columns and labels of one's own lists: a list is never read as something else than it is."""
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from kdvideo.data.datasets.lists import video_lists
 from kdvideo.data.datasets.ucf101 import read_ucf101_list
-
-
-@pytest.fixture(autouse=True)
-def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logging.getLogger("kdvideo"), "propagate", True)
 
 
 def read(root: Path, text: str, *, test: str = "", ending: str = "csv") -> list[tuple[str, int | None, str | None]]:

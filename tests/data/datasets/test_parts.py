@@ -1,23 +1,11 @@
 """Folders called train and test: parts of a dataset, or classes; never guessed silently."""
 
-import logging
 from pathlib import Path
 
 import pytest
+from empty_files import touch
 
 from kdvideo.data.datasets.folders import class_folders
-
-
-@pytest.fixture(autouse=True)
-def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logging.getLogger("kdvideo"), "propagate", True)
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def read(root: Path, subset: str) -> list[tuple[str, int, str]]:

@@ -1,9 +1,9 @@
 """The videos below a folder: nothing is passed over without a word."""
 
-import logging
 from pathlib import Path
 
 import pytest
+from empty_files import touch
 from other_user import as_other_user, shared_folder
 
 from kdvideo.data.datasets import class_folders, kinetics, unlabelled, video_lists
@@ -14,18 +14,6 @@ ENDINGS = (
     *("mjpeg", "mjpg", "ogg", "divx", "mxf", "h264", "264", "hevc", "h265", "mp4v", "f4v", "rm", "rmvb", "mpe", "m2v"),
     *("y4m", "MPE", "mk3d", "qt", "3g2", "dv", "nut"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logging.getLogger("kdvideo"), "propagate", True)
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def names_of(records) -> list[str]:
