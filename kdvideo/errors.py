@@ -4,5 +4,5 @@ __all__ = ["first_line"]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, which may go on for pages, or its type where there is none."""
+    """Returns the first line of an error's message, or the error's type if it has no message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

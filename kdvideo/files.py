@@ -175,7 +175,7 @@ def _fsync_directory(directory: Path) -> None:
 
 
 def _shorten(name: str) -> str:
-    """A name as long as a file may have leaves no room for a temporary one's."""
+    """Returns a name that leaves room for what a temporary file's name adds to it."""
     while len(os.fsencode(name)) > _NAME_BYTES:
         name = name[:-1]
     return name

@@ -110,7 +110,7 @@ class _BoundedLoader(yaml.SafeLoader):
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes a tree has; `known` holds those of nodes that have been counted, 0 while they are."""
+    """Counts a tree's nodes. `known` has the counts of finished nodes, and 0 for a node that is being counted."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     count = known.get(id(node))

@@ -16,7 +16,7 @@ def zoo_root() -> Path:
 
 
 def expand_user(path: str | Path) -> Path:
-    """The path with its `~` replaced by the user's home.
+    """Returns the path with its `~` replaced by the user's home.
 
     Raises:
         ValueError: it begins with `~`, and the system knows no home, as in a container with a user of its own.
@@ -28,7 +28,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def kdvideo_home() -> Path:
-    """The user's directory: `$KDVIDEO_HOME`, or `~/.kdvideo`; without a home to enter, one that is and stays empty."""
+    """Returns `$KDVIDEO_HOME` or `~/.kdvideo`. For a user without a home it is a folder that stays empty."""
     if named := os.environ.get("KDVIDEO_HOME"):
         return expand_user(named)
     try:
@@ -44,7 +44,7 @@ def user_zoo() -> Path:
 
 
 def home_advice(path: object) -> str:
-    """What to do where a file cannot be used: "" for one outside of `kdvideo_home()`, or an open one's number."""
+    """Returns what to do about a file in `kdvideo_home()` that cannot be used, and "" for any other file."""
     try:
         home = kdvideo_home()
     except ValueError:

@@ -56,7 +56,7 @@ class _WorkerContext(SpawnContext):
 
 
 def worker_context() -> BaseContext:
-    """What worker processes are made with: by fork where that is the start method, else as a `_WorkerProcess`."""
+    """Returns what makes worker processes: fork if that is the start method, otherwise `_WorkerProcess`."""
     context = multiprocessing.get_context()
     return context if context.get_start_method() == "fork" else _WorkerContext()
 
@@ -85,7 +85,7 @@ def workers_start() -> Iterator[None]:
 
 
 def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int | None]) -> WorkerLost | None:
-    """What became of a loader's workers and what to do about it; None for errors of another kind.
+    """Returns what became of a loader's workers and what to do, or None for an error of another kind.
 
     Args:
         error: what PyTorch's loader raises.
@@ -110,7 +110,7 @@ def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int |
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """Nothing can be found in the main script while it lasts, and nothing says where its file is."""
+    """Hides the main script: nothing can be found in it, and nothing says where its file is."""
     script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         yield

@@ -160,7 +160,7 @@ def _look_at(
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
-    """Returns the entry of each name: the first that is known and holds, or else what a look at the video says."""
+    """Returns each name's entry: the first known one that still holds, or the result of looking at the video."""
     checked: dict[str, ManifestEntry] = {}
     former: dict[str, ManifestEntry] = {}  # written by a kdvideo that read some files otherwise
     for name in names:
@@ -187,7 +187,7 @@ def _look_at(
 
 
 def _holds(entry: ManifestEntry, root: Path, *, time_limit: float) -> bool:
-    """Whether the file is as it was and can be read, and would not get more time than when it had a problem."""
+    """Returns whether the file is unchanged and readable, and whether its problem would stay within this time limit."""
     enough = entry.probe.problem is None or entry.time_limit >= time_limit
     return enough and is_current(entry, root) and os.access(root / entry.path, os.R_OK)
 
@@ -200,7 +200,7 @@ def _look_at_one(root: Path, item: tuple[str, ManifestEntry | None], *, time_lim
 
 
 def _entry(root: Path, name: str, look: Look, *, time_limit: float) -> ManifestEntry:
-    """What was found, with the file's size and time.
+    """Returns what was found, with the file's size and time of change.
 
     A size of -1 marks a file that the system did not give: that may be otherwise the next time, without a change of the
     file, and is not remembered.

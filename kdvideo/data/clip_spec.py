@@ -45,7 +45,7 @@ class ClipSpec:
 
     @property
     def convention(self) -> dict[str, Any]:
-        """What pixels become, which a network is useless without: `modality`, `mean` and `std`."""
+        """Modality, mean and std: what pixels become before a network sees them."""
         return {"modality": self.modality, "mean": self.mean, "std": self.std}
 
     def describe_convention(self) -> str:
@@ -58,7 +58,7 @@ class ClipSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Rebuilds what `to_dict` has described.
 
         Raises:
             ValueError: a value that is no input convention.

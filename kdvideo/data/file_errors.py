@@ -51,5 +51,5 @@ def out_of_time(time_limit: float) -> str:
 
 
 def may_pass(error: OSError) -> bool:
-    """Returns whether a file that was there before may be there again in a moment."""
+    """Returns whether an error may pass: whether the file may be there again in a moment."""
     return error.errno in _PASSING_NUMBERS

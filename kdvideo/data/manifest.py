@@ -110,7 +110,7 @@ def open_journal(path: Path) -> Iterator[TextIO]:
 
 
 def read_memory(path: Path) -> dict[str, ManifestEntry]:
-    """As `read_manifest`, of what earlier runs have noted; nothing where it is somebody else's and cannot be read."""
+    """Reads what earlier runs have noted, as `read_manifest`; an unreadable file of another user counts as empty."""
     try:
         return read_manifest(path)
     except OSError:
@@ -119,7 +119,7 @@ def read_memory(path: Path) -> dict[str, ManifestEntry]:
 
 @contextmanager
 def open_memory(path: Path) -> Iterator[TextIO]:
-    """As `open_journal`, for what only saves time: where it cannot be written, a warning says so, nothing is kept."""
+    """Opens what only saves time, as `open_journal`; if it cannot be written, warns and keeps nothing."""
     with ExitStack() as stack:
         stream: TextIO = io.StringIO()
         try:

@@ -28,7 +28,7 @@ class LostVideoError(OSError):
 
 
 def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T:
-    """Calls `read`, and calls it again after growing pauses while the system does not give the file.
+    """Calls `read`, and calls it again after growing pauses while the system withholds the file.
 
     Args:
         path: the video, which could be read before.

@@ -121,7 +121,7 @@ def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, s
 def _prepare_one(
     source: Path, target: Path, item: tuple[str, ManifestEntry | None], *, config: ProxyConfig, time_limit: float
 ) -> ManifestEntry:
-    """Makes the proxy of one source, unless a former kdvideo made it of the frames that the source gives now, too."""
+    """Makes the proxy of one source, or keeps a former one that was made from the same frames."""
     name, former = item
     if former is not None and still_holds(source / name, frames=former.probe.frames, time_limit=time_limit):
         return replace(former, format=FORMAT)
@@ -144,7 +144,7 @@ def _prepare_one(
 
 
 def _reason(error: Exception, source: Path, proxy: Path) -> str:
-    """Why this source has no proxy.
+    """Returns why this source has no proxy.
 
     Raises:
         OSError: the target's folder or disk takes no file at all.
@@ -185,7 +185,7 @@ def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path, *
 
 
 def _is_lasting(entry: ManifestEntry) -> bool:
-    """Whether it is about the source's content; what the system does not give now may be there the next time."""
+    """Returns whether the entry is about the source's content, and not about a file that the system withholds now."""
     return entry.source is None or entry.source["file_bytes"] >= 0
 
 

@@ -23,7 +23,7 @@ _TURNED = (  # by quarters, counter-clockwise
 
 
 def is_shown_otherwise(frame: av.VideoFrame) -> bool:
-    """Returns whether the frame's picture was turned in another way than it is now."""
+    """Returns whether format 1's kdvideo turned the frame's picture differently."""
     quarters = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
     return orientation_of(frame) != _TURNED[quarters]
 

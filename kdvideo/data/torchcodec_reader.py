@@ -45,7 +45,7 @@ def torchcodec_loads() -> bool:
 
 
 def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether tracks, container, codec and size are such that seeking gives the right pictures of the right format."""
+    """Returns whether tracks, container, codec and size allow seeking, if the pixel format does, too."""
     codec = stream.codec_context
     return (
         len(container.streams.video) == 1  # of several, each library chooses in its own way
@@ -57,7 +57,7 @@ def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def is_right_format(frame: VideoFrame) -> bool:
-    """Whether the frame's pixels become the same RGB values in all of FFmpeg's versions.
+    """Returns whether the frame's pixels become the same RGB values in every version of FFmpeg.
 
     A frame is asked, since PyAV 17 crashes where a stream does not say its format.
     """

@@ -24,12 +24,12 @@ _RESERVE = 1 << 20  # bytes, for the semaphores of the next processes
 
 
 def batch_samples(samples: Sequence[Any]) -> Any:
-    """As PyTorch's `default_collate`, `samples` of `[...]` -> `[B, ...]`; never waits for shared memory."""
+    """Collates `samples` of `[...]` to `[B, ...]`, as PyTorch's `default_collate`; never waits for shared memory."""
     return _send(default_collate, _collate_in_own_memory, samples)
 
 
 def pass_sample(sample: Any) -> Any:
-    """As PyTorch's `default_convert`: one sample, its arrays as tensors; never waits for shared memory."""
+    """Returns one sample with its arrays as tensors, as PyTorch's `default_convert`; never waits for shared memory."""
     return _send(default_convert, default_convert, sample)
 
 

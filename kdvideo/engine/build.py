@@ -198,7 +198,7 @@ def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
 
 
 def warn_of_repeats(train: VideoList, test: VideoList) -> None:
-    """Names videos that are in both lists, or twice in one; rank 0 alone speaks."""
+    """Warns of videos that are in both lists, or twice in one. Only rank 0 does so."""
     for line in find_repeats(train.records, test.records) if rank() == 0 else ():
         logger.warning("%s", line)
 

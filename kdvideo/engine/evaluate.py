@@ -151,7 +151,7 @@ def _find_model(cfg: CfgNode, output_dir: Path) -> tuple[Model, Weights | None]:
 
 
 def _former_names(cfg: CfgNode, weights: Weights, names: Sequence[str]) -> Sequence[str]:
-    """The classes of a file that names none: known of HMDB51, which kdvideo numbered in another order before it did."""
+    """Returns the classes of a file that names none: HMDB51's former order, or nothing for any other dataset."""
     is_former = cfg.DATA.NAME == "hmdb51" == training_config(weights).get("DATA.NAME")
     return former_class_order(names) if is_former else ()
 

@@ -99,7 +99,7 @@ class KeepBest(Hook):
             save_state(self.path, {**best, **self.extra})
 
     def read(self) -> dict[str, Any] | None:
-        """What was written of the best epoch so far: `epoch`, `value`, its weights; None before the first."""
+        """Returns `epoch`, `value` and weights of the best epoch so far, or None before the first."""
         return read_state(self.path) if self.path.exists() else None
 
 
@@ -213,7 +213,7 @@ def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def _open_board(folder: Path, *, purge_step: int) -> Any:
-    """TensorBoard's writer; None, with a warning, where TensorBoard and what it needs do not fit together."""
+    """Returns TensorBoard's writer, or None with a warning if TensorBoard does not import."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except Exception as error:  # protobuf of another version: TypeError, AttributeError, ImportError

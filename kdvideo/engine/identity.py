@@ -37,7 +37,7 @@ def describe_videos(videos: VideoList) -> dict[str, Tensor]:
 
 
 def check_same_videos(videos: VideoList, checkpoint: Mapping[str, Any], *, dataset: str) -> None:
-    """Whether a run goes on with the training videos that it was begun with.
+    """Checks that a run goes on with the training videos that it was begun with.
 
     Files may have moved or become proxies. Other numbers of frames are a warning: what is drawn from these videos
     changes, no video takes another's place. Checkpoints of earlier versions do not name their videos: a warning, too.
@@ -114,11 +114,11 @@ def _names(before: Mapping[str, Tensor]) -> list[str]:
 
 
 def _source(name: str) -> str:
-    """A name that a video and its proxy share."""
+    """Returns the name that a video and its proxy share."""
     return name.removesuffix(PROXY_SUFFIX)
 
 
 def _differ(now: Tensor, before: Tensor) -> tuple[int, int] | None:
-    """How many places differ, and the first; None if all are equal."""
+    """Returns how many places differ and the first of them, or None if all are equal."""
     places = (now != before).nonzero()
     return (len(places), int(places[0])) if len(places) else None

@@ -51,7 +51,7 @@ def obstacles(cfg: CfgNode, model: Model, *, num_classes: int | None, class_name
 
 
 def match_classes(model: ClassificationModel, class_names: Sequence[str]) -> tuple[list[int], list[str]] | None:
-    """Which of the model's outputs is which class of the dataset, where both name them and the model knows them all.
+    """Matches the model's outputs to the dataset's classes by name.
 
     Args:
         model: a classifier.

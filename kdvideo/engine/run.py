@@ -174,7 +174,7 @@ class Run(ABC):
         return trainer
 
     def describe_model(self) -> dict[str, Any]:
-        """What a file of its weights says of the model, so that the file is enough: `model` and `classes`."""
+        """Returns what a file of weights says about its model: `model` and `classes`."""
         return {"model": self.spec.to_dict(), "classes": list(self.class_names)}
 
     def _writing_hooks(self, trainer: Trainer, videos: VideoList) -> tuple[Hook, ...]:

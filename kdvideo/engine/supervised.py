@@ -139,7 +139,7 @@ class SupervisedRun(Run):
         )
 
     def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
-        """With the names of the classes, where the dataset names them."""
+        """Returns what `Run.facts` returns, and the names of the classes where the dataset has them."""
         return {**super().facts(metrics, teacher), "classes": list(self.class_names)}
 
     def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:

@@ -192,7 +192,7 @@ class Trainer:
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
     def _batches(self) -> Iterator[Mapping[str, Any]]:
-        """The loader's; where a video is away while the run is to stop, it stops before the next step."""
+        """Yields the loader's batches. If a video is away while the run is to stop, it stops before the next step."""
         try:
             yield from self.loader
         except OSError:
@@ -264,7 +264,7 @@ class Trainer:
 
 
 def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
-    """An epoch's means over its steps; of the gradient's norm over those that were taken."""
+    """Returns an epoch's means over its steps. The gradient's norm is averaged over the steps that were taken."""
     taken = num_steps - int(sums.get(SKIPPED, 0))
     means = {name: total / num_steps for name, total in sums.items() if name not in ("grad_norm", SKIPPED)}
     means |= {"grad_norm": sums["grad_norm"] / taken} if "grad_norm" in sums else {}

@@ -175,7 +175,7 @@ class Gallery:
 
 
 def _check_size(path: Path) -> None:
-    """A gallery beside weights is in no hash; a few MB of Parquet may say the same value some billion times."""
+    """Refuses a few MB of Parquet that unpack to billions of values: no hash covers a gallery."""
     metadata = parquet.read_metadata(path)
     columns = [
         metadata.row_group(group).column(place)

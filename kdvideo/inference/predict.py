@@ -43,7 +43,7 @@ class VideoPrediction:
     problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types; of the file its name as `kdvideo.names.name_as_text` gives it."""
+        """Returns the fields as JSON types, the file's name as `kdvideo.names.name_as_text` gives it."""
         return {
             "video": name_as_text(str(self.video)),
             "best": [asdict(one) for one in self.best],

@@ -65,7 +65,7 @@ def list_videos(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_absent(path: Path) -> bool:
-    """Whether nothing has that name; a link to nothing, or what cannot be looked at, is a file with a problem."""
+    """Returns whether nothing has that name. A link to nothing and a forbidden file do exist, with a problem."""
     try:
         path.lstat()
     except OSError as error:

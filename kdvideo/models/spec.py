@@ -50,7 +50,7 @@ class ModelSpec:
             return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
 
     def build(self) -> Model:
-        """The network with random weights.
+        """Builds the network with random weights.
 
         Raises:
             ValueError: nothing is registered under its name, or nothing can be built with its arguments.
@@ -65,7 +65,7 @@ class ModelSpec:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """The arguments come from an entry or a file: what torch says of a width of -1 is no fault of the program."""
+        """Turns torch's complaint about an argument into one line: arguments come from entries and files."""
         try:
             yield
         except (TypeError, RuntimeError, ArithmeticError) as error:
@@ -79,7 +79,7 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: Any, *, origin: str) -> Self:
-        """The inverse of `to_dict`.
+        """Rebuilds what `to_dict` has described.
 
         Raises:
             ValueError: not what `to_dict` gives; `origin` says where it was found.

@@ -58,7 +58,7 @@ class Contents:
 
     @cached_property
     def networks(self) -> Sequence[OwnNetwork]:
-        """Those registered here that have just these tensors, for a bare state dict of kdvideo's."""
+        """The registered networks that have exactly these tensors, for a bare state dict."""
         return find_networks(self.tensors)
 
     def spec_with(self, clip_spec: ClipSpec | None) -> ModelSpec:
@@ -86,7 +86,7 @@ class Contents:
         return self.networks[0].spec(clip_spec) if self.layout is None else self.layout.spec(self.tensors, clip_spec)
 
     def lacks_convention(self) -> ValueError:
-        """The error for a bare file whose input convention nobody has given."""
+        """Returns the error for a bare file whose input convention nobody has given."""
         what = "are a bare state dict" if self.layout is None else f"have the layout {self.layout.name}"
         allowed = OWN_CLIP_SPECS if self.layout is None else self.layout.clip_specs
         return ValueError(
@@ -115,7 +115,7 @@ def read_contents(weights: Weights) -> Contents:
 
 
 def describe_contents(spec: ModelSpec, classes: Sequence[str]) -> dict[str, str]:
-    """The header of a safetensors file, which `read_contents` reads.
+    """Returns the header of a safetensors file, which `read_contents` reads.
 
     Args:
         spec: what to build.
@@ -161,7 +161,7 @@ def _read_pickle(weights: Weights) -> Contents:
 
 
 def _bare(state: State, weights: Weights) -> Contents:
-    """A state dict that may be of one of kdvideo's own models or of its backbone; filling a model compares it all."""
+    """Takes a state dict as one of kdvideo's own; filling a model compares every tensor."""
     wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if wrong:
         raise ValueError(f"{weights.path}: {wrong[0]} is not a tensor")
@@ -177,7 +177,7 @@ def _parse(header: Mapping[str, str], key: str, weights: Weights) -> Any:
 
 
 def _checked_classes(names: Any, weights: Weights) -> list[str]:
-    """Files come from other people; what reads the names relies on their type."""
+    """Refuses names of classes that are no list of texts: files come from other people."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{weights.path}: its names of classes are {names!r}, they must be a list of texts")
     return names

@@ -144,7 +144,7 @@ class ZooEntry:
 
 
 def _check_file(file: str, origin: str) -> None:
-    """The name becomes a path in the zoo and among the downloads, and a part of addresses."""
+    """Refuses a file name that is not plain: it becomes a path in the zoo and a part of addresses."""
     if not _FILE.fullmatch(file) or not file.endswith(WEIGHTS_SUFFIXES) or len(file) > 200:
         raise ValueError(
             f"{origin} names a file outside its zoo, or none of weights: {file[:220]!r}; it must be a plain name of "

@@ -189,7 +189,7 @@ def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
 
 
 def _check_address(address: str, entry: ZooEntry) -> None:
-    """An entry is somebody else's text: it may not have a private file copied into the downloads, for all to read."""
+    """Refuses addresses by which an entry, somebody else's text, would copy a private file into the downloads."""
     scheme, separator, _ = address.partition("://")
     if not separator and not entry.is_verified:
         raise ValueError(

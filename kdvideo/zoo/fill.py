@@ -106,7 +106,7 @@ def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], cont
 
 
 def _sort_classes(model: nn.Module, contents: Contents) -> tuple[Mapping[str, Tensor], str | None]:
-    """The file's tensors, the classifier's rows in the model's order of classes; or why its classifier is of no use."""
+    """Returns the tensors with the classifier's rows in the model's order, or why its classifier is of no use."""
     theirs = list(contents.classes) if len(contents.tensors.get("head.bias", ())) == len(contents.classes) else []
     ours = list(model.class_names) if isinstance(model, ClassificationModel) else []
     if not ours or not theirs or ours == theirs:

@@ -138,7 +138,7 @@ def load_pretrained(
 
 
 def _choose_convention(contents: Contents, clip_spec: ClipSpec | None) -> ClipSpec | None:
-    """What the weights are to be used with; None for a bare state dict of kdvideo's about which nobody says it."""
+    """Returns the input convention of the weights, or None for a bare state dict that does not tell it."""
     own = contents.spec.clip_spec if contents.spec else None
     if clip_spec is None and own is None and contents.layout is not None:
         raise contents.lacks_convention()

@@ -144,7 +144,7 @@ def adopt_entry(address: str, *, zoo_dir: Path, replace: bool = False) -> ZooEnt
 
 
 def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
-    """Whether the new entry may take the place of the one that is there: the same weights, understood alike.
+    """Returns whether the new entry may replace the old one: the same weights, understood in the same way.
 
     Anybody can copy a published hash; with other classes or another input the right weights would answer wrongly.
     """

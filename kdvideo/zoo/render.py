@@ -87,7 +87,7 @@ def _row(*cells: str) -> str:
 
 
 def _text(foreign: str) -> str:
-    """Somebody else's text as a cell shows it: no markup of markdown or HTML, no end of the cell or the line."""
+    """Escapes somebody else's text for a cell: no markdown, no HTML, no end of the cell or of the line."""
     line = " ".join(printable(foreign).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|])", r"\\\1", line)
@@ -125,14 +125,14 @@ def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
 
 
 def _teacher(teacher: dict[str, str]) -> str:
-    """A zoo name as code, whatever else as text; the first digits of a hash."""
+    """Returns a teacher as a cell shows it: a zoo name as code, anything else as text, and a hash's first digits."""
     name = teacher["name"]
     known = re.fullmatch(r"[\w.+:/-]+", name, flags=re.ASCII)
     return f"{f'`{name}`' if known else _text(name)} {_text(teacher['sha256'][:8])}"
 
 
 def _link(file: str, address: str) -> str:
-    """Only what a browser fetches becomes a link."""
+    """Makes a link of what a browser fetches, and text of everything else."""
     is_link = re.fullmatch(r"https?://[\w.~:/?#@!$&'*+,;=%-]+", address, flags=re.ASCII)
     return f"[{_text(file)}]({address})" if is_link else _text(file)
 

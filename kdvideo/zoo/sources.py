@@ -134,7 +134,7 @@ def _torchvision_address(enum: str) -> str:
 
 
 def _entry_at(address: str) -> ZooEntry | None:
-    """Only what comes with kdvideo is believed: anybody's entry may name the address of somebody else's weights."""
+    """Finds the entry of an address among those that ship: anybody's entry may name somebody else's address."""
     return next((entry for entry in list_entries(zoo_root()) if address in entry.urls), None)
 
 

@@ -92,7 +92,7 @@ def unlabelled(root: Path, list_dir: Path | None = None, *, split: int, subset: 
 
 
 def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Class name -> videos, relative to `root`, to train and to test on."""
+    """Returns two dicts, class name -> videos relative to `root`: those to train on and those to test on."""
     names, files = top_level(root)
     folders = {name: look_below(root / name, root=root) for name in names}
     parts = _find_parts(root, folders)
@@ -117,7 +117,7 @@ def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 
 def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | None:
-    """The training and the test folder; None where all folders are classes."""
+    """Returns the training and the test folder, or None where all folders are classes."""
     train, tests = _called(folders, _TRAIN_FOLDERS), _called(folders, _TEST_FOLDERS)
     parts = [*train, *tests]
     refuse_unreadable([line for name in parts for line in folders[name].unreadable])
@@ -140,7 +140,7 @@ def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | N
 
 
 def _called(folders: Mapping[str, Below], names: tuple[str, ...]) -> list[str]:
-    """The folders that are called so, in any case, in the order of `names`."""
+    """Returns the folders that have one of these names, in any case, in the order of `names`."""
     return [folder for name in names for folder in folders if folder.casefold() == name]
 
 
@@ -153,7 +153,7 @@ def _may_be_class(below: Below) -> bool:
 
 
 def _videos_by_class(below: Below, part: str) -> dict[str, list[str]]:
-    """Class name -> videos, relative to the dataset's folder, of the class folders in the folder `part`."""
+    """Returns class name -> videos of the class folders in `part`, relative to the dataset's folder."""
     by_class: dict[str, list[str]] = {}
     for name in below.videos:
         class_name, _, rest = name.partition("/")

@@ -86,7 +86,7 @@ def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
 
 
 def _are_ids(labels: set[str], list_dir: Path) -> bool:
-    """Whether the labels of the training list are class ids.
+    """Returns whether the labels of the training list are class ids.
 
     Raises:
         ValueError: they are, and some are negative.
@@ -103,7 +103,7 @@ def _are_ids(labels: set[str], list_dir: Path) -> bool:
 
 
 def _number_classes(labels: set[str], list_dir: Path, *, are_ids: bool) -> dict[str, int]:
-    """Label, as `_plain` writes it -> class id."""
+    """Returns label -> class id, labels as `_plain` writes them."""
     if not are_ids:
         return {name: i for i, name in enumerate(sorted(labels))}
     class_ids = {_plain(label, are_ids): int(_plain(label, are_ids)[:_MAX_DIGITS]) for label in labels}
@@ -120,5 +120,5 @@ def _number_classes(labels: set[str], list_dir: Path, *, are_ids: bool) -> dict[
 
 
 def _plain(label: str, are_ids: bool) -> str:
-    """An id without zeros before it; other labels as they are."""
+    """Returns an id without leading zeros, and any other label unchanged."""
     return label.lstrip("0") or "0" if are_ids and label.isascii() and label.isdecimal() else label

@@ -83,7 +83,7 @@ class VideoFinder:
 
     @cached_property
     def _alike(self) -> dict[str, list[str]]:
-        """The videos below the root by their folded names. Those in folders that cannot be read stay missing."""
+        """The videos below the root by their folded names, without those in unreadable folders."""
         alike: dict[str, list[str]] = {}
         for name in look_below(self.root).videos:
             alike.setdefault(_fold(name), []).append(name)
@@ -195,12 +195,12 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _fold(name: str) -> str:
-    """One form of all spellings of a name, in any case, composed or not."""
+    """Returns the form that all spellings of a name share: lower case, composed letters."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _choose(name: str, alike: Sequence[str]) -> str:
-    """The one of `alike` that a listed name means: the same in another Unicode form, else the only one."""
+    """Returns the file that a listed name means: the one in another Unicode form, or else the only one."""
     composed = unicodedata.normalize("NFC", name)
     same = [found for found in alike if unicodedata.normalize("NFC", found) == composed] or alike
     if len(same) > 1:

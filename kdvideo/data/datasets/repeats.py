@@ -53,7 +53,7 @@ def _find_lookalikes(names: Iterable[str]) -> list[str]:
 
 
 def _by_file(records: Iterable[VideoRecord]) -> dict[str, list[VideoRecord]]:
-    """The records of each file."""
+    """Groups the records by their file."""
     real_folder = cache(os.path.realpath)  # a folder has many videos
     found: dict[str, list[VideoRecord]] = {}
     for record in records:

@@ -68,7 +68,7 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """The fields of a line; each line is read by itself, so that a quote left open does not swallow those below."""
+    """Returns the fields of one line. Lines are read one by one: an open quote must not swallow the next ones."""
     return [
         field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     ]

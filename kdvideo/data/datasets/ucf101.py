@@ -66,7 +66,7 @@ def read_ucf101_list(list_dir: Path, *, split: int, subset: Subset) -> list[tupl
 
 
 def _listed_name(line: str) -> str:
-    """The name without the class number that training lines carry behind it; a name may have blanks itself."""
+    """Returns the name without the class number at the end of a training line. A name may contain blanks."""
     match = _TRAIN_LINE.fullmatch(line)
     return match[1] if match and (is_video(match[1]) or len(match[1].split()) == 1) else line
 

@@ -156,7 +156,7 @@ def warn_once(message: str) -> None:
 
 
 def _walk(folder: Path, root: Path | None, unreadable: list[str]) -> Iterator[Path]:
-    """All files below `folder`."""
+    """Yields all files below `folder`."""
     seen = {_identity(root)} if root is not None else set()
     for place, subfolders, files in _list_folders(folder, unreadable):
         try:

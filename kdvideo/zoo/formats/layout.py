@@ -72,7 +72,7 @@ class Layout:
 
 
 def find_head(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]]:
-    """Which head the tensors under kdvideo's names have, and its arguments, as a `ModelSpec` names both."""
+    """Returns the head that the tensors have, and its arguments, as a `ModelSpec` names both."""
     if {_PRETEXT, _PROJECTION} <= shapes.keys():
         num_classes, all_features = shapes[_PRETEXT]
         projection_dim, features = shapes[_PROJECTION]

@@ -36,12 +36,12 @@ class OwnNetwork:
     head_kwargs: dict[str, Any]
 
     def spec(self, clip_spec: ClipSpec) -> ModelSpec:
-        """What to build, once the input convention is known."""
+        """Returns what to build, once the input convention is known."""
         return ModelSpec(self.backbone, self.backbone_kwargs, clip_spec, self.head, self.head_kwargs)
 
 
 def find_networks(state: Mapping[str, Tensor]) -> list[OwnNetwork]:
-    """The registered backbones that have just the tensors `backbone.*` of the state, with the head that it has.
+    """Returns the registered backbones that have exactly the state's tensors `backbone.*`, each with its head.
 
     There are several where networks differ in their clips alone, as X3D-XS, S and M do.
     """
@@ -67,7 +67,7 @@ def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, An
 
 
 def _backbone_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape] | None:
-    """What the backbone's state dict would hold; None where it cannot be built so, e.g. for want of a library."""
+    """Returns the shapes of the backbone's state dict, or None if it cannot be built, e.g. for want of a library."""
     try:
         with torch.device("meta"):  # shapes without numbers
             state = build_backbone(name, **kwargs).state_dict()
