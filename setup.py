@@ -54,7 +54,7 @@ setup(
     package_dir={"kdvideo": "kdvideo", "kdvideo.model_zoo": "model_zoo"},
     package_data={
         "kdvideo": ["py.typed"],
-        "kdvideo.study.report": ["templates/*"],
+        "kdvideo.report": ["templates/*"],
         "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*"],
     },
     install_requires=[

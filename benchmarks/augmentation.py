@@ -3,8 +3,8 @@
     python benchmarks/augmentation.py --root ../shared/data/ucf101-mini
 
 Drawn plans on clips of real videos, 16 frames of 112 x 112; one thread. Both do what the same plan says: we with one
-linear map and a banded blur (`kdvideo/data/color.py`, `blur.py`), torchvision v2 with a function an operation, rounded
-and clipped after each. Distances are of 255. The last line is one JSON object.
+linear map and a banded blur (`kdvideo/data/augment/color.py`, `blur.py`), torchvision v2 with one function per
+operation, rounded and clipped after each. Distances are of 255. The last line is one JSON object.
 """
 
 import argparse
@@ -18,9 +18,16 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlan, augment_each, center_crop_plan, crop_clip, draw_augment
-from kdvideo.data.decode import read_frames
+from kdvideo.data.augment.plan import (
+    AugmentConfig,
+    AugmentPlan,
+    augment_each,
+    center_crop_plan,
+    crop_clip,
+    draw_augment,
+)
 from kdvideo.data.draws import Draws
+from kdvideo.data.readers.decode import read_frames
 
 SIZE = 112
 

@@ -38,15 +38,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional as pil_functional
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlan, crop_clip
+from kdvideo.data.augment.plan import AugmentConfig, AugmentPlan, crop_clip
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.plan import SamplePlan, TupleLayout, plan_sample
-from kdvideo.data.probe import VideoProbe, probe
-from kdvideo.data.proxies import write_proxy
+from kdvideo.data.pretexts.vcp import VCP
+from kdvideo.data.proxies.transcode import write_proxy
+from kdvideo.data.readers.probe import VideoProbe, probe
 from kdvideo.data.resize import crop_corner
 from kdvideo.data.samples import TrainTuples, TupleConfig
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.memory import keep_freed_memory
 

@@ -25,9 +25,9 @@ from torch.nn.functional import mse_loss
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.decode import Reader, read_frames
-from kdvideo.data.probe import VideoProbe, probe
-from kdvideo.data.proxies import ProxyConfig, write_proxy
+from kdvideo.data.proxies.transcode import ProxyConfig, write_proxy
+from kdvideo.data.readers.decode import Reader, read_frames
+from kdvideo.data.readers.probe import VideoProbe, probe
 
 SETTINGS = [ProxyConfig(gop=gop, crf=crf) for gop, crf in ((12, 20), (1, 20), (4, 20), (30, 20), (12, 17), (12, 23))]
 CLIP, INTERVAL, ROUNDS = 16, 8, 3

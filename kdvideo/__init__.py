@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kdvideo.former_names import follow_former_names
 from kdvideo.version import __version__
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _HOME = {
         ("LoadReport", "create_model", "create_pcl_model", "list_models", "load_pretrained"), "kdvideo.zoo.load"
     ),
 }
+
+follow_former_names()
 
 
 def __getattr__(name: str) -> Any:

@@ -136,7 +136,7 @@ LOSSES = NamedRegistry(
 )
 PRETEXTS = NamedRegistry(
     "pretext",
-    """Pretext tasks: subclasses of `kdvideo.data.pretext.Pretext`.
+    """Pretext tasks: subclasses of `kdvideo.data.pretexts.base.Pretext`.
 
     `num_classes` labels, told apart by the head named `head`; `plan` turns draws into a label and what to do, without
     video; `apply` does it to `clips[N, C, T, H, W]`.

@@ -8,12 +8,12 @@ import simplejson
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.data.augment import center_crop_plan
-from kdvideo.data.check import check_dataset, usable_videos
+from kdvideo.data.augment.plan import center_crop_plan
+from kdvideo.data.checking.check import check_dataset, usable_videos
+from kdvideo.data.checking.manifest import MANIFEST_NAME, read_manifest
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.manifest import MANIFEST_NAME, read_manifest
-from kdvideo.data.outage import LostVideoError
+from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.videos import VideoList, join_lists
 from kdvideo.engine.launch import train
 

@@ -11,7 +11,7 @@ SCRIPT = """
 print("runs", flush=True)
 import multiprocessing
 multiprocessing.set_start_method("METHOD", force=True)
-from kdvideo.data.isolation import run_isolated
+from kdvideo.data.checking.isolation import run_isolated
 print(sorted(run_isolated(abs, [-1, -2], num_workers=1, time_limit=60.0)))
 """
 
@@ -33,7 +33,8 @@ import kdvideo
 for found in pkgutil.walk_packages(kdvideo.__path__, "kdvideo."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
-from kdvideo.data import isolation, loader
+from kdvideo.data import loader
+from kdvideo.data.checking import isolation
 isolation._prepare_worker()
 loader._leave_stopping_to_the_run(0)
 print(loader.STOP_SIGNALS == (signal.SIGTERM,))

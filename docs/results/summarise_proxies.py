@@ -7,9 +7,9 @@ from pathlib import Path
 
 import simplejson
 
-from kdvideo.data.decode import count_frames
-from kdvideo.data.manifest import MANIFEST_NAME, read_manifest
-from kdvideo.data.proxies import proxy_name
+from kdvideo.data.checking.manifest import MANIFEST_NAME, read_manifest
+from kdvideo.data.proxies.transcode import proxy_name
+from kdvideo.data.readers.decode import count_frames
 
 SEEDS = (0, 1, 2, 3, 4)
 T_95 = 2.776  # Student's t for five values, two-sided 95 %

@@ -41,11 +41,11 @@ def add_arguments(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from kdvideo.data.check import check_dataset, describe_summary
+    from kdvideo.data.checking.check import check_dataset, describe_summary
+    from kdvideo.data.checking.isolation import available_cores
+    from kdvideo.data.checking.manifest import summarise
     from kdvideo.data.datasets.records import check_root
     from kdvideo.data.datasets.walk import find_readable_videos
-    from kdvideo.data.isolation import available_cores
-    from kdvideo.data.manifest import summarise
 
     root = check_root(expand_user(options.root))
     names = _listed(options, root) if options.config_file or options.overrides else find_readable_videos(root)
@@ -71,9 +71,9 @@ def _listed(options: argparse.Namespace, root: Path) -> list[str]:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from kdvideo.data.isolation import available_cores
-    from kdvideo.data.prepare import prepare_dataset
-    from kdvideo.data.proxies import ProxyConfig
+    from kdvideo.data.checking.isolation import available_cores
+    from kdvideo.data.proxies.dataset import prepare_dataset
+    from kdvideo.data.proxies.transcode import ProxyConfig
 
     started = time.perf_counter()
     entries = prepare_dataset(
@@ -96,7 +96,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _subset(options: argparse.Namespace) -> None:
-    from kdvideo.data.rebuild import find_subset_list, read_subset_list, rebuild_subset
+    from kdvideo.data.datasets.rebuild import find_subset_list, read_subset_list, rebuild_subset
 
     files = read_subset_list(find_subset_list(options.list))
     rebuild_subset(expand_user(options.source), files, expand_user(options.target))

@@ -13,7 +13,7 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from kdvideo.inference.doctor import examine
+    from kdvideo.doctor import examine
 
     for one in examine():
         print(f"{one.what:16s} {one.found}")

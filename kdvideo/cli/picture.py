@@ -59,7 +59,7 @@ def _add_gallery(parser: argparse.ArgumentParser) -> None:
 
 def _checked(options: argparse.Namespace) -> None:
     """Looks at where the picture goes, makes it, writes it."""
-    from kdvideo.study.pictures.style import check_out, save_figure
+    from kdvideo.pictures.style import check_out, save_figure
 
     check_out(options.out)
     save_figure(options.draw(options), options.out)
@@ -67,21 +67,21 @@ def _checked(options: argparse.Namespace) -> None:
 
 
 def _curves(options: argparse.Namespace) -> Any:
-    from kdvideo.study.pictures.curves import draw_curves
-    from kdvideo.study.report.runs import find_runs
+    from kdvideo.pictures.curves import draw_curves
+    from kdvideo.report.runs import find_runs
 
     return draw_curves(find_runs(options.runs), options.metrics)
 
 
 def _confusion(options: argparse.Namespace) -> Any:
-    from kdvideo.study.pictures.confusion import draw_confusion, read_confusion
+    from kdvideo.pictures.confusion import draw_confusion, read_confusion
 
     return draw_confusion(*read_confusion(options.table))
 
 
 def _retrieval(options: argparse.Namespace) -> Any:
-    from kdvideo.study.pictures.retrieval import draw_grid
-    from kdvideo.study.report.retrieval import build_grid
+    from kdvideo.inference.neighbours import build_grid
+    from kdvideo.pictures.retrieval import draw_grid
 
     return draw_grid(build_grid(options.gallery, options.videos, time_limit=options.time_limit))
 
@@ -89,8 +89,8 @@ def _retrieval(options: argparse.Namespace) -> Any:
 def _tsne(options: argparse.Namespace) -> Any:
     from kdvideo.inference.gallery import Gallery
     from kdvideo.inference.untrained import untrained_gallery
-    from kdvideo.study.pictures.style import short_name
-    from kdvideo.study.pictures.tsne import draw_tsne
+    from kdvideo.pictures.style import short_name
+    from kdvideo.pictures.tsne import draw_tsne
 
     after = Gallery.read(options.gallery)
     before = untrained_gallery(
@@ -107,8 +107,8 @@ def _tsne(options: argparse.Namespace) -> Any:
 def _gradcam(options: argparse.Namespace) -> Any:
     from kdvideo.inference.explain import explain_video
     from kdvideo.inference.predict import Predictor
-    from kdvideo.study.pictures.gradcam import draw_gradcam
-    from kdvideo.study.pictures.style import short_name
+    from kdvideo.pictures.gradcam import draw_gradcam
+    from kdvideo.pictures.style import short_name
 
     predictor = Predictor(options.model, gallery=options.gallery)
     cam = explain_video(predictor, options.video, class_name=options.class_name, time_limit=options.time_limit)

@@ -31,7 +31,7 @@ def add_arguments(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     import kdvideo.models  # noqa: F401 - fills the registry, by which names of teachers are understood
-    from kdvideo.study.report import write_report
+    from kdvideo.report import write_report
 
     folders = [expand_user(folder) for folder in options.runs]
     zoo_dir = options.zoo and expand_user(options.zoo)

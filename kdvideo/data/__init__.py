@@ -3,10 +3,10 @@
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import VideoRecord, ucf101
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import Pretext, PretextPlan
-from kdvideo.data.rotnet import RotNet
-from kdvideo.data.vcop import VCOP
-from kdvideo.data.vcp import VCP
+from kdvideo.data.pretexts.base import Pretext, PretextPlan
+from kdvideo.data.pretexts.rotnet import RotNet
+from kdvideo.data.pretexts.vcop import VCOP
+from kdvideo.data.pretexts.vcp import VCP
 
 __all__ = [
     "VCOP",

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlace, augment_each, stack_maps
+from kdvideo.data.augment.plan import AugmentConfig, AugmentPlace, augment_each, stack_maps
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import plan_clip
 from kdvideo.data.videos import VideoList

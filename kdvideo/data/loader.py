@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from kdvideo.data.outage import allow_waiting
 from kdvideo.data.plan import epoch_order
+from kdvideo.data.readers.outage import allow_waiting
 from kdvideo.data.transport import batch_samples, pass_sample
 from kdvideo.distributed import rank, world_size
 from kdvideo.workers import end_if_rerun, explain_loss, worker_context, workers_start

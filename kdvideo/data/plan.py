@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlan, center_crop_plan, draw_augment
+from kdvideo.data.augment.plan import AugmentConfig, AugmentPlan, center_crop_plan, draw_augment
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import ClipFrames, Pretext, PretextPlan
+from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextPlan
 
 __all__ = [
     "PLAN_VERSION",

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdvideo.data.augment import AugmentConfig, AugmentPlace, augment_clips, augment_each, center_crop_plan, stack_maps
+from kdvideo.data.augment.plan import (
+    AugmentConfig,
+    AugmentPlace,
+    augment_clips,
+    augment_each,
+    center_crop_plan,
+    stack_maps,
+)
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
     SamplePlan,
@@ -18,7 +25,7 @@ from kdvideo.data.plan import (
     plan_sample,
     plan_uniform_clips,
 )
-from kdvideo.data.pretext import Pretext, PretextPlan
+from kdvideo.data.pretexts.base import Pretext, PretextPlan
 from kdvideo.data.videos import VideoList
 
 __all__ = [

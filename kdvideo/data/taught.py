@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdvideo.data.augment import augment_each
+from kdvideo.data.augment.plan import augment_each
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import respread
 from kdvideo.data.samples import TrainTuples

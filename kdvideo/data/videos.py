@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentPlan, crop_clip, spread_crops
+from kdvideo.data.augment.plan import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.decode import TIME_LIMIT, Reader, iter_frames, read_frames
-from kdvideo.data.outage import read_patiently
-from kdvideo.data.pretext import ClipFrames
+from kdvideo.data.pretexts.base import ClipFrames
+from kdvideo.data.readers.decode import TIME_LIMIT, Reader, iter_frames, read_frames
+from kdvideo.data.readers.outage import read_patiently
 from kdvideo.data.resize import Cut, plan_cut
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]

@@ -10,12 +10,12 @@ from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader
 
 from kdvideo.config.defaults import get_defaults
-from kdvideo.data.augment import AugmentConfig
-from kdvideo.data.check import usable_videos
+from kdvideo.data.augment.plan import AugmentConfig
+from kdvideo.data.checking.check import usable_videos
+from kdvideo.data.checking.isolation import available_cores
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import Subset, VideoRecord
 from kdvideo.data.datasets.repeats import find_repeats
-from kdvideo.data.isolation import available_cores
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import EpochSampler, create_loader
 from kdvideo.data.plan import TupleLayout

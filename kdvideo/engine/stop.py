@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kdvideo.data.loader import STOP_SIGNALS
-from kdvideo.data.outage import allow_waiting
+from kdvideo.data.readers.outage import allow_waiting
 
 __all__ = ["Preempted", "StopRequest", "stop_signals"]
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdvideo.data.augment import center_crop_plan
+from kdvideo.data.augment.plan import center_crop_plan
+from kdvideo.data.checking.look import look_at
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets.records import VideoRecord
-from kdvideo.data.decode import TIME_LIMIT
-from kdvideo.data.look import look_at
-from kdvideo.data.outage import LostVideoError
 from kdvideo.data.plan import plan_uniform_clips
-from kdvideo.data.pretext import ClipFrames
+from kdvideo.data.pretexts.base import ClipFrames
+from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.videos import VideoList
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.gradcam import find_last_map, grad_cam

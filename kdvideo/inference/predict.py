@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.inference.gallery import Gallery, GalleryFacts
 from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
 from kdvideo.models.pcl import ClassificationModel

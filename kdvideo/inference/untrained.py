@@ -7,7 +7,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kdvideo.data.datasets.records import check_inside
-from kdvideo.data.decode import TIME_LIMIT
+from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.videos import VideoOutput, compute_video_outputs
 from kdvideo.names import name_of_text

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from kdvideo.data.checking.look import look_at
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.datasets.walk import find_readable_videos
-from kdvideo.data.decode import TIME_LIMIT
 from kdvideo.data.loader import create_loader
-from kdvideo.data.look import look_at
-from kdvideo.data.outage import LostVideoError
+from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
 from kdvideo.evaluation.features import compute_outputs

@@ -1,10 +1,10 @@
 """Backbones and heads. Importing this module fills BACKBONES and HEADS."""
 
-from kdvideo.models.adapters_pytorchvideo import EfficientX3DBackbone, X3DBackbone
-from kdvideo.models.adapters_torchvision import MC3Backbone, MViTBackbone, S3DBackbone, Swin3DBackbone
 from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.c3d import create_c3d
 from kdvideo.models.c3d_sports1m import create_c3d_sports1m
+from kdvideo.models.from_pytorchvideo import EfficientX3DBackbone, X3DBackbone
+from kdvideo.models.from_torchvision import MC3Backbone, MViTBackbone, S3DBackbone, Swin3DBackbone
 from kdvideo.models.heads import (
     OrderHead,
     PCLHead,

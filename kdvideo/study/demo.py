@@ -13,9 +13,9 @@ from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
 from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
-from kdvideo.study.pictures.curves import draw_curves
-from kdvideo.study.pictures.style import save_figure
-from kdvideo.study.report.runs import find_runs
+from kdvideo.pictures.curves import draw_curves
+from kdvideo.pictures.style import save_figure
+from kdvideo.report.runs import find_runs
 
 __all__ = ["run_demo"]
 

@@ -10,14 +10,14 @@ from typing import Any
 import simplejson
 
 from kdvideo.files import write_text
+from kdvideo.pictures.style import save_figure
 from kdvideo.study.estimator import epoch_reached, final_level, interval
-from kdvideo.study.pictures.study import (
+from kdvideo.study.figures import (
     draw_baselines,
     draw_matrix,
     draw_students_by_teacher,
     draw_students_of_same,
 )
-from kdvideo.study.pictures.style import save_figure
 from kdvideo.study.plan import Setting, Study, plan_runs
 from kdvideo.study.results import (
     Measured,

@@ -109,7 +109,7 @@ def zero_packets(path: Path, numbers: Collection[int]) -> Path:
 
 
 def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
-    """Writes the display matrix of an MP4 file's first track, as phones do; see `kdvideo.data.orientation`."""
+    """Writes the display matrix of an MP4 file's first track, as phones do; see `kdvideo.data.readers.orientation`."""
     content = bytearray(path.read_bytes())
     matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     start = content.index(b"tkhd") + 44

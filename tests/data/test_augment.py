@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import (
+from kdvideo.data.augment.plan import (
     AugmentConfig,
     AugmentPlan,
     augment_clips,

@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from kdvideo.data import file_errors, look, prepare
-from kdvideo.data.check import check_dataset, usable_videos
+from kdvideo.data.checking import look
+from kdvideo.data.checking.check import check_dataset, usable_videos
+from kdvideo.data.checking.manifest import MANIFEST_NAME, ManifestEntry, read_manifest
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.decode import count_frames
-from kdvideo.data.manifest import MANIFEST_NAME, ManifestEntry, read_manifest
-from kdvideo.data.prepare import prepare_dataset
-from kdvideo.data.probe import VideoProbe
-from kdvideo.data.proxies import ProxyConfig
+from kdvideo.data.proxies import dataset as prepare
+from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.transcode import ProxyConfig
+from kdvideo.data.readers import file_errors
+from kdvideo.data.readers.decode import count_frames
+from kdvideo.data.readers.probe import VideoProbe
 from kdvideo.files import remove_temporaries, write_text
 
 LONG = "n" * 240  # with .avi and the proxy's .mp4 248 bytes: a name, but its temporary file's would be 262

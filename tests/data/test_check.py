@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from kdvideo.data import check, look
-from kdvideo.data.check import check_dataset, describe_summary, usable_videos
+from kdvideo.data.checking import check, look
+from kdvideo.data.checking.check import check_dataset, describe_summary, usable_videos
+from kdvideo.data.checking.manifest import MANIFEST_NAME, read_manifest, summarise
 from kdvideo.data.datasets import VideoRecord, ucf101
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.decode import count_frames
-from kdvideo.data.manifest import MANIFEST_NAME, read_manifest, summarise
-from kdvideo.data.probe import VideoProbe, probe
+from kdvideo.data.readers.decode import count_frames
+from kdvideo.data.readers.probe import VideoProbe, probe
 
 GONE = "BallRoll/v_BallRoll_g01_c01.avi"
 

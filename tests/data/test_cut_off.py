@@ -7,12 +7,12 @@ import av
 import pytest
 from odd_videos import write_video
 
-from kdvideo.data.check import check_dataset, describe_summary, usable_videos
+from kdvideo.data.checking.check import check_dataset, describe_summary, usable_videos
+from kdvideo.data.checking.manifest import ManifestEntry, read_manifest, summarise
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.length import missing_seconds
-from kdvideo.data.manifest import ManifestEntry, read_manifest, summarise
-from kdvideo.data.probe import VideoProbe, probe
-from kdvideo.data.proxies import ProxyConfig, write_proxy
+from kdvideo.data.proxies.transcode import ProxyConfig, write_proxy
+from kdvideo.data.readers.length import missing_seconds
+from kdvideo.data.readers.probe import VideoProbe, probe
 
 KINDS = [("avi", "mjpeg"), ("mp4", "mjpeg"), ("mov", "mpeg4"), ("mkv", "mjpeg"), ("flv", "flv")]
 

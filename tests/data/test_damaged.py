@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from odd_videos import number, write_video, zero_packets
 
-from kdvideo.data.decode import count_frames, read_frames
-from kdvideo.data.manifest import ManifestEntry, summarise
-from kdvideo.data.probe import probe
-from kdvideo.data.proxies import ProxyConfig, write_proxy
+from kdvideo.data.checking.manifest import ManifestEntry, summarise
+from kdvideo.data.proxies.transcode import ProxyConfig, write_proxy
+from kdvideo.data.readers.decode import count_frames, read_frames
+from kdvideo.data.readers.probe import probe
 
 KINDS = [("avi", "mpeg4"), ("avi", "mjpeg"), ("mp4", "mpeg4"), ("mp4", "mjpeg")]
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kdvideo.data import pyav_reader, torchcodec_reader
-from kdvideo.data.decode import count_frames, read_frames
+from kdvideo.data.readers import pyav, torchcodec
+from kdvideo.data.readers.decode import count_frames, read_frames
 
 
 def decode_all(path: Path) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_a_slow_file_is_given_up(video: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="takes longer than 1e-09 s to open"):
         count_frames(video, time_limit=1e-9)
     hours = iter(range(10**6))
-    monkeypatch.setattr(pyav_reader.time, "monotonic", lambda: 3600 * next(hours))
+    monkeypatch.setattr(pyav.time, "monotonic", lambda: 3600 * next(hours))
     with pytest.raises(ValueError, match="takes longer than 7200 s to decode"):
         count_frames(video, time_limit=7200)
 
@@ -132,13 +132,13 @@ def test_without_torchcodec_pyav_reads(video: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.meta_path", [Broken(), *sys.meta_path])
     for name in [name for name in sys.modules if name.startswith("torchcodec")]:
         monkeypatch.delitem(sys.modules, name)
-    torchcodec_reader.torchcodec_loads.cache_clear()
+    torchcodec.torchcodec_loads.cache_clear()
     try:
         with caplog.at_level("INFO", logger="kdvideo"):
             for _ in range(2):
                 assert torch.equal(read_frames(video, [3], reader="torchcodec"), read_frames(video, [3]))
     finally:
-        torchcodec_reader.torchcodec_loads.cache_clear()
+        torchcodec.torchcodec_loads.cache_clear()
     assert [record.getMessage() for record in caplog.records] == [
         "torchcodec does not load (libavutil.so.59: cannot open shared object file): all videos are read with PyAV"
     ]

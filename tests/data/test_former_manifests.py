@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from kdvideo.data import check, prepare
-from kdvideo.data.check import check_dataset, usable_videos
+from kdvideo.data.checking import check
+from kdvideo.data.checking.check import check_dataset, usable_videos
+from kdvideo.data.checking.manifest import FORMAT, MANIFEST_NAME, read_manifest
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.manifest import FORMAT, MANIFEST_NAME, read_manifest
-from kdvideo.data.prepare import prepare_dataset
-from kdvideo.data.proxies import ProxyConfig
+from kdvideo.data.proxies import dataset as prepare
+from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.engine.replay import _hash_videos
 
 FORMER = Path(__file__).parent / "format_1"

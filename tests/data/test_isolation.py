@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.data.isolation import Failure, available_cores, run_isolated
+from kdvideo.data.checking.isolation import Failure, available_cores, run_isolated
 
 
 def misbehave(how: str) -> str:
@@ -58,7 +58,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path):
     script = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from kdvideo.data.isolation import run_isolated\n"
+        "from kdvideo.data.checking.isolation import run_isolated\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "def work(item):\n"
         "    (folder / str(os.getpid())).touch()\n"

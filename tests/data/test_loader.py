@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.decode import count_frames
 from kdvideo.data.loader import EpochSampler, create_loader, gather_shares, take_share
 from kdvideo.data.plan import TupleLayout, epoch_order
+from kdvideo.data.pretexts.vcp import VCP
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import TrainTuples, TupleConfig
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
 
 CLIP = ClipSpec(clip_len=4, size=32)

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from kdvideo.data.manifest import (
+from kdvideo.data.checking.manifest import (
     ManifestEntry,
     append_entry,
     is_current,
@@ -15,7 +15,7 @@ from kdvideo.data.manifest import (
     summarise,
     write_manifest,
 )
-from kdvideo.data.probe import VideoProbe
+from kdvideo.data.readers.probe import VideoProbe
 
 GOOD = VideoProbe(frames=50, fps=25.0, width=320, height=240, codec="mpeg4", reader="pyav")
 ENTRY = ManifestEntry("a/1.avi", GOOD, file_bytes=10, mtime_ns=20, source={"sha256": "0" * 64})

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from odd_videos import corner, set_display_matrix, stored_picture, write_video
 
-from kdvideo.data.decode import read_frames
-from kdvideo.data.orientation import Orientation, orientation_of, turn_upright
-from kdvideo.data.probe import probe
-from kdvideo.data.proxies import write_proxy
+from kdvideo.data.proxies.transcode import write_proxy
+from kdvideo.data.readers.decode import read_frames
+from kdvideo.data.readers.orientation import Orientation, orientation_of, turn_upright
+from kdvideo.data.readers.probe import probe
 
 # a, b, c, d of the matrix; where the white corner, stored top left, has to be seen; whether width and height change
 WAYS = [

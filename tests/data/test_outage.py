@@ -16,10 +16,10 @@ import torch
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.data import decode, outage
-from kdvideo.data.augment import center_crop_plan
+from kdvideo.data.augment.plan import center_crop_plan
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.outage import LostVideoError
+from kdvideo.data.readers import decode, outage
+from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
 from kdvideo.engine.launch import train
@@ -100,7 +100,7 @@ def test_which_errors_pass(videos: VideoList, pauses: list[float], monkeypatch, 
         calls.append(1)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(decode.pyav_reader, "decode_indices", fail)
+    monkeypatch.setattr(decode.pyav, "decode_indices", fail)
     with pytest.raises(LostVideoError, match=f"cannot be opened: {os.strerror(number)}; it could be read"):
         READS["clips"](videos)
     assert (len(calls), len(pauses)) == (tries, tries - 1)
@@ -108,14 +108,14 @@ def test_which_errors_pass(videos: VideoList, pauses: list[float], monkeypatch, 
 
 def test_a_disk_that_fails_in_the_middle(videos: VideoList, pauses: list[float], monkeypatch):
     """FFmpeg takes it for the end of the file; it is waited for, too."""
-    expected, real = READS["clips"](videos), decode.pyav_reader.decode_indices
+    expected, real = READS["clips"](videos), decode.pyav.decode_indices
 
     def decode_indices(path: Path, *arguments: object, **options: object) -> object:
         if len(pauses) < 2:
             raise ValueError(f"video {path} ends before frame 43; it gives 4 of 8 asked for")
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(decode.pyav_reader, "decode_indices", decode_indices)
+    monkeypatch.setattr(decode.pyav, "decode_indices", decode_indices)
     monkeypatch.setattr(outage, "system_error", lambda path, *, whole: OSError(errno.EIO, "failed") if whole else None)
     assert all(torch.equal(a, b) for a, b in zip(READS["clips"](videos), expected, strict=True))
     assert pauses == [1, 2]
@@ -131,7 +131,7 @@ def test_another_file_is_no_outage(videos: VideoList, pauses: list[float]):
 
 def test_a_disk_that_is_back_at_once(videos: VideoList, pauses: list[float], monkeypatch):
     """Between the failure and the look at the file: the next try comes without a pause."""
-    expected, real, calls = READS["clips"](videos), decode.pyav_reader.decode_indices, []
+    expected, real, calls = READS["clips"](videos), decode.pyav.decode_indices, []
 
     def fail_once(path: Path, *arguments: object, **options: object) -> object:
         calls.append(1)
@@ -139,7 +139,7 @@ def test_a_disk_that_is_back_at_once(videos: VideoList, pauses: list[float], mon
             raise ValueError(f"video {path} does not exist")
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(decode.pyav_reader, "decode_indices", fail_once)
+    monkeypatch.setattr(decode.pyav, "decode_indices", fail_once)
     assert all(torch.equal(a, b) for a, b in zip(READS["clips"](videos), expected, strict=True))
     assert (len(calls), pauses) == (2, [])
 

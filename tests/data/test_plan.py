@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
     TupleLayout,
     plan_fixed_tuple,
     plan_sample,
 )
-from kdvideo.data.vcp import VCP
+from kdvideo.data.pretexts.vcp import VCP
 
 LENGTHS = range(1, 401)
 SHAPES = list(itertools.product((4, 8, 16), (1, 2, 3)))  # clip_len, frame_stride

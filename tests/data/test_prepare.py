@@ -10,12 +10,12 @@ from pathlib import Path
 import av
 import pytest
 
+from kdvideo.data.checking.manifest import MANIFEST_NAME, is_current, read_manifest
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.decode import count_frames
-from kdvideo.data.manifest import MANIFEST_NAME, is_current, read_manifest
-from kdvideo.data.prepare import prepare_dataset
-from kdvideo.data.proxies import ProxyConfig
+from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.transcode import ProxyConfig
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.files import file_sha256
 
 CONFIG = ProxyConfig(short_side=32)

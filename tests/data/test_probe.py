@@ -7,10 +7,10 @@ import av
 import pytest
 import torch
 
-from kdvideo.data.decode import count_frames, read_frames
-from kdvideo.data.probe import VideoProbe, probe
-from kdvideo.data.pyav_reader import Clock
-from kdvideo.data.torchcodec_reader import torchcodec_loads
+from kdvideo.data.readers.decode import count_frames, read_frames
+from kdvideo.data.readers.probe import VideoProbe, probe
+from kdvideo.data.readers.pyav import Clock
+from kdvideo.data.readers.torchcodec import torchcodec_loads
 
 REQUESTS = [[0], [21], [79], [79, 0, 40], range(80), range(1, 80, 7), [0, 1, 2, 60, 61, 62], [33, 33, 32]]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.decode import count_frames, read_frames
-from kdvideo.data.proxies import ProxyConfig, proxy_name, write_proxy
+from kdvideo.data.proxies.transcode import ProxyConfig, proxy_name, write_proxy
+from kdvideo.data.readers.decode import count_frames, read_frames
 
 
 def pictures(path: Path, indices: Sequence[int], size: Sequence[int] = (128, 170)) -> Tensor:

@@ -10,18 +10,18 @@ import torch
 from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.decode import count_frames
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.pretext import Pretext
-from kdvideo.data.rotnet import RotNet
+from kdvideo.data.pretexts.base import Pretext
+from kdvideo.data.pretexts.rotnet import RotNet
+from kdvideo.data.pretexts.vcop import VCOP
+from kdvideo.data.pretexts.vcp import VCP
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import TrainTuples, TupleConfig, UniformClips, augment_batch
 from kdvideo.data.synthetic import MOTIONS, SyntheticConfig, write_synthetic_ucf101
-from kdvideo.data.vcop import VCOP
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList, keep_long_enough
 
 CLIP = ClipSpec(clip_len=4, size=32)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.data.rebuild import SubsetFile, find_subset_list, read_subset_list, rebuild_subset
+from kdvideo.data.datasets.rebuild import SubsetFile, find_subset_list, read_subset_list, rebuild_subset
 from kdvideo.files import file_sha256
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment import AugmentPlan, crop_clip
+from kdvideo.data.augment.plan import AugmentPlan, crop_clip
 from kdvideo.data.resize import plan_cut
 
 LAST = 0.9999

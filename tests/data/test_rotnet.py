@@ -3,8 +3,8 @@
 import torch
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import PretextPlan
-from kdvideo.data.rotnet import RotNet
+from kdvideo.data.pretexts.base import PretextPlan
+from kdvideo.data.pretexts.rotnet import RotNet
 
 CLIPS = ((0, 1), (4, 5))
 PICTURES = [  # counter-clockwise by 0, 90, 180, 270 degrees

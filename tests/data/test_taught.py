@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.plan import TupleLayout, respread
+from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.samples import TupleConfig
 from kdvideo.data.taught import TaughtTuples
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
 
 STUDENT = ClipSpec(clip_len=4, frame_stride=2, size=32)  # spans of 7 frames

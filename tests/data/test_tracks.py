@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from odd_videos import WIDTH, write_covered_sound, write_tracks, write_video
 
-from kdvideo.data.decode import count_frames, read_frames
-from kdvideo.data.probe import probe
-from kdvideo.data.proxies import write_proxy
+from kdvideo.data.proxies.transcode import write_proxy
+from kdvideo.data.readers.decode import count_frames, read_frames
+from kdvideo.data.readers.probe import probe
 
 FFMPEG = shutil.which("ffmpeg")
 SMALL, LARGE = (32, 32, 10), (WIDTH, 48, 40)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.vcop import VCOP
+from kdvideo.data.pretexts.vcop import VCOP
 
 CLIPS = [(0, 1), (4, 5), (8, 9)]
 ORDERS = ["012", "021", "102", "120", "201", "210"]  # all orders of three things, in the order of a dictionary

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from vcp_cases import AS_IT_IS, CHUNKS, QUADRANTS, REMOTE, ROTATED, plan_of
 
-from kdvideo.data.vcp import VCP
+from kdvideo.data.pretexts.vcp import VCP
 
 
 def around(middle, num_clips):

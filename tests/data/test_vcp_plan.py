@@ -7,8 +7,8 @@ import torch
 from vcp_cases import CHUNKS, CLIPS, CLIPS_AT_7, NUM_FRAMES, REMOTE, ROTATED, many_plans, plan_of
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import PretextPlan
-from kdvideo.data.vcp import VCP
+from kdvideo.data.pretexts.base import PretextPlan
+from kdvideo.data.pretexts.vcp import VCP
 
 # The upper 1e-6 quantiles of chi-square by degrees of freedom: the draws are fixed by their seeds, and a fair source
 # fails for one choice of seed in a million, while a label that never comes adds the 400 times and more it is expected.

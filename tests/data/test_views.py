@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import VideoRecord
-from kdvideo.data.decode import read_frames
+from kdvideo.data.readers.decode import read_frames
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
 

@@ -1,8 +1,8 @@
 """Tuples and plans that the tests of VCP share."""
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretext import PretextPlan
-from kdvideo.data.vcp import VCP
+from kdvideo.data.pretexts.base import PretextPlan
+from kdvideo.data.pretexts.vcp import VCP
 
 CLIPS = [(20, 21, 22, 23), (25, 26, 27, 28), (30, 31, 32, 33)]  # extent 4, frames 20 to 33
 NUM_FRAMES = 60

@@ -7,8 +7,8 @@ import pytest
 import simplejson
 
 from kdvideo.config import load_config
-from kdvideo.data.prepare import prepare_dataset
-from kdvideo.data.proxies import ProxyConfig
+from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train

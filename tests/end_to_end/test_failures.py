@@ -15,8 +15,8 @@ import torch
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.data import outage
 from kdvideo.data.plan import epoch_order
+from kdvideo.data.readers import outage
 from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
 from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdvideo.cli import main
-from kdvideo.data import manifest
+from kdvideo.data.checking import manifest
 from kdvideo.paths import kdvideo_home
 
 MODEL = "r3d_10_w16.pcl-vcp_ucf101mini-s1"

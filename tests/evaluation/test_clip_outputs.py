@@ -7,7 +7,7 @@ import torch
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.decode import count_frames
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.subsets import hold_out
 from kdvideo.data.videos import VideoList

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.decode import count_frames
 from kdvideo.data.loader import create_loader
 from kdvideo.data.plan import TupleLayout
+from kdvideo.data.pretexts.vcp import VCP
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList
 from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
 from kdvideo.evaluation.features import CachedClips

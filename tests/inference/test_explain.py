@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from kdvideo.cli import main
 from kdvideo.data.clip_spec import prepare_clips
-from kdvideo.data.decode import count_frames
 from kdvideo.data.plan import plan_uniform_clips
+from kdvideo.data.readers.decode import count_frames
 from kdvideo.inference.explain import explain_video, scores_of
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import Predictor, compute_features
@@ -40,7 +40,7 @@ def whole_video_heat(predictor: Predictor, video: Path, class_name: str) -> dict
     """Slow: one graph of all clips, one score, and each frame's mean over the clips that have it, by a loop."""
     from torchvision.transforms.v2 import functional as pictures
 
-    from kdvideo.data.decode import read_frames
+    from kdvideo.data.readers.decode import read_frames
 
     backbone, scores = backbone_of(predictor.model), scores_of(predictor)
     spec = backbone.clip_spec

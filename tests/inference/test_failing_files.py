@@ -9,7 +9,7 @@ import torch
 from pyarrow import parquet
 
 from kdvideo.cli import main
-from kdvideo.data import decode
+from kdvideo.data.readers import decode
 from kdvideo.inference.gallery import GalleryFacts, write_features
 from kdvideo.inference.predict import Predictor
 from kdvideo.inference.videos import VideoOutput, list_videos
@@ -30,14 +30,14 @@ def root(tiny_dataset: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """One video ends early when its clips are read, after it has been looked at."""
-    real = decode.pyav_reader.decode_indices
+    real = decode.pyav.decode_indices
 
     def decode_indices(path: Path, *arguments: object, **options: object) -> object:
         if path.name == "breaks.avi":
             raise ValueError(f"video {path} ends before frame 63; it gives 9 of 80 asked for")
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(decode.pyav_reader, "decode_indices", decode_indices)
+    monkeypatch.setattr(decode.pyav, "decode_indices", decode_indices)
 
 
 @pytest.mark.usefixtures("breaks")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from kdvideo.data.rebuild import find_subset_list, read_subset_list
+from kdvideo.data.datasets.rebuild import find_subset_list, read_subset_list
 from kdvideo.inference.gallery import Gallery, GalleryFacts, write_features
 from kdvideo.inference.videos import VideoOutput
 from kdvideo.paths import zoo_root

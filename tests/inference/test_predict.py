@@ -9,8 +9,8 @@ import torch
 
 import kdvideo
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
-from kdvideo.data.decode import count_frames, read_frames
 from kdvideo.data.plan import plan_uniform_clips
+from kdvideo.data.readers.decode import count_frames, read_frames
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import Predictor, compute_features
 from kdvideo.inference.videos import compute_video_outputs, list_videos

@@ -3,7 +3,7 @@
 import torch
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.vcop import VCOP
+from kdvideo.data.pretexts.vcop import VCOP
 from kdvideo.models.heads import create_order_head, create_pcl_head
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdvideo.data.decode import read_frames
-from kdvideo.data.isolation import Failure, run_isolated
-from kdvideo.data.probe import probe
+from kdvideo.data.checking.isolation import Failure, run_isolated
+from kdvideo.data.readers.decode import read_frames
+from kdvideo.data.readers.probe import probe
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.data.augment import AugmentConfig
+from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.loader import EpochSampler, create_loader
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.probe import probe
+from kdvideo.data.pretexts.vcp import VCP
+from kdvideo.data.readers.probe import probe
 from kdvideo.data.samples import TrainTuples, TupleConfig
-from kdvideo.data.vcp import VCP
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.memory import keep_freed_memory
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from av.video.reformatter import VideoReformatter
 
-from kdvideo.data.decode import TIME_LIMIT, read_frames
-from kdvideo.data.isolation import Failure, run_isolated
-from kdvideo.data.probe import probe
-from kdvideo.data.pyav_reader import FrameDecoder, to_rgb
+from kdvideo.data.checking.isolation import Failure, run_isolated
+from kdvideo.data.readers.decode import TIME_LIMIT, read_frames
+from kdvideo.data.readers.probe import probe
+from kdvideo.data.readers.pyav import FrameDecoder, to_rgb
 
 pytestmark = pytest.mark.slow
 SECONDS_A_FILE = 10.0

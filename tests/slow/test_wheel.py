@@ -27,7 +27,7 @@ def test_the_wheel_works_alone(tmp_path: Path):
     script = (
         "import kdvideo, torch\n"
         "from kdvideo.paths import zoo_root\n"
-        "from kdvideo.data.rebuild import find_subset_list, read_subset_list\n"
+        "from kdvideo.data.datasets.rebuild import find_subset_list, read_subset_list\n"
         "assert len(read_subset_list(find_subset_list('ucf101mini'))) == 208\n"
         "from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101\n"
         "from pathlib import Path\n"

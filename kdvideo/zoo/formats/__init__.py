@@ -1,6 +1,6 @@
 """Checkpoints of other projects, recognised by their keys."""
 
-from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, small_nets, torchvision
+from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, torchvision, vcop
 from kdvideo.zoo.formats.conventions import CLIP_SPECS, parse_clip_spec
 from kdvideo.zoo.formats.layout import Converted, Layout, convert, find_state, recognise
 from kdvideo.zoo.formats.own import BACKBONE_PREFIX, OWN_CLIP_SPECS, OwnNetwork, find_networks
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 LAYOUTS = (
-    *small_nets.LAYOUTS,
+    *vcop.LAYOUTS,
     *torchvision.LAYOUTS,
     *mmaction2.LAYOUTS,
     *hara.LAYOUTS,

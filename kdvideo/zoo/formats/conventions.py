@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models import adapters_pytorchvideo, adapters_torchvision
+from kdvideo.models import from_pytorchvideo, from_torchvision
 from kdvideo.registry import unknown_name
 
 __all__ = ["CLIP_SPECS", "parse_clip_spec"]
@@ -31,8 +31,8 @@ CLIP_SPECS: dict[str, ClipSpec] = {
     "mmaction2-32x2": ClipSpec(**_IMAGENET, clip_len=32, frame_stride=2, size=224, modality="rgb"),
     "hara": ClipSpec(mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737), modality="rgb"),
     "pytorchvideo-slow_r50_4x16": ClipSpec(clip_len=4, frame_stride=16, size=224, modality="rgb"),
-    **{f"pytorchvideo-{name}": spec for name, spec in adapters_pytorchvideo.NATIVE_CLIP_SPECS.items()},
-    **{f"torchvision-{name}": spec for name, spec in adapters_torchvision.NATIVE_CLIP_SPECS.items()},
+    **{f"pytorchvideo-{name}": spec for name, spec in from_pytorchvideo.NATIVE_CLIP_SPECS.items()},
+    **{f"torchvision-{name}": spec for name, spec in from_torchvision.NATIVE_CLIP_SPECS.items()},
 }
 _REQUIRED = ("mean", "std", "modality")
 

@@ -1,0 +1,27 @@
+"""Augmentation of clips: what is drawn for each, its colour and its blur."""
+
+from kdvideo.data.augment.plan import (
+    AugmentConfig,
+    AugmentPlace,
+    AugmentPlan,
+    augment_clips,
+    augment_each,
+    center_crop_plan,
+    crop_clip,
+    draw_augment,
+    spread_crops,
+    stack_maps,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "AugmentPlace",
+    "AugmentPlan",
+    "augment_clips",
+    "augment_each",
+    "center_crop_plan",
+    "crop_clip",
+    "draw_augment",
+    "spread_crops",
+    "stack_maps",
+]

@@ -1,0 +1,86 @@
+"""Reading a video that could be read before: what is away for a moment is tried again, what is lost is said."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, may_pass, system_error
+
+__all__ = ["LostVideoError", "allow_waiting", "read_patiently"]
+
+T = TypeVar("T")
+logger = logging.getLogger("kdvideo")
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each new try: about a minute in all
+_SLICE = 0.1  # seconds after which a pause asks whether it may go on
+_may_wait = True
+
+
+class LostVideoError(OSError):
+    """A video that could be read before cannot be read any more.
+
+    Attributes:
+        reason: why, in one line, without the file's name.
+    """
+
+    reason = ""
+
+
+def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T:
+    """Calls `read`, and calls it again after growing pauses while the system withholds the file.
+
+    Args:
+        path: the video, which could be read before.
+        read: reads it from its start; raises ValueError or OSError where it cannot.
+        time_limit: seconds that `read` gives the video.
+
+    Raises:
+        LostVideoError: the file is away for about a minute, is another one now, or takes longer than `time_limit`.
+    """
+    pauses, back = iter(_PAUSES), False
+    while True:
+        started = time.monotonic()
+        try:
+            return read()
+        except (ValueError, OSError) as error:
+            failed = error
+        over = time.monotonic() - started >= time_limit
+        # A disk that fails in the middle of a file looks like a damaged file to FFmpeg.
+        away = system_error(path, whole=not over) or (failed if isinstance(failed, OSError) else None)
+        if away is None:
+            if over:
+                raise _lost(failed, path, f": {RAISE_LIMIT}")
+            if back:  # as before the last try: what is there is another file
+                raise _lost(failed, path, "; it could be read when the run began: bring back DATA.ROOT as it was")
+            back = True
+            continue
+        back = False
+        pause = next(pauses, None) if may_pass(away) else None
+        if pause is None:
+            raise _lost(failed, path, "; it could be read when the run began: bring back DATA.ROOT as it was")
+        logger.warning("video %s %s: trying again in %g s", path, describe_error(away, path), pause)
+        if not _wait(pause):
+            raise _lost(failed, path, "; trying again ended, since the run was asked to stop")
+
+
+def allow_waiting(allowed: bool) -> None:
+    """Ends this process's pauses, now and until they are allowed again; a signal's handler may call it."""
+    global _may_wait
+    _may_wait = allowed
+
+
+def _wait(seconds: float) -> bool:
+    """Returns whether all of the pause passed."""
+    until = time.monotonic() + seconds
+    while _may_wait and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _SLICE))
+    return _may_wait
+
+
+def _lost(failed: Exception, path: Path, advice: str) -> LostVideoError:
+    own = str(failed).removeprefix(f"video {path} ")
+    reason = describe_error(failed, path) if isinstance(failed, OSError) else own
+    lost = LostVideoError(f"video {path} {reason}{advice}")
+    lost.reason = reason + (advice if advice.startswith(":") else "")
+    return lost

@@ -1,0 +1,262 @@
+"""Decoding with PyAV: the reader that is always there, and the one that says which frame is which.
+
+Frame i is the i-th one that a sequential decode delivers, in display order. Every other way to read a frame has to give
+the same picture; `seek_indices` does where `kdvideo.data.readers.probe` has seen to it.
+"""
+
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from kdvideo.data.readers.length import missing_seconds, stated_seconds
+from kdvideo.data.readers.orientation import Orientation, orientation_of, turn_upright
+
+__all__ = ["Clock", "FrameDecoder", "average_rate", "decode_indices", "open_video", "seek_indices", "to_rgb"]
+
+# Some real files name their author in another encoding than UTF-8. PyAV 19 reads those by itself.
+_TEXT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+# Texts that FFmpeg takes for a video and that name other files, whatever their own name ends with.
+_LISTS = {"concat", "dash", "hls", "imf", "sdp"}
+_DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as in ffmpeg's choice
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Which frame is shown when, in a file with as much time between any two frames.
+
+    Attributes:
+        start: time stamp of frame 0.
+        step: from one frame to the next, in the same units.
+    """
+
+    start: int
+    step: int
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> Self | None:
+        """As the file states it, or None where its frames are stored in another order or its rate does not divide."""
+        rate = average_rate(stream)
+        if not (rate and stream.time_base) or stream.codec_context.has_b_frames:
+            return None
+        step = 1 / (rate * Fraction(stream.time_base))
+        return cls(stream.start_time or 0, int(step)) if step.denominator == 1 else None
+
+    def index(self, time_stamp: int | None) -> int | None:
+        """The frame that is shown at that time stamp; None between two frames."""
+        if time_stamp is None or (time_stamp - self.start) % self.step:
+            return None
+        return (time_stamp - self.start) // self.step
+
+
+@contextmanager
+def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Opens a file and chooses its video track. Decoding takes one thread: the loader's workers are the parallelism.
+
+    The track is the one that ffmpeg's command line takes: the largest picture, with a bonus for the default track. A
+    cover picture is no video.
+
+    Raises:
+        ValueError: it is not a file, cannot be opened or has no video stream.
+    """
+    if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
+        raise ValueError(f"video {path} is not a file" if path.exists() else f"video {path} does not exist")
+    try:
+        # FFmpeg takes what stands before a colon for a protocol, but not in a path that begins at the root.
+        container = av.open(os.path.abspath(path), timeout=time_limit, **_TEXT)
+    except av.error.ExitError:
+        raise ValueError(f"video {path} takes longer than {time_limit:g} s to open") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ValueError(f"video {path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    with container:
+        if not _LISTS.isdisjoint(container.format.name.split(",")):
+            raise ValueError(f"video {path} is a list of other files ({container.format.name}): give these")
+        stream = max(_video_tracks(container), key=_track_score, default=None)
+        if stream is None:
+            only = ", only a cover picture" if container.streams.video else ""
+            raise ValueError(f"video {path} has no video stream{only}")
+        if stream.codec_context is None:
+            raise ValueError(f"video {path} has a video stream that no decoder is known for")
+        stream.thread_type = "NONE"
+        yield container, stream
+
+
+def average_rate(stream: VideoStream) -> Fraction | None:
+    """Returns the mean frame rate that the file states, in frames per second, or None where it states none."""
+    rate = stream.average_rate  # PyAV 19 has a type of its own, which says 0/0 for none
+    return Fraction(rate.numerator, rate.denominator) if rate else None
+
+
+def _video_tracks(container: InputContainer) -> list[VideoStream]:
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _track_score(stream: VideoStream) -> int:
+    """Scores a track as ffmpeg's `map_auto_video` does."""
+    codec = stream.codec_context
+    pixels = codec.width * codec.height if codec is not None else 0
+    return pixels + _DEFAULT_TRACK_BONUS * bool(stream.disposition & Disposition.default)
+
+
+class FrameDecoder:
+    """The frames of a file in display order: iterate over it once.
+
+    A packet that cannot be decoded is skipped, as ffmpeg's command line does, and decoding goes on behind it. Where the
+    file itself cannot be read on, the frames that the decoder still holds come last.
+
+    Args:
+        path: the video.
+        time_limit: seconds. The time is looked at after every packet; FFmpeg itself looks while it waits for data.
+
+    Attributes:
+        skipped: how many packets could not be read or decoded so far.
+        missing: how many seconds a cut-off file lacks at its end, 0.0 for a whole one; known behind the last frame.
+        is_first_track: whether the track is the first one in the file, as it nearly always is; known from the first
+            frame on.
+
+    Raises:
+        ValueError: in iterating: the file cannot be opened, has no video stream or takes longer than `time_limit`.
+    """
+
+    def __init__(self, path: Path, *, time_limit: float) -> None:
+        self.path = path
+        self.time_limit = time_limit
+        self.skipped = 0
+        self.missing = 0.0
+        self.is_first_track = True
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        deadline = time.monotonic() + self.time_limit
+        with open_video(self.path, time_limit=self.time_limit) as (container, stream):
+            self.is_first_track = stream.index == container.streams.video[0].index
+            rate, tick = average_rate(stream), stream.time_base or Fraction(0)
+            step = round(1 / (rate * tick)) if rate and tick else 0
+            count, end = 0, 0
+            for packet in self._packets(container, stream):
+                for frame in self._decode(packet, stream):
+                    count, end = count + 1, max(end, (frame.pts or 0) + (frame.duration or step))
+                    yield frame
+                if time.monotonic() > deadline:
+                    raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode")
+            self.missing = missing_seconds(
+                stated_seconds(container, stream, rate=rate),
+                end=float(end * tick),
+                stated_frames=stream.frames,
+                frames=count + self.skipped,
+            )
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
+        """Yields the track's packets; the last one, which holds no data, makes the decoder give what it has."""
+        try:
+            yield from container.demux(stream)
+        except av.error.ExitError:
+            raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode") from None
+        except (av.FFmpegError, OSError):
+            self.skipped += 1
+            yield None
+
+    def _decode(self, packet: av.Packet | None, stream: VideoStream) -> list[av.VideoFrame]:
+        try:
+            return stream.codec_context.decode(None) if packet is None else packet.decode()
+        except (av.FFmpegError, OSError):
+            self.skipped += 1
+            return []
+
+
+def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Decodes from the start up to the largest index and converts only what is asked for.
+
+    Where a video changes its size on the way, pictures are scaled to the size of the first one, as ffmpeg does it.
+
+    Yields:
+        Each index once, in rising order, and its picture, uint8 `[H, W, C]`.
+
+    Raises:
+        ValueError: as `FrameDecoder`, and where the video ends too early.
+    """
+    seen = 0
+    for index, picture in _pick(enumerate(FrameDecoder(path, time_limit=time_limit)), indices):
+        seen += 1
+        yield index, picture
+    if seen < len(set(indices)):
+        raise ValueError(
+            f"video {path} ends before frame {max(indices)}; it gives {seen} of {len(set(indices))} asked for"
+        )
+
+
+def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
+    """As `decode_indices`, from the key frame before the smallest index on.
+
+    For files whose `Clock` tells which frame is which; where it turns out not to, what is missing is decoded from the
+    start.
+
+    Yields:
+        As `decode_indices`, in any order.
+
+    Raises:
+        ValueError: as `decode_indices`.
+    """
+    missing = set(indices)
+    with open_video(path, time_limit=time_limit) as (container, stream):
+        clock = Clock.of(stream)
+        if clock is not None:
+            try:
+                container.seek(clock.start + min(indices) * clock.step, stream=stream)
+                numbered = ((clock.index(frame.pts), frame) for frame in container.decode(stream))
+                for index, picture in _pick(numbered, indices):
+                    missing.remove(index)
+                    yield index, picture
+            except (av.FFmpegError, OSError):
+                pass
+    if missing:
+        yield from decode_indices(path, missing, time_limit=time_limit)
+
+
+def _pick(
+    numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Collection[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the pictures of the asked-for frames, each when it comes first, up to the last one."""
+    missing = set(indices)
+    reformatter, size, orientation = VideoReformatter(), None, None
+    for index, frame in numbered:
+        if size is None:  # all pictures of a video are shown as its first one is
+            size, orientation = (frame.width, frame.height), orientation_of(frame)
+        if index in missing:
+            missing.remove(index)
+            yield index, to_rgb(frame, reformatter, size=size, orientation=orientation)
+            if not missing:
+                break
+
+
+def to_rgb(
+    frame: av.VideoFrame,
+    reformatter: VideoReformatter,
+    *,
+    size: tuple[int | None, int | None] = (None, None),
+    orientation: Orientation | None = None,
+) -> np.ndarray:
+    """Returns the picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
+
+    Args:
+        frame: decoded.
+        reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
+            which takes longer than decoding it.
+        size: width and height before it is turned upright. Defaults to its own.
+        orientation: how it is turned upright. Defaults to its own.
+    """
+    converted = reformatter.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
+    plane = converted.planes[0]
+    strides = (plane.line_size, 3, 1)
+    image = np.ndarray((converted.height, converted.width, 3), np.uint8, memoryview(plane), strides=strides)
+    return turn_upright(image, orientation or orientation_of(frame))

@@ -1,0 +1,141 @@
+"""What this machine offers kdvideo, and what to do about what is missing.
+
+What a look needs is imported by it, so that one package that is missing or broken hides nothing but itself.
+"""
+
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from kdvideo.errors import first_line
+from kdvideo.paths import kdvideo_home, zoo_root
+from kdvideo.requirements import Finding, examine_requirements
+from kdvideo.version import __version__
+
+__all__ = ["Finding", "examine"]
+
+_OPTIONAL = {  # module -> what it is for, the extra that brings it
+    "plotly": ("kdvideo report", "report"),
+    "submitit": ("kdvideo train --submit slurm", "slurm"),
+    "huggingface_hub": ("weights from hf:// addresses", "hub"),
+    "onnxruntime": ("kdvideo export --format onnx", "export"),
+    "onnxscript": ("kdvideo export --format onnx", "export"),
+}
+_LITTLE_ROOM = 5e9  # bytes
+_LITTLE_SHARED_MEMORY = 1e9  # bytes; docker gives 64 MB
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at versions, readers, processors, folders and optional packages, in this order; raises nothing."""
+    yield Finding("kdvideo", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    yield from examine_requirements()
+    looks = {
+        "video readers": _reader,
+        "CPU": _cpu,
+        "bf16 training": _bf16,
+        "GPU": _gpu,
+        "shared memory": _shared_memory,
+        "KDVIDEO_HOME": _home,
+        "zoo": _shipped,
+    }
+    yield from (_look(what, look) for what, look in looks.items())
+    yield from (_optional(module, *purpose) for module, purpose in _OPTIONAL.items())
+
+
+def _look(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # of a package that is missing or of another version
+        return Finding(what, f"cannot be looked at ({first_line(error)})", "mend what is named above first")
+
+
+def _reader() -> Finding:
+    from kdvideo.data.readers.torchcodec import torchcodec_loads
+
+    if torchcodec_loads():
+        return Finding("video readers", f"PyAV, torchcodec {metadata.version('torchcodec')}")
+    advice = "long H.264 or VP9 videos with B-frames read slower; for them: pip install 'kdvideo[fast]', and FFmpeg"
+    return Finding("video readers", "PyAV; torchcodec does not load", advice)
+
+
+def _cpu() -> Finding:
+    import torch
+
+    from kdvideo.data.checking.isolation import available_cores
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    bf16 = "bf16 in hardware" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no bf16"
+    found = f"{available_cores()} cores, {capability}, {bf16}, {torch.get_num_threads()} threads"
+    wait = os.environ.get("OMP_WAIT_POLICY")
+    return Finding("CPU", found, "" if wait else "in Python: set OMP_WAIT_POLICY=PASSIVE where others share the cores")
+
+
+def _bf16() -> Finding:
+    """The shape that kernels are known to get wrong: fewer frames than the kernel is long."""
+    import torch
+    from torch import nn
+
+    from kdvideo.engine.precision import LARGEST_ERROR, ConvolutionUse, weight_gradient_error
+
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return Finding("bf16 training", "not checked: the CPU has none")
+    convolution = nn.Conv3d(32, 32, 3, padding=1, bias=False).to(memory_format=torch.channels_last_3d)
+    clips = torch.empty(4, 32, 2, 7, 7).contiguous(memory_format=torch.channels_last_3d)
+    use = ConvolutionUse("conv", convolution, clips.shape, clips.stride())
+    error = weight_gradient_error(use, torch.bfloat16)
+    if error <= LARGEST_ERROR:
+        return Finding("bf16 training", f"weight gradients are right (within {error:.1%})")
+    advice = "nothing: SOLVER.AMP bf16 finds them and computes them in another way"
+    return Finding("bf16 training", "wrong weight gradients of convolutions over few frames", advice)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", "none that PyTorch can use: everything runs on the CPU")
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("GPU", ", ".join(names))
+
+
+def _shared_memory() -> Finding:
+    try:
+        room = shutil.disk_usage("/dev/shm").total
+    except OSError:
+        return Finding("shared memory", "no /dev/shm: its size is not known")
+    advice = "batches that do not fit come through pipes, which takes longer: allow more, in docker by --shm-size=2g"
+    return Finding("shared memory", f"{room / 1e9:.2f} GB", advice if room < _LITTLE_SHARED_MEMORY else "")
+
+
+def _home() -> Finding:
+    home = kdvideo_home()
+    existing = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    room = shutil.disk_usage(existing).free
+    found = f"{home} ({room / 1e9:.0f} GB free)"
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        return Finding("KDVIDEO_HOME", found, "it cannot be written: set KDVIDEO_HOME to a folder that can")
+    if others := [folder.name for folder in home.glob("*") if not os.access(folder, os.W_OK)]:
+        found = f"{found}, not to be written by this user: {', '.join(sorted(others))}"
+        return Finding("KDVIDEO_HOME", found, "set KDVIDEO_HOME to a folder of your own")
+    return Finding("KDVIDEO_HOME", found, "little room: set KDVIDEO_HOME elsewhere" if room < _LITTLE_ROOM else "")
+
+
+def _shipped() -> Finding:
+    from kdvideo.zoo.sources import list_entries
+
+    entries = list_entries(zoo_root())
+    shipped = [entry.name for entry in entries if (zoo_root() / "weights" / entry.file).is_file()]
+    return Finding("zoo", f"{len(entries)} models known, here without a network: {', '.join(shipped) or 'none'}")
+
+
+def _optional(module: str, purpose: str, extra: str) -> Finding:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a broken binary package raises whatever it likes
+        advice = f"for {purpose}: pip install 'kdvideo[{extra}]'"
+        missing = isinstance(error, ModuleNotFoundError)
+        return Finding(module, "not installed" if missing else f"does not import ({first_line(error)})", advice)
+    return Finding(module, metadata.version(module))

@@ -1,0 +1,77 @@
+"""Modules that have moved: their former names work for one version, with a warning each."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["FORMER_NAMES", "follow_former_names"]
+
+FORMER_NAMES = {
+    "kdvideo.data.blur": "kdvideo.data.augment.blur",
+    "kdvideo.data.check": "kdvideo.data.checking.check",
+    "kdvideo.data.color": "kdvideo.data.augment.color",
+    "kdvideo.data.decode": "kdvideo.data.readers.decode",
+    "kdvideo.data.file_errors": "kdvideo.data.readers.file_errors",
+    "kdvideo.data.isolation": "kdvideo.data.checking.isolation",
+    "kdvideo.data.length": "kdvideo.data.readers.length",
+    "kdvideo.data.look": "kdvideo.data.checking.look",
+    "kdvideo.data.manifest": "kdvideo.data.checking.manifest",
+    "kdvideo.data.orientation": "kdvideo.data.readers.orientation",
+    "kdvideo.data.outage": "kdvideo.data.readers.outage",
+    "kdvideo.data.prepare": "kdvideo.data.proxies.dataset",
+    "kdvideo.data.pretext": "kdvideo.data.pretexts.base",
+    "kdvideo.data.probe": "kdvideo.data.readers.probe",
+    "kdvideo.data.pyav_reader": "kdvideo.data.readers.pyav",
+    "kdvideo.data.rebuild": "kdvideo.data.datasets.rebuild",
+    "kdvideo.data.revision": "kdvideo.data.readers.revision",
+    "kdvideo.data.rotnet": "kdvideo.data.pretexts.rotnet",
+    "kdvideo.data.torchcodec_reader": "kdvideo.data.readers.torchcodec",
+    "kdvideo.data.vcop": "kdvideo.data.pretexts.vcop",
+    "kdvideo.data.vcp": "kdvideo.data.pretexts.vcp",
+    "kdvideo.inference.doctor": "kdvideo.doctor",
+    "kdvideo.inference.requirements": "kdvideo.requirements",
+    "kdvideo.models.adapters_pytorchvideo": "kdvideo.models.from_pytorchvideo",
+    "kdvideo.models.adapters_torchvision": "kdvideo.models.from_torchvision",
+    "kdvideo.study.pictures": "kdvideo.pictures",
+    "kdvideo.study.pictures.confusion": "kdvideo.pictures.confusion",
+    "kdvideo.study.pictures.curves": "kdvideo.pictures.curves",
+    "kdvideo.study.pictures.gradcam": "kdvideo.pictures.gradcam",
+    "kdvideo.study.pictures.retrieval": "kdvideo.pictures.retrieval",
+    "kdvideo.study.pictures.study": "kdvideo.study.figures",
+    "kdvideo.study.pictures.style": "kdvideo.pictures.style",
+    "kdvideo.study.pictures.tsne": "kdvideo.pictures.tsne",
+    "kdvideo.study.report": "kdvideo.report",
+    "kdvideo.study.report.matrix": "kdvideo.report.matrix",
+    "kdvideo.study.report.models": "kdvideo.report.models",
+    "kdvideo.study.report.page": "kdvideo.report.page",
+    "kdvideo.study.report.retrieval": "kdvideo.inference.neighbours",
+    "kdvideo.study.report.runs": "kdvideo.report.runs",
+    "kdvideo.zoo.formats.small_nets": "kdvideo.zoo.formats.vcop",
+}
+
+
+class _FormerNames(MetaPathFinder, Loader):
+    """Finds a module under its former name; what it loads is the module of today itself."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Returns a spec for a former name, else None."""
+        return ModuleSpec(fullname, self) if fullname in FORMER_NAMES else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Puts the module of today in the place of `module`, after a warning that names it."""
+        today = FORMER_NAMES[module.__name__]
+        message = f"{module.__name__} is {today} now; the former name goes with the next version"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        sys.modules[module.__name__] = import_module(today)  # importlib takes from here what it returns
+
+
+def follow_former_names() -> None:
+    """Lets imports find modules under their former names."""
+    if not any(isinstance(finder, _FormerNames) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FormerNames())  # a moved package would find its modules a second time

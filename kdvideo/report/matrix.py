@@ -1,0 +1,182 @@
+"""The teacher-student matrix: who taught whom in one setting, beside the students that nobody taught."""
+
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kdvideo.registry import BACKBONES
+from kdvideo.report.runs import RunRecord, finite, parse_config
+from kdvideo.zoo.entry import ZooEntry
+
+__all__ = ["ALONE", "PAPER", "Cell", "Matrix", "Student", "build_matrices", "students_of"]
+
+PAPER = ("c3d", "r3d_10", "r2plus1d_10")  # the paper's three architectures, always shown
+ALONE = "no teacher"
+
+
+@dataclass(frozen=True)
+class Student:
+    """A measured student.
+
+    Attributes:
+        name: of its entry or run.
+        backbone: its architecture.
+        teacher: the teacher's architecture, `ALONE`, or the teacher's name where that tells no architecture.
+        losses: what it imitated, "" alone.
+        setting: all that has to be equal for two students to be compared: data, clips, width, pretext, epochs.
+        accuracy: pretext accuracy in [0, 1].
+        retrieval: retrieval@1 in [0, 1], or None.
+    """
+
+    name: str
+    backbone: str
+    teacher: str
+    losses: str
+    setting: str
+    accuracy: float
+    retrieval: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Students of one teacher and one set of losses: means over them.
+
+    Attributes:
+        losses: what they imitated, "" alone.
+        accuracy: mean pretext accuracy.
+        retrieval: mean retrieval@1 of those that have it, or None.
+        gain: accuracy less that of the same architecture alone, or None without one alone.
+        names: of the students.
+    """
+
+    losses: str
+    accuracy: float
+    retrieval: float | None
+    gain: float | None
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One setting's matrix.
+
+    Attributes:
+        setting: in words.
+        students: architectures, the columns.
+        teachers: architectures, the rows; `ALONE` is the last.
+        cells: (teacher, student) -> what was measured; no key where nothing was.
+    """
+
+    setting: str
+    students: tuple[str, ...]
+    teachers: tuple[str, ...]
+    cells: Mapping[tuple[str, str], tuple[Cell, ...]]
+
+
+def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[Student]:
+    """Entries trained with kdvideo and finished runs that are no entry, where they have a pretext accuracy."""
+    own = [entry for entry in entries if entry.layout == "kdvideo"]
+    published = {entry.config for entry in own}
+    backbones = {entry.name: entry.model.backbone for entry in entries}
+    found = [
+        _student(entry.name, parse_config(entry.config), entry.metrics, entry.teacher, entry.dataset, backbones)
+        for entry in own
+    ]
+    found += [
+        _student(
+            run.name, run.config, run.facts.get("metrics"), run.facts.get("teacher"), run.facts["dataset"], backbones
+        )
+        for run in runs
+        if "dataset" in run.facts and str(run.facts.get("config")) not in published
+    ]
+    return [student for student in found if student is not None]
+
+
+def build_matrices(students: Sequence[Student]) -> list[Matrix]:
+    """A matrix for each setting in which somebody had a teacher; an empty one where nobody had."""
+    settings: dict[str, list[Student]] = defaultdict(list)
+    for student in students:
+        settings[student.setting].append(student)
+    taught = {name: group for name, group in settings.items() if any(item.teacher != ALONE for item in group)}
+    return [_matrix(name, taught[name]) for name in sorted(taught)] or [_matrix("", [])]
+
+
+def _student(
+    name: str,
+    config: Mapping[str, Any],
+    metrics: Any,
+    teacher: Any,
+    dataset: Any,
+    backbones: Mapping[str, str],
+) -> Student | None:
+    measured = finite(metrics)
+    if "pretext_accuracy" not in measured or not config:
+        return None
+    teacher_name = str(teacher["name"]) if isinstance(teacher, dict) and "name" in teacher else ""
+    names = _value(config, "TEACHER", "LOSSES", default=["logit_distillation"])
+    losses = "+".join(map(str, names if isinstance(names, list) else [names])) if teacher_name else ""
+    return Student(
+        name=name,
+        backbone=str(_value(config, "MODEL", "BACKBONE")),
+        teacher=_architecture(teacher_name, backbones) if teacher_name else ALONE,
+        losses=losses.replace("_distillation", ""),
+        setting=_setting(config, str(dataset)),
+        accuracy=measured["pretext_accuracy"],
+        retrieval=measured.get("retrieval_at_1"),
+    )
+
+
+def _setting(config: Mapping[str, Any], dataset: str) -> str:
+    clip = f"clips of {_value(config, 'CLIP', 'LENGTH')} x {_value(config, 'CLIP', 'SIZE')}²"
+    solver = f"{_value(config, 'SOLVER', 'EPOCHS')} epochs, {_value(config, 'SOLVER', 'SCHEDULE')} rate"
+    width, pretext = _value(config, "MODEL", "WIDTH"), _value(config, "PRETEXT", "NAME")
+    return f"{dataset}; {pretext}, {clip}, width {width}, {solver}"
+
+
+def _value(config: Mapping[str, Any], section: str, key: str, *, default: Any = "?") -> Any:
+    values = config.get(section)
+    return values.get(key, default) if isinstance(values, dict) else default
+
+
+def _architecture(teacher: str, backbones: Mapping[str, str]) -> str:
+    """Of the entry of that name; of a name that is built as ours are; else the name itself."""
+    name = teacher.removeprefix("kdvideo://")
+    guess = re.sub(r"_w\d+$", "", name.partition(".")[0])
+    return backbones.get(name) or (guess if guess in BACKBONES else name.rpartition("/")[2])
+
+
+def _matrix(setting: str, group: Sequence[Student]) -> Matrix:
+    cells = {}
+    students = tuple(dict.fromkeys([*PAPER, *sorted(item.backbone for item in group)]))
+    teachers = tuple(dict.fromkeys([*PAPER, *sorted({item.teacher for item in group} - {ALONE}), ALONE]))
+    for backbone in students:
+        alone = [item.accuracy for item in group if (item.backbone, item.teacher) == (backbone, ALONE)]
+        for teacher in teachers:
+            here = [item for item in group if (item.backbone, item.teacher) == (backbone, teacher)]
+            base = statistics.mean(alone) if alone and teacher != ALONE else None
+            if here:
+                cells[teacher, backbone] = _cells(here, base)
+    return Matrix(setting, students, teachers, cells)
+
+
+def _cells(here: Sequence[Student], alone: float | None) -> tuple[Cell, ...]:
+    by_losses: dict[str, list[Student]] = defaultdict(list)
+    for item in here:
+        by_losses[item.losses].append(item)
+    cells = []
+    for losses, items in sorted(by_losses.items()):
+        accuracy = statistics.mean(item.accuracy for item in items)
+        retrieved = [item.retrieval for item in items if item.retrieval is not None]
+        cells.append(
+            Cell(
+                losses=losses,
+                accuracy=accuracy,
+                retrieval=statistics.mean(retrieved) if retrieved else None,
+                gain=None if alone is None else accuracy - alone,
+                names=tuple(item.name for item in items),
+            )
+        )
+    return tuple(cells)

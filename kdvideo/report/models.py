@@ -1,0 +1,86 @@
+"""The report's table of models: a zoo's entries as the page shows them."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.registry import BACKBONES
+from kdvideo.report.runs import finite
+from kdvideo.zoo.manage import EntryState
+
+__all__ = ["metric_names", "model_rows"]
+
+# Shares and ratios that describe a test list or a loss, not how good a model is.
+_NO_SCORES = ("majority_share",)
+
+
+def model_rows(states: Sequence[EntryState]) -> list[dict[str, Any]]:
+    """One mapping of plain values a model, as the page's template and script take them."""
+    return [_row(state) for state in states]
+
+
+def metric_names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Every metric of these models: first what several of kdvideo's share, then what most have."""
+    counts, own = Counter[str](), Counter[str]()
+    for row in rows:
+        counts.update(list(row["metrics"]))
+        own.update(list(row["metrics"]) if row["origin"] == "kdvideo" else ())
+    shared = {name: count for name, count in own.items() if count > 1}
+    names = sorted(counts, key=lambda name: (-shared.get(name, 0), -counts[name], _order(name)))
+    return [name for name in names if name not in _NO_SCORES]
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name != "pretext_accuracy", name  # beside retrieval, which the same models have
+
+
+def _row(state: EntryState) -> dict[str, Any]:
+    entry, spec = state.entry, state.entry.model.clip_spec
+    return {
+        "name": entry.name,
+        "origin": "kdvideo" if entry.layout == "kdvideo" else "others",
+        "backbone": entry.model.backbone,
+        "clip": f"{spec.clip_len} x {spec.size}²",
+        "modality": spec.modality,
+        "params": entry.params / 1e6,
+        "macs": entry.macs / 1e9,
+        "metrics": finite(entry.metrics),
+        "protocol": entry.protocol,
+        "teacher": entry.teacher["name"] if entry.teacher else "",
+        "dataset": entry.dataset,
+        "weights": state.weights,
+        "hash": f"{entry.sha256 or 'unknown'} ({state.hash_state})",
+        "licence": entry.licence,
+        "source": entry.source,
+        "file": entry.file,
+        # Only what a browser fetches becomes a link: an entry is somebody else's text.
+        "url": next((url for url in entry.urls if url.startswith(("https://", "http://"))), ""),
+        "manual": entry.manual,
+        **_commands(state),
+        "unknown": "" if entry.model.backbone in BACKBONES else _unknown(entry.model.backbone),
+    }
+
+
+def _commands(state: EntryState) -> dict[str, str]:
+    """Lines that load and fetch the model, also from a zoo that names are not looked up in."""
+    name = state.entry.name
+    module = BACKBONES.own_module(state.entry.model.backbone)
+    first = f"import {module}; " if module else ""
+    if state.zoo_dir in (user_zoo(), zoo_root()):
+        return {
+            "load": f'{first}import kdvideo; model = kdvideo.create_model("{name}", pretrained=True)',
+            "fetch": f"kdvideo zoo fetch {name}",
+        }
+    folder = state.zoo_dir.resolve()
+    return {
+        "load": f"{first}from pathlib import Path; from kdvideo.zoo.load import load_model; "
+        f'model, _ = load_model("{name}", zoo_dir=Path({str(folder)!r}))',
+        "fetch": f"kdvideo zoo fetch {name} --zoo {shlex.quote(str(folder))}",
+    }
+
+
+def _unknown(backbone: str) -> str:
+    whose = f"the backbone {backbone}, which is its author's own"
+    return f"First import the module that registers {whose}: commands take it by --import FILE.py."

@@ -1,0 +1,99 @@
+"""The report's HTML: template, style and script in one file, which asks no server for anything."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kdvideo.files import write_text
+from kdvideo.inference.neighbours import Grid, build_grid
+from kdvideo.report.matrix import ALONE, build_matrices, students_of
+from kdvideo.report.models import metric_names, model_rows
+from kdvideo.report.runs import RunRecord, find_runs
+from kdvideo.version import __version__
+from kdvideo.zoo.manage import EntryState, entry_states
+
+__all__ = ["render_report", "write_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_NO_CURVES = ("epoch", "step")  # what a curve is drawn over
+
+
+def write_report(
+    out: Path,
+    *,
+    zoo_dir: Path | None = None,
+    runs: Sequence[Path] = (),
+    galleries: Sequence[tuple[Path, Path]] = (),
+) -> Path:
+    """Writes the page.
+
+    Args:
+        out: the HTML file.
+        zoo_dir: a zoo whose entries come before those of the user's and the packaged one.
+        runs: folders of runs, or of folders of runs.
+        galleries: a file of `kdvideo embed` and the folder that it embedded, each gives a retrieval grid.
+
+    Raises:
+        ValueError: `out` is no HTML file; a zoo, run or gallery is not where it should be; plotly is not installed.
+    """
+    if out.suffix not in (".html", ".htm") or out.is_dir():
+        raise ValueError(f"--out {out} must be a file that ends in .html")
+    if zoo_dir is not None and not (zoo_dir / "entries").is_dir():
+        raise ValueError(f"--zoo {zoo_dir} is no zoo: it has no folder entries/")
+    grids = [build_grid(path, root) for path, root in galleries]
+    write_text(out, render_report(entry_states(zoo_dir), find_runs(runs), grids=grids))
+    return out
+
+
+def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, grids: Sequence[Grid] = ()) -> str:
+    """The page's text.
+
+    Args:
+        states: the models, in the order of the table.
+        runs: whose curves are drawn.
+        grids: of galleries.
+
+    Raises:
+        ValueError: plotly or jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ValueError(f"{error.name} is not installed: pip install 'kdvideo[report]'") from None
+    rows = model_rows(states)
+    students = students_of([state.entry for state in states], runs)
+    curves = [{"name": run.name, "epochs": run.epochs} for run in runs]
+    scripts = [get_plotlyjs(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
+    # Everything from entries and runs is escaped by this environment, in the text and in the script's data.
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    text = environment.get_template("report.html").render(
+        models=rows,
+        metrics=metric_names(rows),
+        matrices=build_matrices(students),
+        alone=ALONE,
+        grids=grids,
+        data={"models": rows, "curves": curves},
+        curve_metrics=_curve_metrics(curves),
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        script_hashes=[_csp_hash(script) for script in scripts],
+        version=__version__,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of folders need not be texts
+
+
+def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:
+    """Everything that some run has a curve of, accuracies first."""
+    names = {name for curve in curves for line in curve["epochs"] for name in line} - set(_NO_CURVES)
+    return sorted(names, key=lambda name: (name != "pretext_accuracy", "accuracy" not in name, name))
+
+
+def _csp_hash(script: str) -> str:
+    """How a content security policy names a script: nothing but these runs, whatever an entry smuggles in."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
