@@ -33,7 +33,6 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-import kdvideo.tasks  # noqa: E402, F401 - fills the registries
 from kdvideo.config import load_config  # noqa: E402
 from kdvideo.data.clip_spec import prepare_clips  # noqa: E402
 from kdvideo.data.loader import EpochSampler  # noqa: E402

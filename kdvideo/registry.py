@@ -1,8 +1,9 @@
 """The registries through which everything in kdvideo is found by name, each with its contract in `__doc__`."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
+from importlib import import_module
 from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry
@@ -52,16 +53,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, otherwise: str =
 
 
 class NamedRegistry(Registry):
-    """fvcore's Registry, whose unknown names are answered with the close ones.
+    """A registry of fvcore's that fills itself and answers unknown names with near ones.
 
     Args:
-        name: what one registered object is called in messages, e.g. "backbone".
-        contract: what a registered object has to be; becomes the instance's `__doc__`.
+        name: What one registered object is called in messages, e.g. "backbone".
+        contract: What a registered object has to be; becomes the instance's `__doc__`.
+        home: The module whose import registers kdvideo's own objects. It is imported at the first look-up.
     """
 
-    def __init__(self, name: str, contract: str) -> None:
+    def __init__(self, name: str, contract: str, *, home: str | None = None) -> None:
         super().__init__(name)
         self.__doc__ = contract
+        self._home = home
         self._refused: dict[str, str] = {}
 
     def refuse(self, *names: str, reason: str) -> None:
@@ -73,11 +76,25 @@ class NamedRegistry(Registry):
         if name in self._refused and name not in self:
             raise ValueError(f"there is no {self._name} {name!r}: {self._refused[name]}")
 
+    def __contains__(self, name: str) -> bool:
+        self._fill()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        self._fill()
+        return super().__iter__()
+
+    def __repr__(self) -> str:
+        self._fill()
+        return super().__repr__()
+
+    __str__ = __repr__
+
     def get(self, name: str) -> Any:
-        """The object registered as `name`.
+        """Returns the object registered as `name`.
 
         Raises:
-            ValueError: nothing is registered under that name.
+            ValueError: Nothing is registered under that name.
         """
         self.check_not_refused(name)
         if name not in self:
@@ -99,8 +116,14 @@ class NamedRegistry(Registry):
         module = self._obj_map[name].__module__ if name in self else "kdvideo"
         return "" if module.split(".")[0] == "kdvideo" else module
 
+    def _fill(self) -> None:
+        # No flag: importing what is there costs a microsecond, and an import in another thread is waited for. While the
+        # home itself registers, it is taken as it is so far.
+        if self._home:
+            import_module(self._home)
+
     def _do_register(self, name: str, obj: Any) -> None:  # fvcore's, whose assertion does not say who has the name
-        if name in self:
+        if name in self:  # fills it: ours come first, so that who takes one of our names is the one who is told
             owner = getattr(self._obj_map[name], "__module__", self._obj_map[name])
             raise ValueError(f"the {self._name} name {name!r} is taken by {owner}: register yours under another")
         super()._do_register(name, obj)
@@ -118,10 +141,12 @@ BACKBONES = NamedRegistry(
     A backbone maps `clip[B, C, T, H, W]` (normalised float) to `feature[B, D]`; it has `forward_features(clip) ->
     map[B, D, t, h, w]`, `num_features == D` and `clip_spec`.
     """,
+    home="kdvideo.models",
 )
 HEADS = NamedRegistry(
     "head",
     """Heads: callables `(in_features: int, **kwargs) -> nn.Module` for features whose last axis is `in_features`.""",
+    home="kdvideo.models",
 )
 LOSSES = NamedRegistry(
     "loss",
@@ -133,6 +158,7 @@ LOSSES = NamedRegistry(
     A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
     teacher_output)` with the output that its class names: `pretext_logits[B, P]` or `feature[B, N, D]`.
     """,
+    home="kdvideo.losses",
 )
 PRETEXTS = NamedRegistry(
     "pretext",
@@ -141,6 +167,7 @@ PRETEXTS = NamedRegistry(
     `num_classes` labels, told apart by the head named `head`; `plan` turns draws into a label and what to do, without
     video; `apply` does it to `clips[N, C, T, H, W]`.
     """,
+    home="kdvideo.data",
 )
 TASKS = NamedRegistry(
     "task",
@@ -150,6 +177,7 @@ TASKS = NamedRegistry(
     `trainable` is the one module that is optimised, `student` the part of it that goes to the zoo, `task_state()` what
     a checkpoint needs besides the student, `num_negatives` how many a batch has to bring along.
     """,
+    home="kdvideo.tasks",
 )
 DATASETS = NamedRegistry(
     "dataset",
@@ -158,4 +186,5 @@ DATASETS = NamedRegistry(
     `list_dir` None means the dataset's usual place for its lists. A file that a list names need not be there: loading
     the videos leaves it out and says so.
     """,
+    home="kdvideo.data.datasets",
 )

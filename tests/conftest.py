@@ -13,9 +13,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-import kdvideo.losses
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - with the others it fills the registries
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
 
@@ -66,7 +63,7 @@ def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def new_process(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """What it gives forgets modules and names that a test brought, as a new process would; so does the test's end."""
     path, modules = list(sys.path), set(sys.modules)
-    known = [(registry, dict(registry._obj_map)) for registry in (BACKBONES, LOSSES, PRETEXTS)]
+    known = [(registry, dict(registry)) for registry in (BACKBONES, LOSSES, PRETEXTS)]
 
     def forget() -> None:
         sys.path[:] = path

@@ -11,10 +11,6 @@ import pytest
 import yaml
 from pages import BLOCKS, FENCE, PAGES, ROOT, RUN_PAGES, SMALL, our_arguments, prepare_folder, runnable
 
-import kdvideo.data
-import kdvideo.losses
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - all four fill registries, before a test restores them
 from kdvideo.cli import main, parse
 from kdvideo.config import flatten_config, get_defaults, load_config
 from kdvideo.zoo.sources import find_entry

@@ -1,9 +1,12 @@
-"""The registries: contracts, and unknown names."""
+"""The registries: contracts, unknown names, and that they fill themselves."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo import registry
 from kdvideo.registry import BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS, NamedRegistry, did_you_mean
 
@@ -23,6 +26,60 @@ def test_what_is_registered(names: NamedRegistry, expected: set[str]):
     """At least these, and each registry says what its objects are."""
     assert expected <= set(names.names())
     assert names.__doc__ != NamedRegistry.__doc__
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        ("BACKBONES", "r3d_10"),
+        ("HEADS", "order_head"),
+        ("LOSSES", "bank_nce"),
+        ("PRETEXTS", "vcp"),
+        ("TASKS", "distill"),
+        ("DATASETS", "ucf101"),
+    ],
+)
+def test_a_registry_fills_itself(names: str, name: str):
+    """In a fresh process, the first look-up imports what registers kdvideo's own objects."""
+    code = f"from kdvideo.registry import {names}; assert {name!r} in {names}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedRegistry:
+    """A registry whose home nobody has imported yet."""
+    names = NamedRegistry("thing", "Things.", home="home_of_things")
+    monkeypatch.setattr(registry, "THINGS", names, raising=False)
+    (tmp_path / "home_of_things.py").write_text(
+        "from kdvideo.registry import THINGS\nassert 'ours' not in THINGS\nTHINGS.register_as('ours')(dict)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "home_of_things", raising=False)
+    return names
+
+
+@pytest.mark.parametrize(
+    "finds",
+    [
+        lambda names: "ours" in names,
+        lambda names: names.get("ours") is dict,
+        lambda names: names.names() == ["ours"],
+        lambda names: dict(names) == {"ours": dict},
+        lambda names: "ours" in repr(names),
+        lambda names: names.own_module("ours") == "builtins",
+    ],
+    ids=["in", "get", "names", "dict", "repr", "own_module"],
+)
+def test_any_look_up_fills_it(finds: Callable[[NamedRegistry], bool], things: NamedRegistry):
+    """Whatever is asked first finds what the home registers; the home may look at the registry meanwhile."""
+    assert finds(things)
+
+
+def test_own_names_come_first(things: NamedRegistry):
+    """Who takes a name of the home is told so, although nobody has looked anything up before."""
+    with pytest.raises(ValueError, match="the thing name 'ours' is taken by builtins"):
+        things.register_as("ours")(list)
 
 
 def test_unknown_names():

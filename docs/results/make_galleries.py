@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pyarrow import parquet
 
-import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.files import write_atomic
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import compute_features

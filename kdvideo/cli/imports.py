@@ -16,8 +16,6 @@ from kdvideo.paths import expand_user
 
 __all__ = ["add_import_argument", "import_modules"]
 
-_FILLING_REGISTRIES = ("kdvideo.models", "kdvideo.data", "kdvideo.losses", "kdvideo.tasks")
-
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--import`, for commands that find something in a registry; several may be given."""
@@ -41,9 +39,6 @@ def import_modules(names: Sequence[str]) -> None:
     Raises:
         ValueError: nothing is there, its name is another module's, or it fails; says in which of its lines.
     """
-    if names:  # ours come first, so that who takes one of our names is the one who is told
-        for module in _FILLING_REGISTRIES:
-            importlib.import_module(module)
     for name in names:
         _import_module(name)
 

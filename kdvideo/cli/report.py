@@ -30,7 +30,6 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    import kdvideo.models  # noqa: F401 - fills the registry, by which names of teachers are understood
     from kdvideo.report import write_report
 
     folders = [expand_user(folder) for folder in options.runs]

@@ -8,8 +8,6 @@ from pathlib import Path
 import torch
 from fvcore.common.config import CfgNode
 
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
 from kdvideo.data.datasets.records import class_names
 from kdvideo.data.videos import VideoList, join_lists

@@ -6,7 +6,6 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
 from kdvideo.engine.build import read_clip_spec, zoo_dir_of
 from kdvideo.engine.environment import refuse_other_run

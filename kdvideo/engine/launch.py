@@ -10,8 +10,6 @@ import simplejson
 import torch
 from fvcore.common.config import CfgNode
 
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - with kdvideo.models it fills the registries
 from kdvideo.config import validate_config
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import read_clip_spec, zoo_dir_of

@@ -9,7 +9,6 @@ import torch
 import yaml
 from fvcore.common.config import CfgNode
 
-import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, best_weights, list_checkpoints, read_state
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES

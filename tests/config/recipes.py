@@ -5,9 +5,6 @@ from pathlib import Path
 import torch
 from fvcore.common.config import CfgNode
 
-import kdvideo.data
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - all three fill registries
 from kdvideo.config import load_config, validate_config
 from kdvideo.engine.build import build_model_spec
 from kdvideo.engine.optim import build_optimizer, build_schedule

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo.config import dump_config, get_defaults, load_config, validate_config
 from kdvideo.paths import zoo_root
 

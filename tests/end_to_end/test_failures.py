@@ -73,7 +73,7 @@ class _BreaksAtStep7(BatchNCE):
 
 def test_loss_that_is_not_finite(tiny_overrides: list[str], tmp_path: Path, capsys, monkeypatch):
     """Step, parts, and the numbers and names of the samples, which are those of the epoch's order."""
-    monkeypatch.setattr(LOSSES, "_obj_map", {**LOSSES._obj_map, "breaks": _BreaksAtStep7})
+    monkeypatch.setattr(LOSSES, "_obj_map", {**dict(LOSSES), "breaks": _BreaksAtStep7})
     message = error_of(capsys, *tiny_overrides, *FOUR_STEPS, "CONTRAST.NAME", "breaks")
     found = re.fullmatch(
         r"loss or gradient is not finite at step 7, 3 of epoch 2 \((.*)\) with samples (.*); the checkpoint before is "

@@ -34,7 +34,7 @@ def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BACKBONES, "_obj_map", {**BACKBONES._obj_map, "tiny_conv": tiny_conv})
+    monkeypatch.setattr(BACKBONES, "_obj_map", {**dict(BACKBONES), "tiny_conv": tiny_conv})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 def documented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The page's pretext and loss, run; what they register is taken out again."""
     for registry in (LOSSES, PRETEXTS):
-        monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
+        monkeypatch.setattr(registry, "_obj_map", dict(registry))
     blocks = re.findall(
         r"```python title=\"my_(?:pretexts|losses).py\"\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL
     )

@@ -2,7 +2,6 @@
 
 import pytest
 
-import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo.config import get_defaults
 from kdvideo.engine.build import build_model_spec
 

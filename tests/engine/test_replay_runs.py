@@ -7,8 +7,6 @@ import pytest
 import torch
 from fvcore.common.config import CfgNode
 
-import kdvideo.models
-import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo.config import load_config
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.videos import VideoList

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import simplejson
 
-import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.cli import main
 from kdvideo.paths import zoo_root
 from kdvideo.registry import BACKBONES
@@ -116,7 +115,7 @@ def test_models_of_own_backbones_say_what_to_import(monkeypatch: pytest.MonkeyPa
     def builder() -> None: ...
 
     builder.__module__ = "my_net"
-    monkeypatch.setattr(BACKBONES, "_obj_map", {**BACKBONES._obj_map, own.model.backbone: builder})
+    monkeypatch.setattr(BACKBONES, "_obj_map", {**dict(BACKBONES), own.model.backbone: builder})
     (row,) = model_rows([EntryState(own, zoo_dir, "shipped")])
     assert row["load"].startswith("import my_net; import kdvideo; ")
     assert row["unknown"] == ""

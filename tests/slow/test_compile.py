@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import kdvideo.tasks  # noqa: F401 - fills the registries
 from kdvideo.config import get_defaults
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.engine.precision import prepare_student

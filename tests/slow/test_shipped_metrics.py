@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-import kdvideo.models  # noqa: F401 - fills the registry
 from kdvideo.cli import main
 from kdvideo.paths import zoo_root
 from kdvideo.zoo.sources import list_entries

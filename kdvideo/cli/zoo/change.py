@@ -59,7 +59,6 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    import kdvideo.models  # noqa: F401 - fills the registry
     from kdvideo.zoo.convert import convert_weights
     from kdvideo.zoo.formats import parse_clip_spec
 

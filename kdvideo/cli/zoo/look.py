@@ -38,7 +38,6 @@ def add_arguments(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> None:
     import simplejson
 
-    import kdvideo.models  # noqa: F401 - fills the registry
     from kdvideo.cli.zoo.table import list_architectures, list_states
     from kdvideo.registry import BACKBONES
     from kdvideo.zoo.manage import entry_states
@@ -85,7 +84,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verify_files(options: argparse.Namespace) -> int:
-    import kdvideo.models  # noqa: F401 - fills the registry
     from kdvideo.zoo.manage import verify_zoo
     from kdvideo.zoo.sources import zoo_dirs
 
