@@ -40,6 +40,7 @@ from kdvideo.data.samples import TrainTuples  # noqa: E402
 from kdvideo.engine.launch import train  # noqa: E402
 from kdvideo.engine.optim import build_optimizer, build_schedule  # noqa: E402
 from kdvideo.engine.pretraining import PretrainingRun  # noqa: E402
+from kdvideo.engine.run_folder import RunFolder  # noqa: E402
 from kdvideo.engine.trainer import Hook, Trainer  # noqa: E402
 from kdvideo.losses import BatchNCE  # noqa: E402
 from kdvideo.models.pcl import PCLModel  # noqa: E402
@@ -73,7 +74,7 @@ def plain_loss(model: PCLModel, batch: Mapping[str, Tensor], *, contrast_weight:
 
 def train_plain(data: str, folder: Path, *, minutes: float) -> dict[str, Any]:
     """The plain loop until the time is up, then kdvideo's evaluation of its weights."""
-    run = PretrainingRun(build_config("alone", "c3d", data, folder, ["SOLVER.AMP", "fp32"]), folder)
+    run = PretrainingRun(build_config("alone", "c3d", data, folder, ["SOLVER.AMP", "fp32"]), RunFolder(folder))
     cfg, model = run.cfg, run.model.to(memory_format=torch.contiguous_format)
     assert isinstance(model, PCLModel)
     dataset = PlainTuples(run.videos, run.tuples, seed=cfg.SEED, num_negatives=0)

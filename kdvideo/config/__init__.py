@@ -2,6 +2,19 @@
 
 from kdvideo.config.defaults import get_defaults
 from kdvideo.config.load import dump_config, flatten_config, load_config, merge_config
+from kdvideo.config.settings import all_settings, parse_config, plain_config, settings_id, stored_config
 from kdvideo.config.validate import validate_config
 
-__all__ = ["dump_config", "flatten_config", "get_defaults", "load_config", "merge_config", "validate_config"]
+__all__ = [
+    "all_settings",
+    "dump_config",
+    "flatten_config",
+    "get_defaults",
+    "load_config",
+    "merge_config",
+    "parse_config",
+    "plain_config",
+    "settings_id",
+    "stored_config",
+    "validate_config",
+]

@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from kdvideo.config import flatten_config, get_defaults
+from kdvideo.config import all_settings, flatten_config, stored_config
 from kdvideo.distributed import is_main
 from kdvideo.engine.guards import writing
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.files import check_archive, make_durable, write_atomic
 
 __all__ = [
-    "BEST_NAME",
-    "CHECKPOINT_NAME",
     "best_weights",
     "check_same_run",
-    "list_checkpoints",
     "load_checkpoint",
     "read_state",
     "save_checkpoint",
@@ -30,22 +27,13 @@ __all__ = [
 
 logger = logging.getLogger("kdvideo")
 
-CHECKPOINT_NAME = "checkpoint.pt"  # the newest; the ones before it are checkpoint.1.pt, checkpoint.2.pt, ..
-BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
 _FREE_ON_RESUME = (
     *("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO."),
     *("DATA.TIME_LIMIT", "SOLVER.CHECKPOINT_"),
 )
 
 
-def list_checkpoints(output_dir: Path) -> list[Path]:
-    """A run's checkpoints, the newest first."""
-    newest = output_dir / CHECKPOINT_NAME
-    older = [path for path in output_dir.glob("checkpoint.*.pt") if _age(path).isdigit()]
-    return [newest] * newest.exists() + sorted(older, key=lambda path: int(_age(path)))
-
-
-def save_checkpoint(output_dir: Path, state: Mapping[str, Any], *, max_to_keep: int) -> None:
+def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], *, max_to_keep: int) -> None:
     """Writes the run's newest checkpoint, whole or not at all, and lets the older ones move on by one name.
 
     ::
@@ -57,10 +45,10 @@ def save_checkpoint(output_dir: Path, state: Mapping[str, Any], *, max_to_keep: 
     def fill(temporary: Path) -> None:
         _save(state, temporary)
         make_durable(temporary)  # before a checkpoint that might be the last good one goes
-        _move_on(output_dir, max_to_keep)
+        _move_on(folder, max_to_keep)
 
-    with writing(output_dir / CHECKPOINT_NAME):
-        write_atomic(output_dir / CHECKPOINT_NAME, fill)
+    with writing(folder.newest):
+        write_atomic(folder.newest, fill)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -69,15 +57,15 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         write_atomic(path, lambda temporary: _save(state, temporary))
 
 
-def load_checkpoint(output_dir: Path) -> dict[str, Any]:
+def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
     """Reads the run's newest checkpoint that is undamaged; damaged ones are named in the log and put aside.
 
     Raises:
         ValueError: there is none, or none can be read.
     """
-    paths = list_checkpoints(output_dir)
+    paths = folder.checkpoints()
     if not paths:
-        raise ValueError(f"--resume: {output_dir / CHECKPOINT_NAME} does not exist; start the run without --resume")
+        raise ValueError(f"--resume: {folder.newest} does not exist; start the run without --resume")
     for path in paths:
         try:
             state = read_state(path)
@@ -124,16 +112,11 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     """
     if not {"config", "epoch_step"} <= checkpoint.keys():
         raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
-    # A key that is newer than the run had its default, or what has the same effect.
-    before = {**flatten_config(get_defaults()), **flatten_config(yaml.safe_load(checkpoint["config"]))}
+    before = all_settings(stored_config(checkpoint["config"]))
     for key, value in flatten_config(cfg).items():
         free = key.startswith(_FREE_ON_RESUME) or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
-
-
-def _age(path: Path) -> str:
-    return path.name.removeprefix("checkpoint.").removesuffix(".pt")
 
 
 def _save(state: Mapping[str, Any], temporary: Path) -> None:
@@ -141,20 +124,15 @@ def _save(state: Mapping[str, Any], temporary: Path) -> None:
         torch.save(dict(state), stream)
 
 
-def _move_on(output_dir: Path, max_to_keep: int) -> None:
-    newest = output_dir / CHECKPOINT_NAME
-    if max_to_keep < 2 or not newest.exists():
+def _move_on(folder: RunFolder, max_to_keep: int) -> None:
+    if max_to_keep < 2 or not folder.newest.exists():
         return
     for age in range(max_to_keep - 1, 1, -1):
-        if (path := _older(output_dir, age - 1)).exists():
-            path.replace(_older(output_dir, age))
-    previous = _older(output_dir, 1)
+        if (path := folder.older(age - 1)).exists():
+            path.replace(folder.older(age))
+    previous = folder.older(1)
     previous.unlink(missing_ok=True)
     try:
-        os.link(newest, previous)  # a second name, so that there is a checkpoint.pt at any moment
+        os.link(folder.newest, previous)  # a second name, so that there is a checkpoint.pt at any moment
     except OSError:  # a file system without such names
-        newest.replace(previous)
-
-
-def _older(output_dir: Path, age: int) -> Path:
-    return output_dir / f"checkpoint.{age}.pt"
+        folder.newest.replace(previous)

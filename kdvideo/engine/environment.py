@@ -11,15 +11,12 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
-import simplejson
 import torch
 from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import dump_config
 from kdvideo.distributed import is_main, rank
-from kdvideo.engine.checkpoint import list_checkpoints
-from kdvideo.files import write_text
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.names import SHOWN
 from kdvideo.paths import expand_user
 from kdvideo.version import __version__
@@ -30,8 +27,8 @@ _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensor
 logger = logging.getLogger("kdvideo")
 
 
-def prepare_output(cfg: CfgNode) -> Path:
-    """Makes OUTPUT_DIR.
+def prepare_output(cfg: CfgNode) -> RunFolder:
+    """Makes OUTPUT_DIR and returns it.
 
     Raises:
         ValueError: it cannot be written.
@@ -42,21 +39,21 @@ def prepare_output(cfg: CfgNode) -> Path:
         tempfile.TemporaryFile(dir=output_dir).close()
     except OSError as error:
         raise ValueError(f"OUTPUT_DIR {output_dir} cannot be written: {error.strerror or error}") from None
-    return output_dir
+    return RunFolder(output_dir)
 
 
-def refuse_other_run(output_dir: Path) -> None:
+def refuse_other_run(folder: RunFolder) -> None:
     """Raises ValueError where the folder holds a run already."""
     # Metrics without a checkpoint are of a run that died in its first epoch: nothing of it can be lost.
-    if found := list_checkpoints(output_dir):
+    if found := folder.checkpoints():
         raise ValueError(
-            f"OUTPUT_DIR {output_dir} already holds a run ({found[0].name}): continue it with --resume or choose "
+            f"OUTPUT_DIR {folder.path} already holds a run ({found[0].name}): continue it with --resume or choose "
             "another folder"
         )
 
 
 @contextmanager
-def exclusive_use(output_dir: Path) -> Iterator[None]:
+def exclusive_use(folder: RunFolder) -> Iterator[None]:
     """Keeps a second run out of the run's folder; the system lifts the lock when the process dies.
 
     Raises:
@@ -66,16 +63,16 @@ def exclusive_use(output_dir: Path) -> Iterator[None]:
         yield
         return
     try:
-        with FileLock(output_dir / ".lock", timeout=0):
+        with FileLock(folder.lock, timeout=0):
             yield
     except Timeout:
-        raise ValueError(f"OUTPUT_DIR {output_dir} is in use by another process: wait for it or stop it") from None
+        raise ValueError(f"OUTPUT_DIR {folder.path} is in use by another process: wait for it or stop it") from None
 
 
-def describe_run(cfg: CfgNode, output_dir: Path) -> None:
+def describe_run(cfg: CfgNode, folder: RunFolder) -> None:
     """Writes the resolved config and the environment with the seed."""
-    dump_config(cfg, output_dir / "config.yaml")
-    write_text(output_dir / "environment.json", simplejson.dumps(_environment(cfg), indent=2) + "\n")
+    folder.write_config(cfg)
+    folder.write_environment(_environment(cfg))
 
 
 def set_up_logging(output_dir: Path) -> None:
@@ -87,7 +84,7 @@ def set_up_logging(output_dir: Path) -> None:
     formatter = logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if is_main():
-        handlers.append(_LogFile(output_dir / "log.txt", encoding="utf-8", errors=SHOWN))
+        handlers.append(_LogFile(RunFolder(output_dir).log, encoding="utf-8", errors=SHOWN))
     for handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)

@@ -21,7 +21,6 @@ from kdvideo.engine.build import (
     warn_of_repeats,
     zoo_dir_of,
 )
-from kdvideo.engine.checkpoint import list_checkpoints
 from kdvideo.engine.environment import prepare_output, set_up_logging
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
 from kdvideo.engine.evaluation_result import Evaluation, SplitResult
@@ -29,6 +28,7 @@ from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.identity import former_class_order
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.protocols import check_protocols, choose_protocols, match_classes, obstacles
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.tuple_evaluation import TupleEvaluation
 from kdvideo.evaluation.clip_outputs import ClipOutputs, Views, compute_clip_outputs
 from kdvideo.evaluation.knn import measure_knn
@@ -93,9 +93,9 @@ def evaluate(
     keep_freed_memory()
     cfg = cfg.clone()
     cfg.defrost()
-    output_dir = prepare_output(cfg)
-    set_up_logging(output_dir)
-    model, weights = _find_model(cfg, output_dir)
+    folder = prepare_output(cfg)
+    set_up_logging(folder.path)
+    model, weights = _find_model(cfg, folder)
     lists = {split: _load_lists(cfg, split) for split in splits or (cfg.DATA.SPLIT,)}
     if weights is not None:
         _warn_of_seen_videos(cfg, weights, lists)
@@ -111,7 +111,7 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).to(memory_format=torch.channels_last_3d).eval()
     views = Views(cfg.EVAL.FINAL_CLIPS_PER_VIDEO, cfg.DATA.SHORT_SIDE, num_crops)
-    job = _Job(cfg, model, device, chosen, views, output_dir, outputs=match[0] if match else None)
+    job = _Job(cfg, model, device, chosen, views, folder.path, outputs=match[0] if match else None)
     with out_of_memory_means("lower EVAL.BATCH_SIZE"):
         outputs = _compute_outputs(job, lists.values())
         results = [_measure_split(job, split, both, outputs) for split, both in lists.items()]
@@ -125,14 +125,14 @@ def evaluate(
         splits=results,
     )
     if is_main():
-        evaluation.write(output_dir)
+        evaluation.write(folder.path)
     logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in evaluation.metrics.items()))
     return evaluation
 
 
-def _find_model(cfg: CfgNode, output_dir: Path) -> tuple[Model, Weights | None]:
+def _find_model(cfg: CfgNode, folder: RunFolder) -> tuple[Model, Weights | None]:
     """The network to measure; CLIP and what else depends on it follow it, then the config is checked."""
-    source = cfg.MODEL.WEIGHTS or next(map(str, list_checkpoints(output_dir)), "")
+    source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")
     clip_spec = read_clip_spec(cfg, "MODEL") if cfg.MODEL.WEIGHTS else None
     model, weights = load_model(source, zoo_dir=zoo_dir_of(cfg), clip_spec=clip_spec) if source else (None, None)
     if model is not None:
@@ -141,7 +141,7 @@ def _find_model(cfg: CfgNode, output_dir: Path) -> tuple[Model, Weights | None]:
     cfg.TASK.NAME = "pcl" if model is None or isinstance(model, PCLModel) else "supervised"  # whether it has a pretext
     validate_config(cfg)
     if model is None or weights is None:
-        logger.info("no weights given, none in %s: evaluating the random weights of SEED %d", output_dir, cfg.SEED)
+        logger.info("no weights given, none in %s: evaluating the random weights of SEED %d", folder.path, cfg.SEED)
         torch.manual_seed(cfg.SEED)
         return build_model(build_model_spec(cfg), torch.device("cpu")), None
     logger.info("evaluating %s, sha256 %s", source, weights.sha256)

@@ -6,10 +6,10 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
+from kdvideo.config import flatten_config, get_defaults, load_config, merge_config, parse_config
 from kdvideo.engine.build import read_clip_spec, zoo_dir_of
 from kdvideo.engine.environment import refuse_other_run
-from kdvideo.foreign import parse_yaml, read_text
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.paths import expand_user
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
@@ -53,7 +53,7 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
     )
     if source in BACKBONES:
         cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
-        refuse_other_run(expand_user(cfg.OUTPUT_DIR))  # its checkpoint would be measured in their place
+        refuse_other_run(RunFolder(expand_user(cfg.OUTPUT_DIR)))  # its checkpoint would be measured in their place
         return cfg
     weights = resolve_weights(source, zoo_dir=zoo_dir_of(given))
     if settings := training_config(weights):
@@ -71,24 +71,18 @@ def training_config(weights: Weights) -> dict[str, Any]:
     """Dotted keys of the config that weights were trained with: their entry's or, in a run's folder, the run's."""
     if weights.entry is not None:
         return config_of_entry(weights.entry)
-    beside = weights.path.with_name("config.yaml")
-    return _flat(read_text(beside), origin=str(beside)) if beside.is_file() else {}
+    return flatten_config(RunFolder(weights.path.parent).config())
 
 
 def config_of_entry(entry: ZooEntry) -> dict[str, Any]:
     """Dotted keys of an entry's config; none where other people trained."""
-    return _flat(entry.config, origin=f"the entry {entry.name}")
+    try:
+        return flatten_config(parse_config(entry.config))
+    except ValueError as error:
+        raise ValueError(f"the config of the entry {entry.name} is no valid yaml: {error}") from None
 
 
 def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
     """What a measurement depended on, as dotted keys."""
     values = flatten_config(cfg)
     return {key: values[key] for key in MEASURING_KEYS}
-
-
-def _flat(text: str, *, origin: str) -> dict[str, Any]:
-    try:
-        values = parse_yaml(text)
-    except ValueError as error:
-        raise ValueError(f"the config of {origin} is no valid yaml: {error}") from None
-    return flatten_config(values) if isinstance(values, dict) else {}

@@ -1,7 +1,6 @@
 """Hooks of the trainer: evaluation, metrics files, checkpoints, progress."""
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -9,29 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import simplejson
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from kdvideo.distributed import is_main
-from kdvideo.engine.checkpoint import BEST_NAME, read_state, save_checkpoint, save_state
+from kdvideo.engine.checkpoint import read_state, save_checkpoint, save_state
 from kdvideo.engine.guards import first_not_finite, out_of_memory_means, writing
+from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
-from kdvideo.files import write_text
 
-__all__ = [
-    "METRICS_NAME",
-    "Checkpointer",
-    "Evaluation",
-    "KeepBest",
-    "MetricsWriter",
-    "Plateau",
-    "Progress",
-    "append_metrics",
-]
+__all__ = ["Checkpointer", "Evaluation", "KeepBest", "MetricsWriter", "Plateau", "Progress"]
 
-METRICS_NAME, BOARD_NAME = "metrics.jsonl", "tensorboard"
 logger = logging.getLogger("kdvideo")
 
 
@@ -73,13 +61,13 @@ class KeepBest(Hook):
     Rank 0 writes, all ranks may read.
 
     Args:
-        output_dir: of the run.
+        folder: the run's.
         metric: in [0, 1].
         extra: constant entries that go into the file: what the model is built from, and the names of its classes.
     """
 
-    def __init__(self, output_dir: Path, metric: str, *, extra: Mapping[str, Any]) -> None:
-        self.path = output_dir / BEST_NAME
+    def __init__(self, folder: RunFolder, metric: str, *, extra: Mapping[str, Any]) -> None:
+        self.path = folder.best
         self.metric = metric
         self.extra = extra
 
@@ -109,15 +97,15 @@ class MetricsWriter(Hook):
     A resumed run drops the lines of epochs after its checkpoint: they will be written again.
 
     Args:
-        output_dir: of the run.
+        folder: the run's.
         first_epoch: finished epochs of the checkpoint, 0 for a new run.
     """
 
-    def __init__(self, output_dir: Path, *, first_epoch: int) -> None:
-        self.output_dir = output_dir
+    def __init__(self, folder: RunFolder, *, first_epoch: int) -> None:
+        self.folder = folder
         self.started = time.perf_counter()
-        _keep_lines_up_to(output_dir / METRICS_NAME, first_epoch)
-        self.board = _open_board(output_dir / BOARD_NAME, purge_step=first_epoch + 1)
+        folder.keep_epochs(first_epoch)
+        self.board = _open_board(folder.board, purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Starts the epoch's clock."""
@@ -126,10 +114,10 @@ class MetricsWriter(Hook):
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Writes the line."""
         metrics["seconds"] = round(time.perf_counter() - self.started, 2)
-        append_metrics(self.output_dir, metrics)
+        self.folder.append_line(metrics)
         if self.board is None:
             return
-        with writing(self.output_dir / BOARD_NAME):
+        with writing(self.folder.board):
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, metrics["epoch"])
             self.board.flush()
@@ -145,14 +133,14 @@ class Checkpointer(Hook):
     """Saves the run after every epoch, when it is stopped, and every `period` steps.
 
     Args:
-        output_dir: of the run.
+        folder: the run's.
         period: in steps; 0 for none within an epoch.
         max_to_keep: how many there are at a time, with the newest.
         extra: constant entries that go into the checkpoint, e.g. what the model is built from.
     """
 
-    def __init__(self, output_dir: Path, *, period: int, max_to_keep: int, extra: Mapping[str, Any]) -> None:
-        self.output_dir = output_dir
+    def __init__(self, folder: RunFolder, *, period: int, max_to_keep: int, extra: Mapping[str, Any]) -> None:
+        self.folder = folder
         self.period = period
         self.max_to_keep = max_to_keep
         self.extra = extra
@@ -177,7 +165,7 @@ class Checkpointer(Hook):
                 f"{name} is not finite after step {trainer.step}; the checkpoint before it is kept: start again with a "
                 "lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
             )
-        save_checkpoint(self.output_dir, {**state, **self.extra}, max_to_keep=self.max_to_keep)
+        save_checkpoint(self.folder, {**state, **self.extra}, max_to_keep=self.max_to_keep)
 
 
 class Progress(Hook):
@@ -203,15 +191,6 @@ class Progress(Hook):
         self.bar.close()
 
 
-def append_metrics(output_dir: Path, metrics: Mapping[str, Any]) -> None:
-    """Appends one line to the run's `metrics.jsonl`."""
-    path = output_dir / METRICS_NAME
-    with writing(path), path.open("a", encoding="utf-8") as stream:
-        stream.write(simplejson.dumps(metrics) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
-
-
 def _open_board(folder: Path, *, purge_step: int) -> Any:
     """Returns TensorBoard's writer, or None with a warning if TensorBoard does not import."""
     try:
@@ -226,19 +205,3 @@ def _open_board(folder: Path, *, purge_step: int) -> Any:
         )
         return None
     return SummaryWriter(str(folder), purge_step=purge_step)
-
-
-def _keep_lines_up_to(path: Path, epoch: int) -> None:
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if (parsed := _parse(line)) and parsed["epoch"] <= epoch and "final" not in parsed]
-    with writing(path):
-        write_text(path, "".join(kept))
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        return simplejson.loads(line)
-    except simplejson.JSONDecodeError:
-        return None  # a kill cut the last line short; its epoch is done again

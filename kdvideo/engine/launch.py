@@ -6,25 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import simplejson
 import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import read_clip_spec, zoo_dir_of
-from kdvideo.engine.checkpoint import check_same_run, list_checkpoints, load_checkpoint
+from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.guards import out_of_memory_means, writing
-from kdvideo.engine.hooks import append_metrics
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
-from kdvideo.engine.publish import FACTS_NAME, publish_command
+from kdvideo.engine.publish import publish_command
 from kdvideo.engine.run import Run
 from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
-from kdvideo.files import remove_temporaries, write_text
+from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
@@ -78,22 +76,22 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
-    output_dir = prepare_output(cfg)
-    with exclusive_use(output_dir):
-        set_up_logging(output_dir)
+    folder = prepare_output(cfg)
+    with exclusive_use(folder):
+        set_up_logging(folder.path)
         if is_main():
-            remove_temporaries(output_dir)
-        if resume or (was_restarted() and list_checkpoints(output_dir)):
+            remove_temporaries(folder.path)
+        if resume or (was_restarted() and folder.checkpoints()):
             with main_first():  # who puts damaged ones aside
-                checkpoint = load_checkpoint(output_dir)
+                checkpoint = load_checkpoint(folder)
             check_same_run(cfg, checkpoint)
         else:
-            refuse_other_run(output_dir)
+            refuse_other_run(folder)
             checkpoint = None
         if is_main():
-            with writing(output_dir):
-                describe_run(cfg, output_dir)
-        run = _run_class(cfg.TASK.NAME)(cfg, output_dir, resumed=checkpoint is not None)
+            with writing(folder.path):
+                describe_run(cfg, folder)
+        run = _run_class(cfg.TASK.NAME)(cfg, folder, resumed=checkpoint is not None)
         trainer = run.build_trainer(
             teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
         )
@@ -104,17 +102,16 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
             metrics = run.measure_final(epoch=trainer.epoch)
         entry = _write_results(run, metrics, teacher_weights, zoo_dir=zoo_dir) if is_main() else None
-    return RunResult(model=run.model.eval(), metrics=metrics, output_dir=run.output_dir, entry=entry)
+    return RunResult(model=run.model.eval(), metrics=metrics, output_dir=folder.path, entry=entry)
 
 
 def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry | None:
-    append_metrics(run.output_dir, metrics)
+    run.folder.append_line(metrics)
     facts = run.facts(metrics, teacher)
-    with writing(run.output_dir / FACTS_NAME):
-        write_text(run.output_dir / FACTS_NAME, simplejson.dumps(facts, indent=2) + "\n")  # to publish it later
+    run.folder.write_facts(facts)
     if run.cfg.ZOO.PUBLISH_AS:
         return run.publish(facts, zoo_dir=zoo_dir)
-    logger.info("to publish it: %s", publish_command(run.cfg, run.output_dir))
+    logger.info("to publish it: %s", publish_command(run.cfg, run.folder.path))
     return None
 
 

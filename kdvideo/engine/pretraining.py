@@ -57,7 +57,9 @@ class PretrainingRun(Run):
 
     def prepare_evaluation(self) -> None:
         """Decodes the fixed tuples and clips."""
-        self.evaluate = TupleEvaluation(self.cfg, train=self.train_list, test=self.test_list, directory=self.output_dir)
+        self.evaluate = TupleEvaluation(
+            self.cfg, train=self.train_list, test=self.test_list, directory=self.folder.path
+        )
 
     def evaluate_epoch(self) -> Mapping[str, float]:
         """Pretext accuracy and retrieval on the test list, and again as `validation_*` on what is held out."""

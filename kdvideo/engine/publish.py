@@ -4,20 +4,18 @@ import shlex
 import sys
 from pathlib import Path
 
-import simplejson
 import torch
-import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.engine.checkpoint import BEST_NAME, CHECKPOINT_NAME, best_weights, list_checkpoints, read_state
+from kdvideo.config import stored_config
+from kdvideo.engine.checkpoint import best_weights, read_state
+from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry, check_name
 from kdvideo.zoo.publish import publish
 
-__all__ = ["FACTS_NAME", "publish_command", "publish_run"]
-
-FACTS_NAME = "facts.json"  # in OUTPUT_DIR of a finished run: what its entry says
+__all__ = ["publish_command", "publish_run"]
 
 
 def publish_command(cfg: CfgNode, output_dir: Path) -> str:
@@ -45,28 +43,29 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
         ValueError: no checkpoint of a run, a run that has not finished, a name that is taken.
     """
     check_name(name)
+    folder = RunFolder(path if path.is_dir() else path.parent)
     if path.is_dir():
-        path = next(iter(list_checkpoints(path)), path / CHECKPOINT_NAME)
+        path = next(iter(folder.checkpoints()), folder.newest)
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     checkpoint = read_state(path)
     if not {"student", "model", "config"} <= checkpoint.keys():
         raise ValueError(f"{path} is no checkpoint of a run: publish OUTPUT_DIR/{CHECKPOINT_NAME}")
-    facts_path = path.with_name(FACTS_NAME)
-    if not facts_path.exists():
-        raise ValueError(f"{facts_path} does not exist: the run has not finished, continue it with --resume")
-    facts = simplejson.loads(facts_path.read_text(encoding="utf-8"))
-    best = path.with_name(BEST_NAME)
+    if not folder.is_finished:
+        raise ValueError(
+            f"{folder.path / FACTS_NAME} does not exist: the run has not finished, continue it with --resume"
+        )
+    facts = folder.facts()
     spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
     model = spec.build()
     # Where a run chose an epoch, that one has been measured.
-    model.load_state_dict(best_weights(read_state(best)) if best.exists() else checkpoint["student"])
+    model.load_state_dict(best_weights(read_state(folder.best)) if folder.best.exists() else checkpoint["student"])
     return publish(
         model.eval(),
         name,
         zoo_dir=zoo_dir,
         spec=spec,
         facts=facts if licence is None else {**facts, "licence": licence},
-        dtype=getattr(torch, yaml.safe_load(checkpoint["config"])["ZOO"]["DTYPE"]),
+        dtype=getattr(torch, stored_config(checkpoint["config"])["ZOO"]["DTYPE"]),
         replace=replace,
     )

@@ -10,6 +10,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from kdvideo.config import plain_config
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.videos import VideoList
@@ -29,6 +30,7 @@ from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
 from kdvideo.engine.replay import add_replay
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
@@ -49,17 +51,17 @@ class Run(ABC):
 
     Args:
         cfg: a valid config.
-        output_dir: the run's folder.
+        folder: the run's.
         resumed: whether the weights will come from a checkpoint, so that MODEL.WEIGHTS are not loaded.
     """
 
     validation_metric: str  # what a held-out part of the training list is looked at for
     class_names: Sequence[str] = ()  # of a classifier's outputs, where the dataset names all of them
 
-    def __init__(self, cfg: CfgNode, output_dir: Path, *, resumed: bool = False) -> None:
+    def __init__(self, cfg: CfgNode, folder: RunFolder, *, resumed: bool = False) -> None:
         keep_freed_memory()
         self.cfg = cfg
-        self.output_dir = output_dir
+        self.folder = folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(cfg.SEED)
         self.spec = self.build_spec()
@@ -180,13 +182,13 @@ class Run(ABC):
     def _writing_hooks(self, trainer: Trainer, videos: VideoList) -> tuple[Hook, ...]:
         cfg = self.cfg
         return (
-            MetricsWriter(self.output_dir, first_epoch=trainer.epoch),
+            MetricsWriter(self.folder, first_epoch=trainer.epoch),
             # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
             Checkpointer(
-                self.output_dir,
+                self.folder,
                 period=cfg.SOLVER.CHECKPOINT_PERIOD,
                 max_to_keep=cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP,
-                extra={**self.describe_model(), "config": cfg.dump(), "videos": describe_videos(videos)},
+                extra={**self.describe_model(), "config": plain_config(cfg), "videos": describe_videos(videos)},
             ),
             Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
         )

@@ -97,7 +97,7 @@ class SupervisedRun(Run):
 
     def selection_hooks(self) -> list[Hook]:
         """Keeps the best epoch on the held-out videos."""
-        self.best = KeepBest(self.output_dir, self.validation_metric, extra=self.describe_model())
+        self.best = KeepBest(self.folder, self.validation_metric, extra=self.describe_model())
         return [self.best] if self.validation is not None else []
 
     def evaluate_epoch(self) -> Mapping[str, float]:
@@ -151,7 +151,7 @@ class SupervisedRun(Run):
             batch_size=max(1, self.eval_config.batch_size // num_clips),
             num_workers=self.eval_config.num_workers,
         )
-        return CachedClips(loader, directory=self.output_dir, label="class_id")
+        return CachedClips(loader, directory=self.folder.path, label="class_id")
 
     def _logits(self, clips: CachedClips) -> Tensor:
         spec = self.model.backbone.clip_spec

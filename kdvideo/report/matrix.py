@@ -5,10 +5,12 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from kdvideo.config import parse_config, settings_id
 from kdvideo.registry import BACKBONES
-from kdvideo.report.runs import RunRecord, finite, parse_config
+from kdvideo.report.runs import RunRecord, finite, or_empty
 from kdvideo.zoo.entry import ZooEntry
 
 __all__ = ["ALONE", "PAPER", "Cell", "Matrix", "Student", "build_matrices", "students_of"]
@@ -79,10 +81,17 @@ class Matrix:
 def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[Student]:
     """Entries trained with kdvideo and finished runs that are no entry, where they have a pretext accuracy."""
     own = [entry for entry in entries if entry.layout == "kdvideo"]
-    published = {entry.config for entry in own}
+    published = {settings_id(entry.config) for entry in own}
     backbones = {entry.name: entry.model.backbone for entry in entries}
     found = [
-        _student(entry.name, parse_config(entry.config), entry.metrics, entry.teacher, entry.dataset, backbones)
+        _student(
+            entry.name,
+            or_empty(partial(parse_config, entry.config)),
+            entry.metrics,
+            entry.teacher,
+            entry.dataset,
+            backbones,
+        )
         for entry in own
     ]
     found += [
@@ -90,7 +99,7 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
             run.name, run.config, run.facts.get("metrics"), run.facts.get("teacher"), run.facts["dataset"], backbones
         )
         for run in runs
-        if "dataset" in run.facts and str(run.facts.get("config")) not in published
+        if "dataset" in run.facts and settings_id(str(run.facts.get("config"))) not in published
     ]
     return [student for student in found if student is not None]
 

@@ -2,19 +2,16 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdvideo.engine.hooks import METRICS_NAME
-from kdvideo.engine.publish import FACTS_NAME
-from kdvideo.foreign import parse_json, parse_yaml, read_text
+from kdvideo.engine.run_folder import RunFolder
 
-__all__ = ["RunRecord", "find_runs", "finite", "parse_config"]
+__all__ = ["RunRecord", "find_runs", "finite", "or_empty"]
 
 logger = logging.getLogger("kdvideo")
-_MOST_BYTES = 256 << 20  # of a run's metrics: a million epochs
 
 
 @dataclass(frozen=True)
@@ -42,26 +39,17 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
     """
     records = []
     for folder in folders:
-        paths = sorted(path.parent for path in folder.rglob(METRICS_NAME))
-        if not paths:
+        runs = RunFolder.find_all(folder)
+        if not runs:
             raise ValueError(f"--runs {folder} has no run in it: give a run's OUTPUT_DIR, or a folder of such folders")
-        for path in paths:
-            inner = path.relative_to(folder)
+        for run in runs:
+            inner = run.path.relative_to(folder)
             name = folder.resolve().name if inner == Path() else f"{folder.resolve().name}/{inner.as_posix()}"
             try:
-                records.append(_read_run(path, name))
+                records.append(_read_run(run, name))
             except (OSError, ValueError) as error:
-                logger.warning("left out: %s: %s", path, error)
+                logger.warning("left out: %s: %s", run.path, error)
     return records
-
-
-def parse_config(text: str) -> dict[str, Any]:
-    """A config's yaml as nested mappings; empty where it is none."""
-    try:
-        config = parse_yaml(text)
-    except ValueError:
-        return {}
-    return config if isinstance(config, dict) else {}
 
 
 def finite(values: Any) -> dict[str, float]:
@@ -72,21 +60,18 @@ def finite(values: Any) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if not isinstance(value, bool) and math.isfinite(value)}
 
 
-def _read_run(folder: Path, name: str) -> RunRecord:
-    config = folder / "config.yaml"
-    lines = [_parse_line(line) for line in read_text(folder / METRICS_NAME, most_bytes=_MOST_BYTES).splitlines()]
-    facts = folder / FACTS_NAME
+def _read_run(run: RunFolder, name: str) -> RunRecord:
     return RunRecord(
         name=name,
-        config=parse_config(read_text(config)) if config.exists() else {},
-        epochs=[finite(line) for line in lines if "epoch" in line and "final" not in line],
-        facts=_parse_line(read_text(facts)) if facts.exists() else {},
+        config=or_empty(run.config),
+        epochs=[finite(line) for line in run.epochs()],
+        facts=or_empty(run.facts),
     )
 
 
-def _parse_line(text: str) -> dict[str, Any]:
+def or_empty(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns what `read` reads, or nothing where it is damaged: the rest of the page is shown."""
     try:
-        values = parse_json(text)
+        return read()
     except ValueError:
-        return {}  # of a run that is writing it, or was killed while it did
-    return values if isinstance(values, dict) else {}
+        return {}

@@ -7,6 +7,7 @@ import simplejson
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.evaluation_config import evaluation_config
 from kdvideo.engine.evaluation_result import EVALUATION_NAME
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.study.plan import Study, plan_runs
 from kdvideo.study.queue import is_finished, run_folder
 
@@ -32,7 +33,7 @@ def probe_runs(study: Study, output: Path) -> int:
         folder = run_folder(output, name)
         config_file = folder.with_name(f"{name}.yaml")
         where = ["OUTPUT_DIR", str(folder / _FOLDER)]
-        evaluate(evaluation_config(str(folder / "checkpoint.pt"), config_file, where), protocols=("linear_probe",))
+        evaluate(evaluation_config(str(RunFolder(folder).newest), config_file, where), protocols=("linear_probe",))
     return len(missing)
 
 

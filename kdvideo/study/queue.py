@@ -7,15 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import simplejson
-import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import dump_config, flatten_config, validate_config
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, list_checkpoints
-from kdvideo.engine.hooks import METRICS_NAME
-from kdvideo.engine.publish import FACTS_NAME
-from kdvideo.files import write_atomic, write_text
+from kdvideo.config import all_settings, dump_config, flatten_config, validate_config
+from kdvideo.engine.run_folder import RunFolder
+from kdvideo.files import write_atomic
 from kdvideo.study.plan import Study, StudyRun, build_config, plan_runs
 from kdvideo.study.selection import write_held_out_lists
 
@@ -47,13 +43,13 @@ Start = Callable[[PreparedRun], Callable[[], int | None]]
 
 
 def run_folder(output: Path, name: str) -> Path:
-    """Where a run of the study in `output` is."""
+    """Returns the folder of a run of the study in `output`."""
     return output / "runs" / name
 
 
 def is_finished(output: Path, name: str) -> bool:
     """Whether a run has been trained and measured to its end."""
-    return (run_folder(output, name) / FACTS_NAME).exists()
+    return RunFolder(run_folder(output, name)).is_finished
 
 
 def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int) -> None:
@@ -81,7 +77,7 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
     }
     for run in planned:
         validate_config(configs[run.name])
-        _check_same_settings(configs[run.name], run_folder(output, run.name))
+        _check_same_settings(configs[run.name], RunFolder(run_folder(output, run.name)))
     waiting = [run for run in planned if not is_finished(output, run.name)]
     logger.info("%d of %d runs are finished", len(planned) - len(waiting), len(planned))
     running: dict[str, Callable[[], int | None]] = {}
@@ -114,36 +110,34 @@ def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path
     if lists is not None:
         cfg.DATA.LIST_DIR = str(lists)
     if run.teacher_run:
-        cfg.TEACHER.WEIGHTS = str(run_folder(output, run.teacher_run) / CHECKPOINT_NAME)
+        cfg.TEACHER.WEIGHTS = str(RunFolder(run_folder(output, run.teacher_run)).newest)
     return cfg
 
 
-def _check_same_settings(cfg: CfgNode, folder: Path) -> None:
-    path = folder / "config.yaml"
-    if not path.exists():
+def _check_same_settings(cfg: CfgNode, folder: RunFolder) -> None:
+    if not (config := folder.config()):
         return
-    before = flatten_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    before = all_settings(config)
     for key, value in flatten_config(cfg).items():
         if key not in _PLACES and before.get(key) != value:
             raise ValueError(
-                f"{folder} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or choose "
-                "another --output"
+                f"{folder.path} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or "
+                "choose another --output"
             )
 
 
 def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:
-    folder = run_folder(output, run.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    if run.continues and not list_checkpoints(folder):
-        _copy_epochs(run_folder(output, run.continues), folder)
-    config_file = folder.with_name(f"{folder.name}.yaml")
+    folder = RunFolder(run_folder(output, run.name))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    if run.continues and not folder.checkpoints():
+        _copy_epochs(RunFolder(run_folder(output, run.continues)), folder)
+    config_file = folder.path.with_name(f"{folder.path.name}.yaml")
     dump_config(cfg, config_file)
-    return PreparedRun(run, folder, config_file, resume=bool(list_checkpoints(folder)))
+    return PreparedRun(run, folder.path, config_file, resume=bool(folder.checkpoints()))
 
 
-def _copy_epochs(source: Path, target: Path) -> None:
-    """A shorter run's lines but the final one, and its checkpoint: at a constant rate a longer one begins like it."""
-    lines = (source / METRICS_NAME).read_text(encoding="utf-8").splitlines(keepends=True)
-    write_text(target / METRICS_NAME, "".join(line for line in lines if "final" not in simplejson.loads(line)))
+def _copy_epochs(source: RunFolder, target: RunFolder) -> None:
+    """Copies a shorter run's lines and its checkpoint: at a constant rate a longer one begins like it."""
+    target.copy_epochs(source)
     # last: it says that there is something to go on from
-    write_atomic(target / CHECKPOINT_NAME, lambda temporary: shutil.copyfile(source / CHECKPOINT_NAME, temporary))
+    write_atomic(target.newest, lambda temporary: shutil.copyfile(source.newest, temporary))

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import simplejson
-
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.study.estimator import (
     curve_area,
     epoch_reached,
@@ -90,17 +88,16 @@ class PairResult:
 def read_results(study: Study, output: Path) -> dict[str, Measured]:
     """All finished runs by name."""
     return {
-        run.name: _read(run, run_folder(output, run.name), read_probe(output, run.name))
+        run.name: _read(run, RunFolder(run_folder(output, run.name)), read_probe(output, run.name))
         for run in plan_runs(study)
         if is_finished(output, run.name)
     }
 
 
-def _read(run: StudyRun, folder: Path, linear_probe: float | None) -> Measured:
-    lines = [simplejson.loads(line) for line in (folder / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
-    *epochs, final = lines
-    if _RETRIEVAL not in final:
-        raise ValueError(f"{folder} has no {_RETRIEVAL}: a study needs videos with classes")
+def _read(run: StudyRun, folder: RunFolder, linear_probe: float | None) -> Measured:
+    epochs, final = folder.epochs(), folder.final()
+    if final is None or _RETRIEVAL not in final:
+        raise ValueError(f"{folder.path} has no {_RETRIEVAL}: a study needs videos with classes")
     return Measured(
         run,
         curve=tuple(line["pretext_accuracy"] for line in epochs),

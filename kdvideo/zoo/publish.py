@@ -11,6 +11,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from safetensors.torch import save
 
+from kdvideo.config import settings_id
 from kdvideo.files import remove_temporaries, write_atomic
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
@@ -37,7 +38,7 @@ def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -
     """
     check_name(name)
     path = zoo_dir / "entries" / f"{name}.json"
-    if path.exists() and not replace and read_entry(path).config != config:
+    if path.exists() and not replace and settings_id(read_entry(path).config) != settings_id(config):
         raise ValueError(
             f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True (--replace)"
         )

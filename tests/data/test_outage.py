@@ -21,8 +21,9 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.readers import decode, outage
 from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.videos import VideoList
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
+from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.launch import train
+from kdvideo.engine.run_folder import CHECKPOINT_NAME
 
 CLIPS = [(0, 1, 2, 3), (40, 41, 42, 43)]
 READS: dict[str, Callable[[VideoList], list[torch.Tensor]]] = {

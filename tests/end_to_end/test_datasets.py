@@ -10,8 +10,8 @@ from kdvideo.config import load_config
 from kdvideo.data.proxies.dataset import prepare_dataset
 from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
+from kdvideo.engine.run_folder import METRICS_NAME
 
 
 def test_pretraining_without_labels(tiny_overrides: list[str], tiny_dataset: Path):

@@ -17,9 +17,9 @@ from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.data.plan import epoch_order
 from kdvideo.data.readers import outage
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.launch import train
+from kdvideo.engine.run_folder import CHECKPOINT_NAME, METRICS_NAME
 from kdvideo.engine.trainer import Trainer
 from kdvideo.losses.nce import BatchNCE
 from kdvideo.registry import LOSSES

@@ -13,10 +13,10 @@ import torch
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.engine.checkpoint import list_checkpoints, read_state
+from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import RunResult, train
+from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.stop import Preempted
 
 
@@ -63,7 +63,7 @@ def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path
     common = [*tiny_overrides, "SOLVER.EPOCHS", "3"]
     whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
     run(common)
-    newest, before = list_checkpoints(tmp_path / "run")
+    newest, before = RunFolder(tmp_path / "run").checkpoints()
     assert (read_state(newest)["epoch"], read_state(before)["epoch"]) == (3, 2)
     newest.write_bytes(newest.read_bytes()[:-1000])
     capsys.readouterr()
@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path
 def test_older_checkpoints_can_be_measured_too(tiny_overrides: list[str], tmp_path: Path, capsys):
     """By their path, as any weights; a damaged one is refused instead of measured."""
     run(tiny_overrides)
-    newest, before = list_checkpoints(tmp_path / "run")
+    newest, before = RunFolder(tmp_path / "run").checkpoints()
     first_epoch = metrics_lines(tmp_path / "run")[0]
     measured = evaluate(load_config(None, [*tiny_overrides, "MODEL.WEIGHTS", str(before)])).metrics
     assert measured["pretext_accuracy"] == first_epoch["pretext_accuracy"]

@@ -15,8 +15,8 @@ from kdvideo.config import load_config
 from kdvideo.data.samples import VideoList
 from kdvideo.engine.build import load_videos
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
+from kdvideo.engine.run_folder import METRICS_NAME
 from kdvideo.engine.trainer import Hook
 from kdvideo.zoo.sources import find_entry
 

@@ -9,8 +9,8 @@ import torch
 import kdvideo
 from kdvideo.config import load_config
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.hooks import METRICS_NAME
 from kdvideo.engine.launch import train
+from kdvideo.engine.run_folder import METRICS_NAME
 from kdvideo.engine.trainer import Hook
 
 FINETUNE = ["TASK.NAME", "supervised", "DATA.VALIDATION_SHARE", "0.5", "SOLVER.BATCH_SIZE", "3"]

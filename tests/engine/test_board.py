@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.engine.hooks import BOARD_NAME, METRICS_NAME, MetricsWriter
+from kdvideo.engine.hooks import MetricsWriter
+from kdvideo.engine.run_folder import BOARD_NAME, METRICS_NAME, RunFolder
 
 
 def test_metrics_without_tensorboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """The line is written; one warning says what to do."""
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with caplog.at_level("WARNING"):
-        writer = MetricsWriter(tmp_path, first_epoch=0)
+        writer = MetricsWriter(RunFolder(tmp_path), first_epoch=0)
         writer.after_epoch(None, {"epoch": 1, "loss": 2.0})  # type: ignore[arg-type]
         writer.close()
     assert "pip install --upgrade tensorboard protobuf" in caplog.text

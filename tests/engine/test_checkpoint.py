@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdvideo.engine.checkpoint import list_checkpoints, load_checkpoint, read_state, save_checkpoint
+from kdvideo.engine.checkpoint import load_checkpoint, read_state, save_checkpoint
+from kdvideo.engine.run_folder import RunFolder
 
 
 def state_of(number: int) -> dict:
@@ -21,11 +22,11 @@ def state_of(number: int) -> dict:
 
 def save(folder: Path, *numbers: int, max_to_keep: int = 2) -> None:
     for number in numbers:
-        save_checkpoint(folder, state_of(number), max_to_keep=max_to_keep)
+        save_checkpoint(RunFolder(folder), state_of(number), max_to_keep=max_to_keep)
 
 
 def numbers_in(folder: Path) -> dict[str, int]:
-    return {path.name: read_state(path)["step"] for path in list_checkpoints(folder)}
+    return {path.name: read_state(path)["step"] for path in RunFolder(folder).checkpoints()}
 
 
 def equals(state: dict, number: int) -> bool:
@@ -61,7 +62,7 @@ def test_rotation_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_missing_checkpoint(tmp_path: Path):
     """One line that says what to do."""
     with pytest.raises(ValueError, match=r"checkpoint\.pt does not exist; start the run without --resume"):
-        load_checkpoint(tmp_path)
+        load_checkpoint(RunFolder(tmp_path))
 
 
 def test_a_damaged_newest_one_falls_back(tmp_path: Path, warnings: pytest.LogCaptureFixture):
@@ -73,7 +74,7 @@ def test_a_damaged_newest_one_falls_back(tmp_path: Path, warnings: pytest.LogCap
     content[place + 100] ^= 1
     path.write_bytes(content)
     assert torch.load(path, weights_only=True)["step"] == 2  # PyTorch does not notice
-    assert equals(load_checkpoint(tmp_path), 1)
+    assert equals(load_checkpoint(RunFolder(tmp_path)), 1)
     assert re.search(
         rf"{path} is damaged: its part .*/data/0 has another checksum than when it was written; "
         "going on from the checkpoint before it",
@@ -87,10 +88,10 @@ def test_a_damaged_newest_one_falls_back(tmp_path: Path, warnings: pytest.LogCap
 def test_all_damaged(tmp_path: Path):
     """Nothing to go on from: said, and nothing removed."""
     save(tmp_path, 1, 2)
-    for path in list_checkpoints(tmp_path):
+    for path in RunFolder(tmp_path).checkpoints():
         path.write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ValueError, match=r"--resume: .*checkpoint\.1\.pt cannot be read as a checkpoint \(BadZipFile"):
-        load_checkpoint(tmp_path)
+        load_checkpoint(RunFolder(tmp_path))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -109,7 +110,7 @@ def test_no_damage_goes_unnoticed(tmp_path: Path):
         else:
             content[place : place + 64] = bytes(len(content[place : place + 64]))
         newest.write_bytes(content)
-        state = load_checkpoint(tmp_path)
+        state = load_checkpoint(RunFolder(tmp_path))
         assert equals(state, 2) or equals(state, 1), (trial, place)
         fell_back += equals(state, 1)
     assert fell_back > 300

@@ -8,7 +8,8 @@ import torch
 from toy_trainer import make_trainer
 
 from kdvideo.engine.checkpoint import load_checkpoint, save_checkpoint
-from kdvideo.engine.hooks import METRICS_NAME, Checkpointer, Evaluation, MetricsWriter
+from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter
+from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.trainer import Hook
 
@@ -91,9 +92,9 @@ def test_state_round_trip(tmp_path: Path):
     """Weights, momentum, epoch and step: the next epoch is the same after loading."""
     trainer = make_trainer(EPOCHS=2)
     first = trainer._train_epoch()
-    save_checkpoint(tmp_path, trainer.state(), max_to_keep=1)
+    save_checkpoint(RunFolder(tmp_path), trainer.state(), max_to_keep=1)
     other = make_trainer(EPOCHS=2)
-    other.load_state(load_checkpoint(tmp_path))
+    other.load_state(load_checkpoint(RunFolder(tmp_path)))
     assert first["epoch"] == other.epoch == 1
     assert trainer._train_epoch() == other._train_epoch()
 
@@ -107,12 +108,12 @@ def test_stopping_after_any_step_changes_nothing(tmp_path: Path, stop_at: int):
     lines, parts = [], []
     whole.hooks = (_Lines(lines),)
     whole.train()
-    first.hooks = (_Lines(parts), Checkpointer(tmp_path, period=0, max_to_keep=2, extra={}))
+    first.hooks = (_Lines(parts), Checkpointer(RunFolder(tmp_path), period=0, max_to_keep=2, extra={}))
     first.should_stop = lambda: first.step == stop_at
     with pytest.raises(Preempted, match=f"stopped after step {stop_at}, {(stop_at - 1) % 3 + 1} of epoch"):
         first.train()
     torch.rand(stop_at)  # what else the resuming process draws does not matter
-    second.load_state(load_checkpoint(tmp_path))
+    second.load_state(load_checkpoint(RunFolder(tmp_path)))
     second.hooks = (_Lines(parts),)
     second.train()
     assert parts == lines
@@ -163,5 +164,5 @@ def test_metrics_lines_after_a_kill(tmp_path: Path):
     path = tmp_path / METRICS_NAME
     lines = [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}, {"epoch": 2, "final": True}]
     path.write_text("".join(simplejson.dumps(line) + "\n" for line in lines) + '{"epoch": 2, "lo')
-    MetricsWriter(tmp_path, first_epoch=2).close()
+    MetricsWriter(RunFolder(tmp_path), first_epoch=2).close()
     assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'

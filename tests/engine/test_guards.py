@@ -16,7 +16,7 @@ from toy_trainer import make_trainer
 from kdvideo.data.loader import create_loader
 from kdvideo.engine.checkpoint import read_state, save_checkpoint
 from kdvideo.engine.guards import describe_samples, first_not_finite, out_of_memory_means, writing
-from kdvideo.engine.hooks import append_metrics
+from kdvideo.engine.run_folder import RunFolder
 
 
 @contextmanager
@@ -85,10 +85,10 @@ def test_out_of_memory_in_a_worker():
 
 def test_a_checkpoint_that_does_not_fit(tmp_path: Path):
     """The file and the system's own reason; the one before is untouched, nothing is left behind."""
-    save_checkpoint(tmp_path, {"weight": torch.ones(1000)}, max_to_keep=2)
+    save_checkpoint(RunFolder(tmp_path), {"weight": torch.ones(1000)}, max_to_keep=2)
     words = rf"{tmp_path}/checkpoint\.pt cannot be written: File too large; checkpoints that are there stay as they are"
     with largest_file(20_000), pytest.raises(OSError, match=words) as caught:
-        save_checkpoint(tmp_path, {"weight": torch.ones(100_000)}, max_to_keep=2)
+        save_checkpoint(RunFolder(tmp_path), {"weight": torch.ones(100_000)}, max_to_keep=2)
     assert caught.value.errno == errno.EFBIG
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
     assert torch.equal(read_state(tmp_path / "checkpoint.pt")["weight"], torch.ones(1000))
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path: Path):
 def test_a_metrics_line_that_does_not_fit(tmp_path: Path):
     """Names the file, too."""
     with largest_file(5), pytest.raises(OSError, match=r"metrics\.jsonl cannot be written: File too large"):
-        append_metrics(tmp_path, {"epoch": 1})
+        RunFolder(tmp_path).append_line({"epoch": 1})
 
 
 def test_samples_of_a_batch():

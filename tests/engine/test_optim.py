@@ -8,9 +8,9 @@ from torch import nn, optim
 from toy_trainer import make_trainer
 
 from kdvideo.config import get_defaults
-from kdvideo.engine.checkpoint import BEST_NAME
 from kdvideo.engine.hooks import KeepBest, Plateau
 from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.run_folder import BEST_NAME, RunFolder
 from kdvideo.models.pcl import ClassificationModel, build_backbone
 
 
@@ -102,7 +102,7 @@ def test_plateau_goes_on_after_resuming():
 def test_the_best_epoch_is_kept(tmp_path: Path):
     """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
     (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
-    trainer, hook = make_trainer(EPOCHS=4), KeepBest(tmp_path, "accuracy", extra={})
+    trainer, hook = make_trainer(EPOCHS=4), KeepBest(RunFolder(tmp_path), "accuracy", extra={})
     weights = {}
     hook.before_epoch(trainer)
     assert hook.read() is None
@@ -110,7 +110,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path):
         trainer._train_epoch()
         hook.after_epoch(trainer, {"accuracy": value})
         weights[trainer.epoch] = trainer.task.student.state_dict()["weight"].clone()
-    resumed = KeepBest(tmp_path, "accuracy", extra={})
+    resumed = KeepBest(RunFolder(tmp_path), "accuracy", extra={})
     resumed.before_epoch(trainer)
     best = resumed.read()
     assert (best["epoch"], best["value"]) == (2, 0.6)

@@ -9,7 +9,8 @@ import simplejson
 import torch
 from toy_trainer import make_trainer
 
-from kdvideo.engine.hooks import METRICS_NAME, MetricsWriter
+from kdvideo.engine.hooks import MetricsWriter
+from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Trainer
 
 
@@ -28,7 +29,7 @@ def lines_of(folder: Path) -> list[dict]:
 def test_one_overflowing_step(tmp_path: Path):
     """The loss is of all three steps, the gradient's norm of the two that were taken."""
     trainer = scaled_trainer(scale=2.0**124)  # a gradient of 2^3 and more overflows, half as much does not
-    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
     seen = []
     train_step = trainer._train_step
     trainer._train_step = lambda batch: seen.append(train_step(batch)) or seen[-1]
@@ -46,7 +47,7 @@ def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
     """There is no norm to tell of."""
     trainer = scaled_trainer(scale=2.0**127)
     trainer.scaler.set_backoff_factor(0.999)
-    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
     trainer.train()
     (line,) = lines_of(tmp_path)
     assert line["skipped_steps"] == 3
@@ -55,7 +56,7 @@ def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
 
 def test_an_epoch_without_overflow_says_nothing_of_it(tmp_path: Path):
     trainer = scaled_trainer(scale=1.0)
-    trainer.hooks = (MetricsWriter(tmp_path, first_epoch=0),)
+    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
     trainer.train()
     assert "skipped_steps" not in lines_of(tmp_path)[0]
 

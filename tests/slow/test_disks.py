@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, read_state
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.checkpoint import read_state
+from kdvideo.engine.run_folder import CHECKPOINT_NAME, METRICS_NAME
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ import pytest
 import simplejson
 import torch
 
-from kdvideo.engine.checkpoint import CHECKPOINT_NAME, list_checkpoints, read_state
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.checkpoint import read_state
+from kdvideo.engine.run_folder import CHECKPOINT_NAME, METRICS_NAME, RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_killed_runs_end_with_the_same_weights(tiny_overrides: list[str], tmp_pa
             time.sleep(moments.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        steps.append(read_state(list_checkpoints(parts)[0])["epoch_step"])
+        steps.append(read_state(RunFolder(parts).checkpoints()[0])["epoch_step"])
     assert sum(step > 0 for step in steps) > NUM_KILLS // 3  # of 4 steps, 2 and 4 are saved, and 0 with the evaluation
     assert start([*common, "OUTPUT_DIR", str(parts)], "--resume").wait() == 0
     assert metrics_lines(parts) == metrics_lines(whole)

@@ -16,7 +16,7 @@ from pages import BLOCKS
 from slurm_cluster import running_slurm, wait_until, why_not
 
 from kdvideo.cli import main
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.run_folder import METRICS_NAME
 from kdvideo.paths import zoo_root
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=f"no Slurm: {why_not()}")]

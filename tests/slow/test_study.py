@@ -11,7 +11,7 @@ import pytest
 import simplejson
 import yaml
 
-from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
 from kdvideo.study.plan import plan_runs, read_study
 

@@ -12,7 +12,7 @@ import simplejson
 import torch
 
 from kdvideo.cli import main
-from kdvideo.engine.hooks import METRICS_NAME
+from kdvideo.engine.run_folder import METRICS_NAME
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).resolve().parents[2]

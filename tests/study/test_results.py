@@ -9,7 +9,7 @@ import pytest
 import simplejson
 import yaml
 
-from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
 from kdvideo.study.estimator import null_ratios, speed_ratio
 from kdvideo.study.page import write_report

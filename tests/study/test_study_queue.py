@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdvideo.engine.publish import FACTS_NAME
+from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
 from kdvideo.study.plan import Study, plan_runs, read_study
 from kdvideo.study.queue import PreparedRun, run_folder, run_study
@@ -107,3 +107,15 @@ def test_other_settings_are_refused(study: Study, tmp_path: Path):
         ValueError, match=r"was made with CLIP\.SIZE 32, the study says 48: remove it, or choose another"
     ):
         run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
+
+
+def test_runs_of_a_former_version_stay_finished(study: Study, tmp_path: Path):
+    """A key that is newer than their config had its default, and changes no setting."""
+    run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
+    for path in (tmp_path / "out" / "runs").glob("*/config.yaml"):
+        values = yaml.safe_load(path.read_text())
+        del values["SOLVER"]["SYNC_BN"]
+        path.write_text(yaml.safe_dump(values))
+    again = Stub()
+    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=2)
+    assert again.started == []

@@ -1,0 +1,62 @@
+"""Configs that were stored: what they say, and whether two of them say the same."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from kdvideo.config.defaults import get_defaults
+from kdvideo.config.load import flatten_config
+from kdvideo.foreign import parse_yaml
+
+__all__ = ["all_settings", "parse_config", "plain_config", "settings_id", "stored_config"]
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """Returns the nested sections of a config's yaml text; none if it is no mapping.
+
+    Raises:
+        ValueError: it is no yaml.
+    """
+    values = parse_yaml(text)
+    return values if isinstance(values, dict) else {}
+
+
+def plain_config(cfg: CfgNode) -> dict[str, Any]:
+    """Returns a config as nested dicts of plain values, which any file can store."""
+    return parse_config(cfg.dump())
+
+
+def stored_config(config: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a stored config as nested sections; earlier versions of kdvideo stored its yaml text.
+
+    Raises:
+        ValueError: the text is no yaml.
+    """
+    return parse_config(config) if isinstance(config, str) else dict(config)
+
+
+def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the value of every key as dotted keys, the default where the config has none.
+
+    A key that is newer than the config had its default, or what has the same effect.
+    """
+    return {**flatten_config(get_defaults()), **flatten_config(config)}
+
+
+def settings_id(config: str | Mapping[str, Any]) -> str:
+    """Returns a hash that two configs share if every setting is the same.
+
+    Keys at their default do not count, so a key that a later version adds makes no two runs different.
+
+    Args:
+        config: nested sections or their yaml text; a text that is no config has an id of its own.
+    """
+    try:
+        values = flatten_config(stored_config(config))
+    except ValueError:
+        values = {}
+    defaults = flatten_config(get_defaults())
+    changed = {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
+    return hashlib.sha256(repr(sorted(changed.items()) if values else config).encode()).hexdigest()

@@ -1,0 +1,187 @@
+"""The files of a run: their names, and how each is read and written."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import simplejson
+from fvcore.common.config import CfgNode
+
+from kdvideo.config import dump_config, parse_config
+from kdvideo.engine.guards import writing
+from kdvideo.files import write_text
+from kdvideo.foreign import parse_json, read_text
+
+__all__ = ["BEST_NAME", "BOARD_NAME", "CHECKPOINT_NAME", "FACTS_NAME", "METRICS_NAME", "RunFolder"]
+
+CHECKPOINT_NAME = "checkpoint.pt"  # the newest; the ones before it are checkpoint.1.pt, checkpoint.2.pt, ..
+BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
+METRICS_NAME = "metrics.jsonl"  # one line per epoch, and a final one
+FACTS_NAME = "facts.json"  # of a finished run: what its zoo entry says
+BOARD_NAME = "tensorboard"
+_CONFIG_NAME, _ENVIRONMENT_NAME, _LOG_NAME, _LOCK_NAME = "config.yaml", "environment.json", "log.txt", ".lock"
+_MOST_BYTES = 256 << 20  # of a run's metrics: a million epochs
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, OUTPUT_DIR.
+
+    Args:
+        path: the folder; it may not be there yet.
+    """
+
+    path: Path
+
+    @classmethod
+    def find_all(cls, root: Path) -> list[Self]:
+        """Returns the folders of all runs in or below a folder, sorted by path."""
+        return [cls(path) for path in sorted(path.parent for path in root.rglob(METRICS_NAME))]
+
+    @property
+    def log(self) -> Path:
+        """The run's log."""
+        return self.path / _LOG_NAME
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock a running run holds."""
+        return self.path / _LOCK_NAME
+
+    @property
+    def board(self) -> Path:
+        """The folder of TensorBoard's files."""
+        return self.path / BOARD_NAME
+
+    @property
+    def best(self) -> Path:
+        """The student of the best epoch."""
+        return self.path / BEST_NAME
+
+    @property
+    def newest(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / CHECKPOINT_NAME
+
+    @property
+    def metrics(self) -> Path:
+        """The lines of metrics."""
+        return self.path / METRICS_NAME
+
+    def older(self, age: int) -> Path:
+        """Returns where the checkpoint lies that is `age` checkpoints older than the newest."""
+        return self.path / f"checkpoint.{age}.pt"
+
+    def checkpoints(self) -> list[Path]:
+        """Returns the checkpoints that are there, the newest first."""
+        older = [path for path in self.path.glob("checkpoint.*.pt") if _age(path).isdigit()]
+        return [self.newest] * self.newest.exists() + sorted(older, key=lambda path: int(_age(path)))
+
+    def config(self) -> dict[str, Any]:
+        """Returns the run's resolved config as nested sections; empty where there is none.
+
+        Raises:
+            ValueError: the file is no config.
+        """
+        path = self.path / _CONFIG_NAME
+        if not path.is_file():
+            return {}
+        try:
+            return parse_config(read_text(path))
+        except ValueError as error:
+            raise ValueError(f"{path} is no config: {error}") from None
+
+    def write_config(self, cfg: CfgNode) -> None:
+        """Writes the run's resolved config as yaml."""
+        dump_config(cfg, self.path / _CONFIG_NAME)
+
+    def write_environment(self, values: Mapping[str, Any]) -> None:
+        """Writes what the run was started with, besides its config."""
+        write_text(self.path / _ENVIRONMENT_NAME, simplejson.dumps(values, indent=2) + "\n")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Returns the metrics of each epoch that has a line.
+
+        Raises:
+            ValueError: there are no metrics, or they cannot be read.
+        """
+        return [line for _, line in self._lines() if _is_epoch(line)]
+
+    def final(self) -> dict[str, Any] | None:
+        """Returns the run's last line, or None where it has not been measured to its end.
+
+        Raises:
+            ValueError: there are no metrics, or they cannot be read.
+        """
+        return next((line for _, line in self._lines() if "final" in line), None)
+
+    def append_line(self, metrics: Mapping[str, Any]) -> None:
+        """Appends one line of metrics, which outlives a power cut from then on."""
+        with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(simplejson.dumps(metrics) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
+
+    def keep_epochs(self, last: int) -> None:
+        """Drops the lines of epochs after `last` and the final one: a resumed run writes them again."""
+        if self.metrics.exists():
+            self._write_lines(text for text, line in self._lines() if _is_epoch(line) and line["epoch"] <= last)
+
+    def copy_epochs(self, source: "RunFolder") -> None:
+        """Takes over another run's lines but the final one: the run goes on from there."""
+        self._write_lines(text for text, line in source._lines() if _is_epoch(line))
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a zoo entry says of the run; empty until it has finished.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        path = self.path / FACTS_NAME
+        if not path.exists():
+            return {}
+        try:
+            facts = parse_json(read_text(path))
+        except ValueError as error:
+            raise ValueError(f"{path} holds no facts of a run: {error}") from None
+        if not isinstance(facts, dict):
+            raise ValueError(f"{path} holds no facts of a run, but a {type(facts).__name__}")
+        return facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Writes what a zoo entry says of the run, so that it can be published later. The run is finished then."""
+        path = self.path / FACTS_NAME
+        with writing(path):
+            write_text(path, simplejson.dumps(facts, indent=2) + "\n")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has been measured to its end."""
+        return (self.path / FACTS_NAME).exists()
+
+    def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields each whole line of metrics as text and as a mapping.
+
+        A kill may have cut a line short. It is left out: its epoch has no checkpoint and is done again.
+        """
+        for text in read_text(self.metrics, most_bytes=_MOST_BYTES).splitlines():
+            try:
+                line = parse_json(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield text, line
+
+    def _write_lines(self, lines: Iterator[str]) -> None:
+        with writing(self.metrics):
+            write_text(self.metrics, "".join(f"{line}\n" for line in lines))
+
+
+def _is_epoch(line: Mapping[str, Any]) -> bool:
+    return isinstance(line.get("epoch"), int) and "final" not in line
+
+
+def _age(path: Path) -> str:
+    return path.name.removeprefix("checkpoint.").removesuffix(".pt")
