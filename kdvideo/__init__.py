@@ -8,6 +8,7 @@ from kdvideo.version import __version__
 
 if TYPE_CHECKING:
     from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+    from kdvideo.data.load import load_clips, load_dataset
     from kdvideo.engine.launch import RunResult
     from kdvideo.engine.one_call import distill, pretrain
     from kdvideo.zoo.load import LoadReport, create_model, create_pcl_model, list_models, load_pretrained
@@ -21,6 +22,8 @@ __all__ = [
     "create_pcl_model",
     "distill",
     "list_models",
+    "load_clips",
+    "load_dataset",
     "load_pretrained",
     "prepare_clips",
     "pretrain",
@@ -29,6 +32,7 @@ __all__ = [
 _HOME = {
     "ClipSpec": "kdvideo.data.clip_spec",
     "prepare_clips": "kdvideo.data.clip_spec",
+    **dict.fromkeys(("load_clips", "load_dataset"), "kdvideo.data.load"),
     "RunResult": "kdvideo.engine.launch",
     **dict.fromkeys(("distill", "pretrain"), "kdvideo.engine.one_call"),
     **dict.fromkeys(

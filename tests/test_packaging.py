@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("kdvideo", "tools", "tests", "benchmarks", "docs")
+FOLDERS = ("kdvideo", "tools", "examples", "tests", "benchmarks", "docs")
 # Distributions that others of ours cannot do without.
 COME_ALONG = {"yacs": "fvcore", "pillow": "torchvision", "mkdocs": "mkdocs-material"}
 

@@ -7,24 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from kdvideo.data.checking.look import look_at
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.datasets.walk import find_readable_videos
+from kdvideo.data.load import NUM_CLIPS, read_uniform_clips
 from kdvideo.data.loader import create_loader
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.data.readers.outage import LostVideoError
-from kdvideo.data.samples import UniformClips
-from kdvideo.data.videos import VideoList
 from kdvideo.evaluation.features import compute_outputs
 
 __all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
-
-NUM_CLIPS = 10  # of a video, as retrieval and the test of classifiers take
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class VideoOutput:
 
 
 def list_videos(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are given, and all videos below folders, sorted.
+    """Lists files as they are given, and all videos below folders, sorted.
 
     Raises:
         ValueError: a path that is not there, or a folder without videos.
@@ -116,14 +110,10 @@ class _Clips(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         path = self.paths[i]
-        found = look_at(path, time_limit=self.time_limit).found
-        if found.problem:
-            return {"problem": found.problem}
-        record = VideoRecord(path, path.name, class_id=None)
-        video = VideoList([record], [found.frames], [found.reader], time_limit=self.time_limit)
-        dataset = UniformClips(video, self.spec, num_clips=self.num_clips, short_side=self.spec.usual_short_side)
         try:
-            clips = dataset[0]["clips"]
+            clips, num_frames = read_uniform_clips(
+                path, self.spec, num_clips=self.num_clips, time_limit=self.time_limit
+            )
         except LostVideoError as lost:
             return {"problem": lost.reason}
-        return {"problem": "", "num_frames": found.frames, "clips": torch.as_tensor(clips)}
+        return {"problem": "", "num_frames": num_frames, "clips": clips}
