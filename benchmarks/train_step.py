@@ -97,7 +97,6 @@ def make_ours(backbone: str, case: str, *, compiled: bool, folder: Path) -> Step
     from torch.utils.data import DataLoader
 
     import kdvideo
-    import kdvideo.tasks
     from kdvideo.config import get_defaults
     from kdvideo.data.loader import EpochSampler
     from kdvideo.engine.memory import keep_freed_memory

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 import kdvideo
-import kdvideo.models
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import takes_option

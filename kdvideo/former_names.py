@@ -1,14 +1,15 @@
-"""Modules that have moved: their former names work for one version, with a warning each."""
+"""Modules and objects that have moved: their former names work for one version, with a warning each."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
-__all__ = ["FORMER_NAMES", "follow_former_names"]
+__all__ = ["FORMER_ATTRIBUTES", "FORMER_NAMES", "follow_former_names", "former_attributes"]
 
 FORMER_NAMES = {
     "kdvideo.data.blur": "kdvideo.data.augment.blur",
@@ -53,6 +54,29 @@ FORMER_NAMES = {
     "kdvideo.zoo.formats.small_nets": "kdvideo.zoo.formats.vcop",
 }
 
+# Module -> former name in it -> module and name of today.
+_HEADS = {
+    "PCLHead": "kdvideo.models._former.PCLHead",
+    "create_classification_head": "kdvideo.models.heads.ClassificationHead",
+    "create_distillation_head": "kdvideo.models.heads.DistillationHead",
+    "create_order_head": "kdvideo.models.heads.OrderHead",
+    "create_pcl_head": "kdvideo.models._former.create_pcl_head",
+    "create_pretext_head": "kdvideo.models.heads.PretextHead",
+    "create_projection_head": "kdvideo.models.heads.ProjectionHead",
+}
+_C3D = {"create_c3d": "kdvideo.models.c3d.c3d"}
+_C3D_SPORTS1M = {"create_c3d_sports1m": "kdvideo.models.c3d_sports1m.c3d_sports1m"}
+_R2PLUS1D = {"create_r2plus1d": "kdvideo.models._former.create_r2plus1d"}
+_R3D = {"create_r3d": "kdvideo.models._former.create_r3d"}
+FORMER_ATTRIBUTES = {
+    "kdvideo.models": _HEADS | _C3D | _C3D_SPORTS1M | _R2PLUS1D | _R3D,
+    "kdvideo.models.c3d": _C3D,
+    "kdvideo.models.c3d_sports1m": _C3D_SPORTS1M,
+    "kdvideo.models.heads": _HEADS,
+    "kdvideo.models.r2plus1d": _R2PLUS1D,
+    "kdvideo.models.r3d": _R3D,
+}
+
 
 class _FormerNames(MetaPathFinder, Loader):
     """Finds a module under its former name; what it loads is the module of today itself."""
@@ -75,3 +99,22 @@ def follow_former_names() -> None:
     """Lets imports find modules under their former names."""
     if not any(isinstance(finder, _FormerNames) for finder in sys.meta_path):
         sys.meta_path.insert(0, _FormerNames())  # a moved package would find its modules a second time
+
+
+def former_attributes(module: str) -> Callable[[str], Any]:
+    """Returns the `__getattr__` of a module that has former names.
+
+    Args:
+        module: its `__name__`, a key of FORMER_ATTRIBUTES.
+    """
+
+    def find(name: str) -> Any:
+        if name not in FORMER_ATTRIBUTES[module]:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        today = FORMER_ATTRIBUTES[module][name]
+        message = f"{module}.{name} is {today} now; the former name goes with the next version"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        home, _, attribute = today.rpartition(".")
+        return getattr(import_module(home), attribute)
+
+    return find

@@ -56,9 +56,9 @@ class NamedRegistry(Registry):
     """A registry of fvcore's that fills itself and answers unknown names with near ones.
 
     Args:
-        name: What one registered object is called in messages, e.g. "backbone".
-        contract: What a registered object has to be; becomes the instance's `__doc__`.
-        home: The module whose import registers kdvideo's own objects. It is imported at the first look-up.
+        name: what one registered object is called in messages, e.g. "backbone".
+        contract: what a registered object has to be; becomes the instance's `__doc__`.
+        home: the module whose import registers kdvideo's own objects. It is imported at the first look-up.
     """
 
     def __init__(self, name: str, contract: str, *, home: str | None = None) -> None:
@@ -94,7 +94,7 @@ class NamedRegistry(Registry):
         """Returns the object registered as `name`.
 
         Raises:
-            ValueError: Nothing is registered under that name.
+            ValueError: nothing is registered under that name.
         """
         self.check_not_refused(name)
         if name not in self:

@@ -15,7 +15,7 @@ from kdvideo.registry import BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS
     ("names", "expected"),
     [
         (BACKBONES, {"c3d", "r3d_10", "r3d_18", "r2plus1d_10", "r2plus1d_18"}),
-        (HEADS, {"pretext_head", "projection_head", "pcl_head", "distillation_head", "classification_head"}),
+        (HEADS, {"pretext_head", "order_head", "projection_head", "distillation_head", "classification_head"}),
         (LOSSES, {"bank_nce", "batch_nce", "logit_distillation"}),
         (PRETEXTS, {"vcp"}),
         (TASKS, {"pcl", "distill"}),

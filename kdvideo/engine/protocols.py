@@ -42,9 +42,9 @@ def obstacles(cfg: CfgNode, model: Model, *, num_classes: int | None, class_name
                 f"the model does not know {len(unknown)} of the {num_classes} classes of DATA.ROOT ({_few(unknown)}); "
                 f"its own {len(model.class_names)} are {_few(model.class_names)}"
             )
-    elif model.head.out_features != num_classes:
+    elif model.num_classes != num_classes:
         found["classify"] = (
-            f"the model's {model.head.out_features} classes are not the {num_classes} of DATA.ROOT, and "
+            f"the model's {model.num_classes} classes are not the {num_classes} of DATA.ROOT, and "
             f"{'the dataset' if model.class_names else 'the model'} does not name them"
         )
     return found

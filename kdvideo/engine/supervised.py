@@ -65,7 +65,7 @@ class SupervisedRun(Run):
 
     def load_data(self) -> None:
         """What is trained on and what is held out."""
-        told_apart, needed = self.model.head.out_features, self.spec.head_kwargs["num_classes"]
+        told_apart, needed = self.model.num_classes, self.spec.head_kwargs["num_classes"]
         if told_apart < needed:
             raise ValueError(
                 f"MODEL.WEIGHTS tell {told_apart} classes apart, but DATA.ROOT {self.cfg.DATA.ROOT} has {needed}: "

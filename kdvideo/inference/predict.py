@@ -69,7 +69,7 @@ class Predictor:
         self.gallery: Gallery | None = None
         self.class_names: list[str] = []  # of a classifier
         if gallery is None and isinstance(model, ClassificationModel):
-            numbered = [f"class {place}" for place in range(model.head.out_features)]
+            numbered = [f"class {place}" for place in range(model.num_classes)]
             self.class_names = list(model.class_names) or numbered
             return
         own = gallery_file(weights.path)

@@ -7,11 +7,14 @@ fully connected layers.
 from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.former_names import former_attributes
 from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
-__all__ = ["c3d", "create_c3d"]
+__all__ = ["c3d"]
+
+__getattr__ = former_attributes(__name__)
 
 # (channels in units of the stem's width, pooling behind the convolution) of conv1, 2, 3a, 3b, 4a, 4b, 5a, 5b
 _LAYERS: tuple[tuple[int, tuple[int, int, int] | None], ...] = (
@@ -26,12 +29,13 @@ _LAYERS: tuple[tuple[int, tuple[int, int, int] | None], ...] = (
 )
 
 
-def create_c3d(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """Builds C3D from PyTorchVideo stems (convolution, norm, ReLU, pooling).
+@BACKBONES.register()
+def c3d(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds C3D with BatchNorm from PyTorchVideo stems (convolution, norm, ReLU, pooling).
 
     Args:
         width: channels of the first convolution; the last four have 8 times as many.
-        clip_spec: the input convention; the default is 16 residual frames of 112 x 112.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112.
 
     Returns:
         A backbone of `8 * width` features; 27.66 M parameters at width 64.
@@ -57,9 +61,3 @@ def _create_layer(dim_in: int, dim_out: int, *, pool: tuple[int, int, int] | Non
         pool_stride=pool,
         pool_padding=(0, 0, 0),
     )
-
-
-@BACKBONES.register()
-def c3d(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """C3D with BatchNorm; see `create_c3d`."""
-    return create_c3d(width=width, clip_spec=clip_spec)

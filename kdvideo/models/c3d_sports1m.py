@@ -6,11 +6,14 @@ Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks", 
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.former_names import former_attributes
 from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
-__all__ = ["FullyConnected", "c3d_sports1m", "create_c3d_sports1m"]
+__all__ = ["FullyConnected", "c3d_sports1m"]
+
+__getattr__ = former_attributes(__name__)
 
 _Size = tuple[int, int, int]
 _POOL: _Size = (2, 2, 2)
@@ -39,17 +42,18 @@ class FullyConnected(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """`[B, C, t, h, w]` -> `[B, out_features, 1, 1, 1]`."""
+        """Maps `[B, C, t, h, w]` to `[B, out_features, 1, 1, 1]`."""
         hidden = self.dropout(self.activation(self.fc6(features.flatten(1))))
         return self.activation(self.fc7(hidden))[:, :, None, None, None]
 
 
-def create_c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """Builds C3D from PyTorchVideo stems (convolution, ReLU, pooling) and two fully connected layers.
+@BACKBONES.register()
+def c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds C3D without BatchNorm from PyTorchVideo stems and two fully connected layers.
 
     Args:
         width: channels of the first convolution; the last four have 8, the fully connected layers 64 times as many.
-        clip_spec: the input convention; the default is 16 residual frames of 112 x 112. `fc6` fits this size only.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112; `fc6` fits one size only.
 
     Returns:
         A backbone of `64 * width` features, what enters the published classifiers; 78.00 M parameters at width 64.
@@ -87,9 +91,3 @@ def _create_layer(dim_in: int, dim_out: int, *, pool: _Size | None, padding: _Si
         pool_stride=pool,
         pool_padding=padding,
     )
-
-
-@BACKBONES.register()
-def c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """C3D without BatchNorm, with fc6 and fc7; see `create_c3d_sports1m`."""
-    return create_c3d_sports1m(width=width, clip_spec=clip_spec)

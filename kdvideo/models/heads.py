@@ -1,48 +1,48 @@
-"""Heads that sit on a backbone's features: pretext, projection, both (PCL), distillation adapter, classification."""
+"""Heads on a backbone's features: for pretexts, projection, distillation and classification."""
 
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.former_names import former_attributes
 from kdvideo.registry import HEADS
 
-__all__ = [
-    "OrderHead",
-    "PCLHead",
-    "PretextHead",
-    "ProjectionHead",
-    "classification_head",
-    "create_classification_head",
-    "create_distillation_head",
-    "create_order_head",
-    "create_pcl_head",
-    "create_pretext_head",
-    "create_projection_head",
-    "distillation_head",
-    "order_head",
-    "pcl_head",
-    "pretext_head",
-    "projection_head",
-]
+__all__ = ["ClassificationHead", "DistillationHead", "OrderHead", "PretextHead", "ProjectionHead"]
+
+__getattr__ = former_attributes(__name__)
+
+HEADS.refuse("pcl_head", reason="a PCLModel has two heads: kdvideo.models.build_pcl_model puts them on a backbone")
 
 
+@HEADS.register_as("pretext_head")
 class PretextHead(nn.Module):
-    """One linear layer over the concatenated features of a tuple (Tao et al., arXiv 2010.15464, section 3.1)."""
+    """One linear layer over a tuple's concatenated features (Tao et al., arXiv 2010.15464, section 3.1).
 
-    def __init__(self, in_features: int, *, num_classes: int, tuple_len: int) -> None:
+    Args:
+        in_features: D, the length of a clip's feature.
+        num_classes: labels of the pretext. Defaults to VCP's 5.
+        tuple_len: N, the clips of a tuple.
+
+    Example:
+        >>> head = PretextHead(512, num_classes=5, tuple_len=3)
+        >>> head(torch.randn(2, 3, 512)).shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(self, in_features: int, *, num_classes: int = 5, tuple_len: int = 3) -> None:
         super().__init__()
         self.tuple_len = tuple_len
         self.num_classes = num_classes
         self.fc = nn.Linear(tuple_len * in_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features `[B, N, D]` of the tuple's N clips -> logits `[B, num_classes]`."""
+        """Maps the features `[B, N, D]` of N clips to logits `[B, num_classes]`."""
         return self.fc(features.flatten(1))
 
 
+@HEADS.register_as("order_head")
 class OrderHead(nn.Module):
     """Compares the clips of a tuple pair by pair (Xu et al., CVPR 2019).
 
@@ -52,10 +52,20 @@ class OrderHead(nn.Module):
           |       |       |
          Linear, ReLU: the same for all pairs
            \\      |      /
-          Linear over the three         -> one logit an order
+          Linear over the three         -> one logit per order
+
+    Args:
+        in_features: D, the length of a clip's feature.
+        num_classes: orders that are told apart. Defaults to VCOP's 3! = 6.
+        tuple_len: N, the clips of a tuple.
+
+    Example:
+        >>> head = OrderHead(512, num_classes=6, tuple_len=3)
+        >>> head(torch.randn(2, 3, 512)).shape
+        torch.Size([2, 6])
     """
 
-    def __init__(self, in_features: int, *, num_classes: int, tuple_len: int) -> None:
+    def __init__(self, in_features: int, *, num_classes: int = 6, tuple_len: int = 3) -> None:
         super().__init__()
         self.tuple_len = tuple_len
         self.num_classes = num_classes
@@ -64,13 +74,26 @@ class OrderHead(nn.Module):
         self.fc = nn.Linear(len(self.pairs) * in_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features `[B, N, D]` of the tuple's N clips -> logits `[B, num_classes]`."""
+        """Maps the features `[B, N, D]` of N clips to logits `[B, num_classes]`."""
         pairs = torch.stack([features[:, pair].flatten(1) for pair in self.pairs], dim=1)  # [B, pairs, 2D]
         return self.fc(torch.relu(self.pair_fc(pairs)).flatten(1))
 
 
+@HEADS.register_as("projection_head")
 class ProjectionHead(nn.Module):
-    """Linear, ReLU, Linear, then unit length: the space of the contrastive loss (arXiv 2010.15464, section 3.2)."""
+    """Maps features to the unit vectors that contrastive losses compare (arXiv 2010.15464, section 3.2).
+
+    The layers are Linear, ReLU, Linear and a division by the length.
+
+    Args:
+        in_features: D, the length of a clip's feature.
+        out_features: E, the length of a projection.
+
+    Example:
+        >>> z = ProjectionHead(512, out_features=128)(torch.randn(2, 2, 512))
+        >>> z.shape, bool(torch.allclose(z.norm(dim=-1), torch.ones(2, 2)))
+        (torch.Size([2, 2, 128]), True)
+    """
 
     def __init__(self, in_features: int, *, out_features: int = 128) -> None:
         super().__init__()
@@ -82,98 +105,39 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features `[..., D]` -> `z[..., out_features]` of length 1."""
+        """Maps features `[..., D]` to projections `z[..., E]` of length 1."""
         return F.normalize(self.mlp(features), dim=-1)
 
 
-class PCLHead(nn.Module):
-    """Pretext and projection head together, over one tuple's features."""
+@HEADS.register_as("distillation_head")
+class DistillationHead(nn.Linear):
+    """A linear adapter from a student's features to a teacher's length, thrown away after training.
 
-    def __init__(self, *, pretext_head: PretextHead | OrderHead, projection_head: ProjectionHead) -> None:
-        super().__init__()
-        self.pretext_head = pretext_head
-        self.projection_head = projection_head
+    Args:
+        in_features: D, the length of the student's features.
+        out_features: D', the length of the teacher's.
 
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Features `[B, N, D]` -> `pretext_logits[B, P]` and `z[B, 2, E]`.
+    Example:
+        >>> DistillationHead(512, out_features=2048)(torch.randn(2, 3, 512)).shape
+        torch.Size([2, 3, 2048])
+    """
 
-        z projects the first and the last clip; the clips between carry the pretext operation.
-        """
-        ends = torch.stack((features[:, 0], features[:, -1]), dim=1)
-        return {"pretext_logits": self.pretext_head(features), "z": self.projection_head(ends)}
-
-
-def create_pretext_head(in_features: int, *, num_classes: int = 5, tuple_len: int = 3) -> PretextHead:
-    """A `PretextHead` for `tuple_len` clips and `num_classes` pretext labels (VCP has 5)."""
-    return PretextHead(in_features, num_classes=num_classes, tuple_len=tuple_len)
+    def __init__(self, in_features: int, *, out_features: int) -> None:
+        super().__init__(in_features, out_features)
 
 
-def create_projection_head(in_features: int, *, out_features: int = 128) -> ProjectionHead:
-    """A `ProjectionHead` to `out_features` dimensions."""
-    return ProjectionHead(in_features, out_features=out_features)
+@HEADS.register_as("classification_head")
+class ClassificationHead(nn.Linear):
+    """A linear classifier.
 
+    Args:
+        in_features: D, the length of a clip's feature.
+        num_classes: classes, one logit each.
 
-def create_order_head(in_features: int, *, num_classes: int = 6, tuple_len: int = 3) -> OrderHead:
-    """An `OrderHead` for `tuple_len` clips and `num_classes` orders (VCOP has 6)."""
-    return OrderHead(in_features, num_classes=num_classes, tuple_len=tuple_len)
+    Example:
+        >>> ClassificationHead(512, num_classes=101)(torch.randn(2, 512)).shape
+        torch.Size([2, 101])
+    """
 
-
-def create_pcl_head(
-    in_features: int,
-    *,
-    num_classes: int = 5,
-    tuple_len: int = 3,
-    projection_dim: int = 128,
-    pretext_head: str = "pretext_head",
-) -> PCLHead:
-    """A `PCLHead`: the head of HEADS named `pretext_head`, and `create_projection_head`, on the same features."""
-    return PCLHead(
-        pretext_head=HEADS.get(pretext_head)(in_features, num_classes=num_classes, tuple_len=tuple_len),
-        projection_head=create_projection_head(in_features, out_features=projection_dim),
-    )
-
-
-def create_distillation_head(in_features: int, *, out_features: int) -> nn.Linear:
-    """An adapter from a student's features to a teacher's length; one linear layer, thrown away after training."""
-    return nn.Linear(in_features, out_features)
-
-
-def create_classification_head(in_features: int, *, num_classes: int) -> nn.Linear:
-    """A linear classifier, `[..., in_features]` -> `[..., num_classes]`."""
-    return nn.Linear(in_features, num_classes)
-
-
-@HEADS.register()
-def pretext_head(in_features: int, *, num_classes: int = 5, tuple_len: int = 3) -> PretextHead:
-    """See `create_pretext_head`."""
-    return create_pretext_head(in_features, num_classes=num_classes, tuple_len=tuple_len)
-
-
-@HEADS.register()
-def projection_head(in_features: int, *, out_features: int = 128) -> ProjectionHead:
-    """See `create_projection_head`."""
-    return create_projection_head(in_features, out_features=out_features)
-
-
-@HEADS.register()
-def order_head(in_features: int, *, num_classes: int = 6, tuple_len: int = 3) -> OrderHead:
-    """See `create_order_head`."""
-    return create_order_head(in_features, num_classes=num_classes, tuple_len=tuple_len)
-
-
-@HEADS.register()
-def pcl_head(in_features: int, **kwargs: Any) -> PCLHead:
-    """See `create_pcl_head`."""
-    return create_pcl_head(in_features, **kwargs)
-
-
-@HEADS.register()
-def distillation_head(in_features: int, *, out_features: int) -> nn.Linear:
-    """See `create_distillation_head`."""
-    return create_distillation_head(in_features, out_features=out_features)
-
-
-@HEADS.register()
-def classification_head(in_features: int, *, num_classes: int) -> nn.Linear:
-    """See `create_classification_head`."""
-    return create_classification_head(in_features, num_classes=num_classes)
+    def __init__(self, in_features: int, *, num_classes: int) -> None:
+        super().__init__(in_features, num_classes)

@@ -4,65 +4,105 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.heads import PCLHead
+from kdvideo.models.heads import OrderHead, PretextHead, ProjectionHead
 from kdvideo.registry import BACKBONES, HEADS
 
 __all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model", "takes_option"]
 
 
-class PCLModel(PCLHead):
-    """A `PCLHead` with the backbone that feeds it; parts are named `backbone`, `pretext_head`, `projection_head`.
+class PCLModel(nn.Module):
+    """A backbone with a pretext head and a projection head on the features of a tuple's clips.
 
     Args:
         backbone: gives features `[B, D]`.
-        head: made for D features.
+        pretext_head: maps the features `[B, N, D]` of a tuple to logits `[B, P]`.
+        projection_head: maps features `[B, 2, D]` to projections `[B, 2, E]`.
+
+    Example:
+        >>> from kdvideo import ClipSpec
+        >>> backbone = build_backbone("r3d_10", width=8, clip_spec=ClipSpec(clip_len=8, size=32))
+        >>> model = PCLModel(backbone, pretext_head=PretextHead(64), projection_head=ProjectionHead(64))
+        >>> outputs = model(torch.randn(2, 3, 3, 8, 32, 32))
+        >>> {name: list(output.shape) for name, output in outputs.items()}
+        {'feature': [2, 3, 64], 'pretext_logits': [2, 5], 'z': [2, 2, 128]}
     """
 
-    def __init__(self, backbone: Backbone, *, head: PCLHead) -> None:
-        super().__init__(pretext_head=head.pretext_head, projection_head=head.projection_head)
+    def __init__(
+        self, backbone: Backbone, *, pretext_head: PretextHead | OrderHead, projection_head: ProjectionHead
+    ) -> None:
+        super().__init__()
+        # The heads first: it is the order of the parameters in optimizer states of checkpoints.
+        self.pretext_head = pretext_head
+        self.projection_head = projection_head
         self.backbone = backbone
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """Prepared clips `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
+        """Computes the outputs of backbone and heads, with all clips in one batch.
 
-        All clips go through the backbone in one batch.
+        Args:
+            clips: prepared clips `[B, N, C, T, H, W]`.
+
+        Returns:
+            `feature[B, N, D]`, `pretext_logits[B, P]` and `z[B, 2, E]`. z projects the first and the last clip; the
+            clips between carry the pretext operation.
         """
         features = self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-        return {"feature": features, **super().forward(features)}
+        ends = torch.stack((features[:, 0], features[:, -1]), dim=1)
+        return {"feature": features, "pretext_logits": self.pretext_head(features), "z": self.projection_head(ends)}
 
 
 class ClassificationModel(nn.Module):
-    """A backbone with a linear classifier: `[B, C, T, H, W]` -> `[B, num_classes]`.
+    """A backbone with a classifier: `[B, C, T, H, W]` -> `[B, num_classes]`.
+
+    Args:
+        backbone: gives features `[B, D]`.
+        num_classes: length of the logits.
+        head: a name of HEADS. Defaults to the linear "classification_head".
+        head_kwargs: what else that head takes.
 
     Attributes:
-        class_names: what its outputs are called, in their order; empty where nobody said.
+        class_names: names of the outputs in their order; empty if nobody has given any.
+
+    Example:
+        >>> from kdvideo import ClipSpec
+        >>> backbone = build_backbone("c3d", width=8, clip_spec=ClipSpec(clip_len=8, size=32))
+        >>> ClassificationModel(backbone, num_classes=101)(torch.randn(2, 3, 8, 32, 32)).shape
+        torch.Size([2, 101])
     """
 
-    def __init__(self, backbone: Backbone, *, num_classes: int) -> None:
+    def __init__(
+        self, backbone: Backbone, *, num_classes: int, head: str = "classification_head", **head_kwargs: Any
+    ) -> None:
         super().__init__()
         self.class_names: Sequence[str] = ()
+        self.num_classes = num_classes
         self.backbone = backbone
-        self.head = HEADS.get("classification_head")(backbone.num_features, num_classes=num_classes)
+        self.head = HEADS.get(head)(backbone.num_features, num_classes=num_classes, **head_kwargs)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits `[B, num_classes]` of prepared clips `[B, C, T, H, W]`."""
+        """Maps prepared clips `[B, C, T, H, W]` to logits `[B, num_classes]`."""
         return self.head(self.backbone(clip))
 
 
 def takes_option(name: str, option: str) -> bool:
-    """Whether the builder of the backbone `name` has a keyword `option`, e.g. "width"."""
+    """Tells whether the builder of the backbone `name` has a keyword `option`, e.g. "width"."""
     parameters = inspect.signature(BACKBONES.get(name)).parameters
     return option in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def build_backbone(name: str, **kwargs: Any) -> Backbone:
-    """The registered backbone `name`, checked against its contract.
+    """Builds a registered backbone and checks it against the contract.
+
+    Args:
+        name: a name of BACKBONES.
+        kwargs: options of its builder, e.g. `clip_spec` and `width`.
 
     Raises:
-        ValueError: an unknown name, an option that this backbone does not have, or what was registered is no backbone.
+        ValueError: An unknown name, an option that this backbone does not have, or what was registered is no backbone.
     """
     for option in kwargs:
         if not takes_option(name, option):
@@ -86,12 +126,18 @@ def build_pcl_model(
     projection_dim: int = 128,
     pretext_head: str = "pretext_head",
 ) -> PCLModel:
-    """PCL's heads on a backbone."""
-    head = HEADS.get("pcl_head")(
-        backbone.num_features,
-        num_classes=num_pretext_classes,
-        tuple_len=tuple_len,
-        projection_dim=projection_dim,
-        pretext_head=pretext_head,
+    """Puts PCL's two heads on a backbone.
+
+    Args:
+        backbone: gives features `[B, D]`.
+        num_pretext_classes: P, the labels of the pretext.
+        tuple_len: N, the clips of a tuple.
+        projection_dim: E, the length of a projection.
+        pretext_head: a name of HEADS.
+    """
+    in_features = backbone.num_features
+    return PCLModel(
+        backbone,
+        pretext_head=HEADS.get(pretext_head)(in_features, num_classes=num_pretext_classes, tuple_len=tuple_len),
+        projection_head=ProjectionHead(in_features, out_features=projection_dim),
     )
-    return PCLModel(backbone, head=head)

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.former_names import former_attributes
 from kdvideo.models.backbone import Backbone, NetBackbone, ResidualConvs, create_basic_stage, stage_widths
 from kdvideo.models.pytorchvideo_parts import Net, create_conv_2plus1d
 from kdvideo.registry import BACKBONES
 
-__all__ = ["create_r2plus1d", "r2plus1d_10", "r2plus1d_18", "r2plus1d_34", "r2plus1d_34_mmaction2"]
+__all__ = ["r2plus1d_10", "r2plus1d_18", "r2plus1d_34", "r2plus1d_34_mmaction2"]
+
+__getattr__ = former_attributes(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,23 +41,64 @@ class _Variant:
     inner_norm_eps: float = 1e-5
 
 
-def create_r2plus1d(*, depth: int = 10, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """Builds R(2+1)D from PyTorchVideo's `Conv2plus1d` and stages of basic blocks.
+@BACKBONES.register()
+def r2plus1d_10(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds the R(2+1)D of VCOP and PCL, one block per stage.
 
     Args:
-        depth: weight layers, counting a split convolution once: 10, 18 or 34.
         width: channels of the stem; the last stage has 8 times as many.
-        clip_spec: the input convention; the default is 16 residual frames of 112 x 112.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112.
 
     Returns:
-        A backbone of `8 * width` features; 14.37 M (10), 31.30 M (18) or 63.49 M (34) parameters at width 64.
-
-    Raises:
-        ValueError: another depth.
+        A backbone of `8 * width` features; 14.37 M parameters at width 64.
     """
-    if depth not in _DEPTHS:
-        raise ValueError(f"R(2+1)D has no depth {depth}: choose one of {', '.join(map(str, _DEPTHS))}")
-    return _create(_DEPTHS[depth], width=width, clip_spec=clip_spec)
+    return _create(_R2PLUS1D_10, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r2plus1d_18(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds torchvision's `r2plus1d_18` without its classifier, two blocks per stage.
+
+    Args:
+        width: channels of the stem; the last stage has 8 times as many.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112.
+
+    Returns:
+        A backbone of `8 * width` features; 31.30 M parameters at width 64.
+    """
+    return _create(_R2PLUS1D_18, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r2plus1d_34(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds the R(2+1)D-34 of VMZ and IG65M without its classifier.
+
+    Its stages have 3, 4, 6 and 3 blocks.
+
+    Args:
+        width: channels of the stem; the last stage has 8 times as many.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112.
+
+    Returns:
+        A backbone of `8 * width` features; 63.49 M parameters at width 64.
+    """
+    return _create(_R2PLUS1D_34, width=width, clip_spec=clip_spec)
+
+
+@BACKBONES.register()
+def r2plus1d_34_mmaction2(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
+    """Builds MMAction2's R(2+1)D-34 without its classifier.
+
+    It has a wide stem with pooling, and split shortcuts.
+
+    Args:
+        width: channels of the stem; the last stage has 8 times as many.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112.
+
+    Returns:
+        A backbone of `8 * width` features.
+    """
+    return _create(_R2PLUS1D_34_MMACTION2, width=width, clip_spec=clip_spec)
 
 
 def _create(variant: _Variant, *, width: int, clip_spec: ClipSpec | None) -> Backbone:
@@ -154,33 +198,9 @@ def _create_split_shortcut(dim_in: int, dim_out: int, stride: int, *, counted_ti
     return _create_conv(dim_in, dim_out, stride=stride, inner_channels=inner_channels, kernel=1)
 
 
-_DEPTHS = {
-    10: _Variant((1, 1, 1, 1), _create_convs_10, narrow_stem=False),
-    18: _Variant((2, 2, 2, 2), _create_convs_18),
-    34: _Variant((3, 4, 6, 3), _create_convs_34, norm_eps=1e-3, inner_norm_eps=1e-3),
-}
-_MMACTION2_34 = _Variant((3, 4, 6, 3), _create_convs_34_mmaction2, narrow_stem=False, pooled_stem=True, norm_eps=1e-3)
-
-
-@BACKBONES.register()
-def r2plus1d_10(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """The 1-1-1-1 R(2+1)D of VCOP and PCL; see `create_r2plus1d`."""
-    return create_r2plus1d(depth=10, width=width, clip_spec=clip_spec)
-
-
-@BACKBONES.register()
-def r2plus1d_18(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """torchvision's 2-2-2-2 `r2plus1d_18` without its classifier; see `create_r2plus1d`."""
-    return create_r2plus1d(depth=18, width=width, clip_spec=clip_spec)
-
-
-@BACKBONES.register()
-def r2plus1d_34(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """The 3-4-6-3 R(2+1)D of VMZ and IG65M without its classifier; see `create_r2plus1d`."""
-    return create_r2plus1d(depth=34, width=width, clip_spec=clip_spec)
-
-
-@BACKBONES.register()
-def r2plus1d_34_mmaction2(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
-    """MMAction2's 3-4-6-3 R(2+1)D, with wide stem, pooling and split shortcuts."""
-    return _create(_MMACTION2_34, width=width, clip_spec=clip_spec)
+_R2PLUS1D_10 = _Variant((1, 1, 1, 1), _create_convs_10, narrow_stem=False)
+_R2PLUS1D_18 = _Variant((2, 2, 2, 2), _create_convs_18)
+_R2PLUS1D_34 = _Variant((3, 4, 6, 3), _create_convs_34, norm_eps=1e-3, inner_norm_eps=1e-3)
+_R2PLUS1D_34_MMACTION2 = _Variant(
+    (3, 4, 6, 3), _create_convs_34_mmaction2, narrow_stem=False, pooled_stem=True, norm_eps=1e-3
+)

@@ -8,13 +8,11 @@ from typing import Any, Self
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.registry import BACKBONES, unknown_name
+from kdvideo.registry import BACKBONES, HEADS, NamedRegistry
 
 __all__ = ["Model", "ModelSpec", "backbone_of"]
 
 Model = Backbone | PCLModel | ClassificationModel
-
-_HEADS = ("pcl_head", "classification_head", "none")
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,9 @@ class ModelSpec:
         backbone: a name of BACKBONES.
         backbone_kwargs: what its builder takes besides `clip_spec`.
         clip_spec: the input convention.
-        head: "pcl_head" gives a `PCLModel`, "classification_head" a `ClassificationModel`, "none" the backbone alone.
-        head_kwargs: what the head's builder takes besides the backbone's features.
+        head: "none" is the backbone alone, "pcl_head" makes a `PCLModel`, and a name of HEADS, e.g.
+            "classification_head", a `ClassificationModel`.
+        head_kwargs: what the head takes besides the length of the backbone's features.
     """
 
     backbone: str
@@ -41,11 +40,7 @@ class ModelSpec:
         Raises:
             ValueError: nothing is registered under its name.
         """
-        if self.backbone not in BACKBONES:
-            raise ValueError(
-                f"the model is built from the backbone {self.backbone!r}, which is not registered here: import the "
-                "module that registers it first; commands take it by --import FILE.py"
-            )
+        _check_registered("backbone", self.backbone, BACKBONES)
         with self._reported():
             return build_backbone(self.backbone, clip_spec=self.clip_spec, **self.backbone_kwargs)
 
@@ -56,12 +51,13 @@ class ModelSpec:
             ValueError: nothing is registered under its name, or nothing can be built with its arguments.
         """
         backbone = self.build_backbone()
+        if self.head == "none":
+            return backbone
         with self._reported():
             if self.head == "pcl_head":
                 return build_pcl_model(backbone, **self.head_kwargs)
-            if self.head == "classification_head":
-                return ClassificationModel(backbone, **self.head_kwargs)
-        return backbone
+            _check_registered("head", self.head, HEADS)
+            return ClassificationModel(backbone, head=self.head, **self.head_kwargs)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -91,9 +87,15 @@ class ModelSpec:
         for key, kind in (("backbone", str), ("backbone_kwargs", dict), ("head", str), ("head_kwargs", dict)):
             if not isinstance(getattr(spec, key), kind):
                 raise ValueError(f"{origin} does not describe a network: {key} is no {kind.__name__}")
-        if spec.head not in _HEADS:
-            raise ValueError(f"{origin}: {unknown_name('head', spec.head, _HEADS)}")
         return spec
+
+
+def _check_registered(kind: str, name: str, registry: NamedRegistry) -> None:
+    if name not in registry:
+        raise ValueError(
+            f"the model is built from the {kind} {name!r}, which is not registered here: import the module that "
+            "registers it first; commands take it by --import FILE.py"
+        )
 
 
 def backbone_of(model: Model) -> Backbone:

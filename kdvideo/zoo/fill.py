@@ -42,7 +42,7 @@ class LoadReport:
 
 def complete_names(names: Sequence[str], model: ClassificationModel) -> Sequence[str]:
     """Returns the names, if each output of the classifier has one of its own; else none."""
-    return tuple(names) if len(set(names)) == len(names) == model.head.out_features else ()
+    return tuple(names) if len(set(names)) == len(names) == model.num_classes else ()
 
 
 def fill(model: nn.Module, contents: Contents) -> LoadReport:
@@ -107,12 +107,15 @@ def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], cont
 
 def _sort_classes(model: nn.Module, contents: Contents) -> tuple[Mapping[str, Tensor], str | None]:
     """Returns the tensors with the classifier's rows in the model's order, or why its classifier is of no use."""
-    theirs = list(contents.classes) if len(contents.tensors.get("head.bias", ())) == len(contents.classes) else []
+    bias = contents.tensors.get("head.bias")
+    theirs = list(contents.classes) if bias is None or len(bias) == len(contents.classes) else []
     ours = list(model.class_names) if isinstance(model, ClassificationModel) else []
     if not ours or not theirs or ours == theirs:
         return contents.tensors, None
     if sorted(ours) != sorted(theirs):
         return contents.tensors, f"a classifier of {theirs[0]}, .., the model's is of {ours[0]}, .."
+    if not isinstance(model.head, nn.Linear):
+        return contents.tensors, "a classifier whose classes are in another order, and not a linear layer"
     rows = [theirs.index(name) for name in ours]
     sort = {key: value[rows] for key, value in contents.tensors.items() if key.startswith(_CLASSIFIER)}
     return {**contents.tensors, **sort}, None

@@ -7,8 +7,6 @@ import torchvision
 import kdvideo
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import takes_option
-from kdvideo.models.r2plus1d import create_r2plus1d
-from kdvideo.models.r3d import create_r3d
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.formats.torchvision import rename_r2plus1d, rename_r3d
@@ -97,13 +95,6 @@ def test_state_dict_round_trip(name: str):
         assert not torch.equal(first(clip), second(clip))
         second.load_state_dict(first.state_dict())
         assert torch.equal(first(clip), second(clip))
-
-
-@pytest.mark.parametrize("create", [create_r3d, create_r2plus1d])
-def test_other_depths_are_refused(create):
-    """PyTorchVideo's depths are not ours; the message says which are."""
-    with pytest.raises(ValueError, match="no depth 50: choose one of 10, 18"):
-        create(depth=50)
 
 
 def test_what_is_no_backbone_is_named(monkeypatch: pytest.MonkeyPatch):
