@@ -22,12 +22,11 @@ from kdvideo.data.augment.plan import (
     AugmentConfig,
     AugmentPlan,
     augment_each,
-    center_crop_plan,
-    crop_clip,
     draw_augment,
 )
 from kdvideo.data.draws import Draws
 from kdvideo.data.readers.decode import read_frames
+from kdvideo.data.resize import CENTER, crop_clip
 
 SIZE = 112
 
@@ -77,7 +76,7 @@ def main() -> None:
     files = sorted(options.root.glob("*/*.avi"))
     files = files[:: max(1, len(files) // options.clips)][: options.clips]
     frames = [F.resize(read_frames(path, range(16)), [128], antialias=True) for path in files]
-    clips = [crop_clip(one, center_crop_plan(), size=SIZE).contiguous() for one in frames]
+    clips = [crop_clip(one, CENTER, size=SIZE).contiguous() for one in frames]
     plans = [draw_augment(Draws(0, "sample", index=i), AugmentConfig()) for i in range(len(clips))]
     functions = {"ours": lambda clip, plan: augment_each([clip], [plan])[0], "torchvision": augment_with_torchvision}
     times: dict[str, list[float]] = {name: [] for name in functions}

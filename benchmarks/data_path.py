@@ -38,14 +38,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional as pil_functional
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment.plan import AugmentConfig, AugmentPlan, crop_clip
+from kdvideo.data.augment.plan import AugmentConfig, AugmentPlan
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.plan import SamplePlan, TupleLayout, plan_sample
 from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.proxies.transcode import write_proxy
 from kdvideo.data.readers.probe import VideoProbe, probe
-from kdvideo.data.resize import crop_corner
+from kdvideo.data.resize import crop_clip, crop_corner
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.memory import keep_freed_memory
@@ -66,7 +67,10 @@ def read_with_pytorchvideo(path: Path, plan: SamplePlan, *, fps: float) -> Tenso
     frames = [min(frame - first, span.shape[1] - 1) for clip in plan.clips for frame in clip]
     small = F.resize(span[:, frames].transpose(0, 1).to(torch.uint8), [SHORT_SIDE], antialias=True)
     clips = small.split(len(plan.clips[0]))
-    crops = [crop_clip(clip, one, size=CONFIG.layout.clip.size) for clip, one in zip(clips, plan.augments, strict=True)]
+    crops = [
+        crop_clip(clip, one.crop, size=CONFIG.layout.clip.size, flip=one.flip)
+        for clip, one in zip(clips, plan.augments, strict=True)
+    ]
     return torch.stack([augment_with_torchvision(*pair) for pair in zip(crops, plan.augments, strict=True)])
 
 
@@ -119,7 +123,12 @@ def choose_epoch(index: int, num_frames: int) -> int:
 def plan_of(epoch: int, index: int, num_frames: int) -> SamplePlan:
     """What `TrainTuples` plans."""
     return plan_sample(
-        CONFIG.layout, CONFIG.pretext, augment=CONFIG.augment, key=(0, epoch, index), num_frames=num_frames
+        CONFIG.layout,
+        CONFIG.pretext,
+        augment=CONFIG.augment,
+        seed=0,
+        key=SampleKey(epoch, index),
+        num_frames=num_frames,
     )
 
 

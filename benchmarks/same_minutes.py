@@ -34,8 +34,10 @@ from torch.nn import functional as F  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from kdvideo.config import load_config  # noqa: E402
+from kdvideo.data.batch import Sample, SampleKey  # noqa: E402
 from kdvideo.data.clip_spec import prepare_clips  # noqa: E402
 from kdvideo.data.loader import EpochSampler  # noqa: E402
+from kdvideo.data.plan import SamplePlan  # noqa: E402
 from kdvideo.data.samples import TrainTuples  # noqa: E402
 from kdvideo.engine.launch import train  # noqa: E402
 from kdvideo.engine.optim import build_optimizer, build_schedule  # noqa: E402
@@ -50,15 +52,15 @@ from kdvideo.paths import zoo_root  # noqa: E402
 class PlainTuples(TrainTuples):
     """The same plans, read in sequence and cut picture by picture."""
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """As `TrainTuples`, without the negatives that a loss within the batch does not need."""
-        plan, path = self.plan(key), self.videos.records[key[1]].path
+    def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
+        """Reads what `TrainTuples` does, without the negatives that a loss within the batch does not need."""
+        path = self.videos.records[key.video].path
         pictures = read_with_pil(path, plan, config=self.config)
         clips = pictures.unflatten(0, (len(plan.clips), -1)).transpose(1, 2)  # [N, C, T, S, S]
         return {
             "clips": self.config.pretext.apply(clips, plan.pretext),
             "pretext_label": plan.pretext.label,
-            "index": key[1],
+            "index": key.video,
         }
 
 

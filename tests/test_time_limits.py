@@ -8,12 +8,12 @@ import simplejson
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.data.augment.plan import center_crop_plan
 from kdvideo.data.checking.check import check_dataset, usable_videos
 from kdvideo.data.checking.manifest import MANIFEST_NAME, read_manifest
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.datasets.records import find_videos
 from kdvideo.data.readers.outage import LostVideoError
+from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList, join_lists
 from kdvideo.engine.launch import train
 
@@ -79,7 +79,7 @@ def test_what_reads_names_the_limit(tiny_dataset: Path):
     videos = VideoList(records, [64] * 12, time_limit=NEVER)
     options = {"short_side": 36, "size": 32}
     for read in (
-        lambda: videos.read_clips(0, [(0, 9)], crops=[center_crop_plan()], **options),
+        lambda: videos.read_clips(0, [(0, 9)], places=[CENTER], **options),
         lambda: videos.read_views(0, [(0, 9)], num_crops=1, **options),
     ):
         with pytest.raises(LostVideoError, match=rf"^video {records[0].path} {OVER}$"):

@@ -1,11 +1,10 @@
 """Labelled training clips, for finetuning and for training from scratch."""
 
-from typing import Any
-
 import torch
 from torch.utils.data import Dataset
 
 from kdvideo.data.augment.plan import AugmentConfig, AugmentPlace, augment_each, stack_maps
+from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import plan_clip
 from kdvideo.data.videos import VideoList
@@ -45,15 +44,24 @@ class TrainClips(Dataset):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """`clips` uint8 `[1, C, T, H, W]`, `class_id`, `index`, `epoch`; for the device also what it takes."""
-        epoch, index = key
-        record, num_frames = self.videos.records[index], self.videos.num_frames[index]
-        frames, augment = plan_clip(self.clip, self.augment, key=(self.seed, epoch, index), num_frames=num_frames)
+    def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
+        """Returns `clips` uint8 `[1, C, T, H, W]`, `class_id`, `index` and `epoch`.
+
+        With `augment_on="device"` the sample also has what `augment_batch` takes.
+        """
+        key = SampleKey(*key)
+        num_frames = self.videos.num_frames[key.video]
+        frames, augment = plan_clip(self.clip, self.augment, seed=self.seed, key=key, num_frames=num_frames)
         clips = self.videos.read_clips(
-            index, [frames], crops=[augment], short_side=self.short_side, size=self.clip.size
+            key.video,
+            [frames],
+            places=[augment.crop],
+            flips=[augment.flip],
+            short_side=self.short_side,
+            size=self.clip.size,
         )
-        sample = {"class_id": record.class_id, "index": index, "epoch": epoch}
+        class_id = self.videos.records[key.video].class_id
+        sample: Sample = {"class_id": class_id, "index": key.video, "epoch": key.epoch}
         if self.augment_on == "device":
-            return {**sample, "clips": torch.stack(clips), **stack_maps([augment])}
+            return {**sample, **stack_maps([augment]), "clips": torch.stack(clips)}
         return {**sample, "clips": augment_each(clips, [augment])}

@@ -12,6 +12,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.plan import epoch_order
 from kdvideo.data.readers.outage import allow_waiting
 from kdvideo.data.transport import batch_samples, pass_sample
@@ -24,8 +25,10 @@ __all__ = ["STOP_SIGNALS", "EpochSampler", "create_loader", "gather_shares", "ta
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index) in the epoch's own order. Set `epoch`, and `start_step` to resume within one, before use.
+class EpochSampler(Sampler[SampleKey]):
+    """Yields the sample keys of an epoch in its own order.
+
+    Set `epoch` before use, and `start_step` to resume within an epoch.
 
     ::
 
@@ -59,14 +62,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """Samples that this rank reads in a whole epoch, wherever it starts."""
         return self.num_samples // self.batch_size * (self.batch_size // self.world_size)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[SampleKey]:
         order = epoch_order(seed=self.seed, epoch=self.epoch, num_samples=self.num_samples)
         num_steps = self.num_samples // self.batch_size
         # step, rank, place in the rank's share
         shares = order[: num_steps * self.batch_size].reshape(
             num_steps, self.world_size, self.batch_size // self.world_size
         )
-        return iter([(self.epoch, int(index)) for index in shares[self.start_step :, self.rank].flat])
+        return iter([SampleKey(self.epoch, int(index)) for index in shares[self.start_step :, self.rank].flat])
 
 
 def create_loader(

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdvideo.data.augment.plan import AugmentConfig, AugmentPlan, center_crop_plan, draw_augment
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.draws import Draws
 from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextPlan
+from kdvideo.data.resize import Place
 
 __all__ = [
     "PLAN_VERSION",
@@ -88,9 +90,19 @@ class SamplePlan:
         """The video frames of each clip."""
         return self.pretext.clips
 
+    @property
+    def places(self) -> list[Place]:
+        """Where each clip's crop lies."""
+        return [augment.crop for augment in self.augments]
+
+    @property
+    def flips(self) -> list[bool]:
+        """Whether each clip is mirrored left to right."""
+        return [augment.flip for augment in self.augments]
+
 
 def plan_sample(
-    layout: TupleLayout, pretext: Pretext, *, augment: AugmentConfig, key: tuple[int, int, int], num_frames: int
+    layout: TupleLayout, pretext: Pretext, *, augment: AugmentConfig, seed: int, key: SampleKey, num_frames: int
 ) -> SamplePlan:
     """Plans the training sample of one video in one epoch.
 
@@ -98,11 +110,11 @@ def plan_sample(
         layout: how the clips of a tuple lie.
         pretext: the pretext task.
         augment: what may be drawn.
-        key: (seed, epoch, index).
+        seed: the run's seed.
+        key: which sample.
         num_frames: frames of the video, at least `layout.min_frames`.
     """
-    seed, epoch, index = key
-    draws = Draws(seed, "sample", epoch=epoch, index=index)
+    draws = Draws(seed, "sample", epoch=key.epoch, index=key.video)
     interval = layout.interval_in(num_frames)
     start = draws.integer(num_frames - layout.span(interval) + 1)
     pretext_plan = pretext.plan(draws, layout.clips_from(start, interval), num_frames=num_frames)
@@ -111,18 +123,18 @@ def plan_sample(
 
 
 def plan_clip(
-    clip: ClipSpec, augment: AugmentConfig, *, key: tuple[int, int, int], num_frames: int
+    clip: ClipSpec, augment: AugmentConfig, *, seed: int, key: SampleKey, num_frames: int
 ) -> tuple[ClipFrames, AugmentPlan]:
     """Plans one labelled training clip: somewhere in the video, which is looped where it is shorter than a clip.
 
     Args:
         clip: what a clip is.
         augment: what may be drawn.
-        key: (seed, epoch, index).
+        seed: the run's seed.
+        key: which sample.
         num_frames: frames of the video.
     """
-    seed, epoch, index = key
-    draws = Draws(seed, "clip", epoch=epoch, index=index)
+    draws = Draws(seed, "clip", epoch=key.epoch, index=key.video)
     start = draws.integer(max(num_frames - clip.extent, 0) + 1)
     return _looped(_clip_frames(start, clip), num_frames), draw_augment(draws, augment)
 
@@ -153,15 +165,17 @@ def plan_uniform_clips(clip: ClipSpec, num_clips: int, *, num_frames: int) -> li
     return [_looped(_clip_frames(start, clip), num_frames) for start in starts]
 
 
-def plan_negatives(*, key: tuple[int, int, int], num_videos: int, num_negatives: int) -> np.ndarray:
-    """The videos whose bank entries are a sample's negatives, int64 `[min(num_negatives, num_videos - 1)]`.
+def plan_negatives(*, seed: int, key: SampleKey, num_videos: int, num_negatives: int) -> np.ndarray:
+    """Draws the videos whose bank entries are a sample's negatives.
 
-    Drawn without replacement, never the sample's own video. `key` is (seed, epoch, index).
+    They are drawn without replacement, and never include the sample's own video.
+
+    Returns:
+        int64 `[min(num_negatives, num_videos - 1)]`.
     """
-    seed, epoch, index = key
-    draws = Draws(seed, "negative", epoch=epoch, index=index)
+    draws = Draws(seed, "negative", epoch=key.epoch, index=key.video)
     others = draws.distinct(min(num_negatives, num_videos - 1), num_videos - 1)
-    return others + (others >= index)  # 0 .. index-1, index+1 .. num_videos-1
+    return others + (others >= key.video)  # 0 .. index-1, index+1 .. num_videos-1
 
 
 def epoch_order(*, seed: int, epoch: int, num_samples: int) -> np.ndarray:

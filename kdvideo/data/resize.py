@@ -1,20 +1,54 @@
-"""Resizing no more of a picture than a crop shows."""
+"""Crops: where they lie in a picture, and resizing no more of it than a crop shows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["Cut", "crop_corner", "plan_cut"]
+__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "spread_places"]
+
+Place = tuple[float, float]  # of a crop between top and bottom and between left and right, both in [0, 1)
+CENTER: Place = (0.5, 0.5)
+_LAST = math.nextafter(1.0, 0.0)
+
+
+def spread_places(count: int, *, is_wide: bool) -> list[Place]:
+    """Spreads crops from end to end of the longer side, in the middle of the shorter one.
+
+    Args:
+        count: number of crops; a single one is the centre crop.
+        is_wide: whether the longer side is the width.
+    """
+    if count == 1:
+        return [CENTER]
+    along = [min(i / (count - 1), _LAST) for i in range(count)]
+    return [(0.5, place) if is_wide else (place, 0.5) for place in along]
+
+
+def crop_clip(frames: Tensor, place: Place, *, size: int, flip: bool = False) -> Tensor:
+    """Cuts a crop out of all frames of a clip.
+
+    Args:
+        frames: uint8 `[T, C, H, W]`, H and W at least `size`.
+        place: where the crop lies.
+        size: height and width of the crop.
+        flip: whether left and right are exchanged.
+
+    Returns:
+        uint8 `[C, T, size, size]`.
+    """
+    top, left = crop_corner(place, frames.shape[-2:], size=size)
+    clip = frames[..., top : top + size, left : left + size].transpose(0, 1)
+    return clip.flip(-1) if flip else clip
 
 
 def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> list[int]:
-    """The first row and column of a crop.
+    """Returns the first row and column of a crop.
 
     Args:
-        place: where it lies between top and bottom and between left and right, both in [0, 1).
+        place: where the crop lies, each number in [0, 1); see `Place`.
         shape: height and width of the picture, at least `size`.
         size: height and width of the crop.
     """
@@ -38,7 +72,7 @@ class Cut:
     size: int
 
     def of(self, windows: Tensor) -> Tensor:
-        """What resizing the frames whole and cutting gives, to the bit.
+        """Returns, to the bit, what resizing whole frames and cutting would give.
 
         Args:
             windows: uint8 `[T, C, h, w]`, `frames[..., *self.window]`.
@@ -51,11 +85,11 @@ class Cut:
         return resized[..., top : top + self.size, left : left + self.size]
 
 
-def plan_cut(place: tuple[float, float], frame: tuple[int, int], *, short_side: int, size: int) -> Cut:
-    """Where in frames of one size a crop comes from.
+def find_cut(place: Place, frame: tuple[int, int], *, short_side: int, size: int) -> Cut:
+    """Finds where in frames of one size a crop comes from.
 
     Args:
-        place: of the crop, as in `crop_corner`.
+        place: where the crop lies in the resized frames.
         frame: height and width of the frames.
         short_side: pixels to which their shorter side is resized.
         size: height and width of the crop, at most `short_side`.
@@ -68,7 +102,7 @@ def plan_cut(place: tuple[float, float], frame: tuple[int, int], *, short_side: 
 
 
 def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int, int]:
-    """The pixels of one axis from which those of the result, `start` to `start + size`, can be resized alone.
+    """Finds the pixels of one axis from which the result's `start` to `start + size` can be resized alone.
 
     The weights repeat: 15 pixels always become 8 in the same way. A window of whole periods, longer by what a pixel
     next to its ends sees beyond them, is resized as it is within the whole::
@@ -81,7 +115,7 @@ def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int,
     Returns:
         The pixels to take, the first pixel of the crop in the result, and how many pixels the result has.
     """
-    periods = gcd(before, after)
+    periods = math.gcd(before, after)
     long, short = before // periods, after // periods
     reach = 1 + short // long
     first = max((start - reach) // short, 0)

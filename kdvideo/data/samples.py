@@ -1,6 +1,5 @@
 """Torch datasets that execute plans: decode the planned frames, crop, augment, do the pretext operation."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,9 @@ from kdvideo.data.augment.plan import (
     AugmentPlace,
     augment_clips,
     augment_each,
-    center_crop_plan,
     stack_maps,
 )
+from kdvideo.data.batch import Batch, Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
     SamplePlan,
@@ -25,7 +24,7 @@ from kdvideo.data.plan import (
     plan_sample,
     plan_uniform_clips,
 )
-from kdvideo.data.pretexts.base import Pretext, PretextPlan
+from kdvideo.data.pretexts.base import Pretext, PretextOperation
 from kdvideo.data.videos import VideoList
 
 __all__ = [
@@ -83,60 +82,71 @@ class TrainTuples(Dataset):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def plan(self, key: tuple[int, int]) -> SamplePlan:
-        """What the sample (epoch, index) is made of."""
+    def plan(self, key: SampleKey) -> SamplePlan:
+        """Returns what the sample is made of."""
         return plan_sample(
             self.config.layout,
             self.config.pretext,
             augment=self.config.augment,
-            key=(self.seed, *key),
-            num_frames=self.videos.num_frames[key[1]],
+            seed=self.seed,
+            key=key,
+            num_frames=self.videos.num_frames[key.video],
         )
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """`clips` uint8 `[N, C, T, H, W]`, `pretext_label`, `index`, `epoch`, `negatives` `[K]`.
+    def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
+        """Returns `clips` uint8 `[N, C, T, H, W]`, `pretext_label`, `index`, `epoch` and `negatives` `[K]`.
 
-        With `augment_on="device"` also what `augment_batch` takes.
+        With `augment_on="device"` the sample also has what `augment_batch` takes.
         """
-        epoch, index = key
+        key = SampleKey(*key)
+        return self.read(key, self.plan(key))
+
+    def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
+        """Reads the sample that `plan` describes, with `clips` `[N, C, T, H, W]`."""
         config = self.config
-        plan = self.plan(key)
-        negatives = plan_negatives(
-            key=(self.seed, epoch, index), num_videos=len(self), num_negatives=self.num_negatives
-        )
         clips = self.videos.read_clips(
-            index, plan.clips, crops=plan.augments, short_side=config.short_side, size=config.layout.clip.size
+            key.video,
+            plan.clips,
+            places=plan.places,
+            flips=plan.flips,
+            short_side=config.short_side,
+            size=config.layout.clip.size,
         )
-        sample = {
+        negatives = plan_negatives(seed=self.seed, key=key, num_videos=len(self), num_negatives=self.num_negatives)
+        sample: Sample = {
             "pretext_label": plan.pretext.label,
-            "index": index,
-            "epoch": epoch,
+            "index": key.video,
+            "epoch": key.epoch,
             "negatives": torch.from_numpy(negatives),
         }
         if self.augment_on == "device":
-            left_to_do = {**stack_maps(plan.augments), "pretext_argument": plan.pretext.argument}
-            return {**sample, "clips": torch.stack(clips), **left_to_do}
+            maps = stack_maps(plan.augments)
+            return {**sample, **maps, "clips": torch.stack(clips), "pretext_argument": plan.pretext.argument}
         return {**sample, "clips": config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)}
 
 
-def augment_batch(batch: Mapping[str, Any], *, pretext: Pretext | None) -> dict[str, Any]:
-    """Does to a batch, on the device it is on, what a dataset with `augment_on="device"` has left to do.
+def augment_batch(batch: Batch, *, pretext: Pretext | None) -> Batch:
+    """Augments a batch on its device and applies the pretext operation.
 
-    The draws and the operations are the workers', so the clips are the same up to the rounding of the device.
+    This is what a dataset with `augment_on="device"` leaves to do. The draws and the operations are those of the
+    workers, so the clips are the same up to the rounding of the device.
 
     Args:
-        batch: `clips` uint8 `[B, N, C, T, H, W]`, and what is taken out: `color` `[B, N, 3, 6]`, `blur_sigma` `[B, N]`
-            and, with a pretext, `pretext_argument` `[B]`.
-        pretext: what is done to the tuples afterwards, as `pretext_label` `[B]` says; None for labelled clips.
+        batch: `clips` uint8 `[B, N, C, T, H, W]`, `color` `[B, N, 3, 6]` and `blur_sigma` `[B, N]`; for a pretext also
+            `pretext_label` `[B]` and `pretext_argument` `[B]`.
+        pretext: is applied to the tuples; None for labelled clips.
+
+    Returns:
+        The batch without `color`, `blur_sigma` and `pretext_argument`.
     """
-    rest = dict(batch)
+    rest = batch.copy()
     clips, color, blur_sigma = rest["clips"], rest.pop("color"), rest.pop("blur_sigma")
-    done = augment_clips(*(part.flatten(0, 1) for part in (clips, color, blur_sigma))).view_as(clips)
+    augmented = augment_clips(*(part.flatten(0, 1) for part in (clips, color, blur_sigma))).view_as(clips)
     if pretext is not None:
-        answers = zip(rest["pretext_label"].tolist(), rest.pop("pretext_argument").tolist(), strict=True)
-        plans = [PretextPlan(label=label, argument=argument, clips=()) for label, argument in answers]
-        done = torch.stack([pretext.apply(one, plan) for one, plan in zip(done, plans, strict=True)])
-    return {**rest, "clips": done}
+        chosen = zip(rest["pretext_label"].tolist(), rest.pop("pretext_argument").tolist(), strict=True)
+        operations = [PretextOperation(label, argument) for label, argument in chosen]
+        augmented = torch.stack([pretext.apply(*pair) for pair in zip(augmented, operations, strict=True)])
+    return {**rest, "clips": augmented}
 
 
 class FixedTuples(Dataset):
@@ -151,7 +161,7 @@ class FixedTuples(Dataset):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """All tuples of one video: `clips` uint8 `[S, N, C, T, H, W]`, `pretext_label` `[S]`."""
+        """Reads all tuples of one video: `clips` uint8 `[S, N, C, T, H, W]`, `pretext_label` `[S]`."""
         plans = [
             plan_fixed_tuple(
                 self.config.layout,
@@ -163,11 +173,10 @@ class FixedTuples(Dataset):
             )
             for slot in range(self.num_slots)
         ]
-        frames = [clip for plan in plans for clip in plan.clips]
         clips = self.videos.read_clips(
             index,
-            frames,
-            crops=[center_crop_plan()] * len(frames),
+            [clip for plan in plans for clip in plan.clips],
+            places=[place for plan in plans for place in plan.places],
             short_side=self.config.short_side,
             size=self.config.layout.clip.size,
         )
@@ -202,7 +211,7 @@ class UniformClips(Dataset):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`clips` uint8 `[S, C, T, H, W]`, a clip's crops one after the other; `class_id`."""
+        """Reads `clips` uint8 `[S, C, T, H, W]`, a clip's crops one after the other, and `class_id`."""
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
         clips = self.videos.read_views(
             index, frames, num_crops=self.num_crops, short_side=self.short_side, size=self.clip.size

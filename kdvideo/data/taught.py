@@ -1,11 +1,13 @@
 """Training tuples with a second view for a teacher that takes its own frames."""
 
-from typing import Any
+from torch import Tensor
 
-from kdvideo.data.augment.plan import augment_each
+from kdvideo.data.augment.plan import AugmentPlace, augment_each
+from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.plan import respread
-from kdvideo.data.samples import TrainTuples
+from kdvideo.data.plan import SamplePlan, respread
+from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.videos import VideoList
 
 __all__ = ["TaughtTuples"]
 
@@ -18,28 +20,45 @@ class TaughtTuples(TrainTuples):
         student, 4 frames, stride 2:    s.s.s.s    s.s.s.s    s.s.s.s
         teacher, 7 frames:              ttttttt    ttttttt    ttttttt
 
-    The same part of the picture is cut out at the teacher's own size, from frames that have not been made small for
-    the student first; colours, blur and pretext operation are the student's. They are decoded once more and always
-    augmented by the worker.
+    The teacher sees the same part of the picture. It is cut out at the teacher's own size, from frames that have not
+    been made small for the student first. Colours, blur and pretext operation are the student's. The teacher's frames
+    are decoded once more, and the worker always augments them.
 
     Args:
-        teacher: its input convention.
-        arguments: those of `TrainTuples`.
+        videos: each at least `config.layout.min_frames` long.
+        config: what a tuple is.
+        seed: the run's seed.
+        num_negatives: how many other videos' numbers go with a sample.
+        teacher: the teacher's input convention.
+        augment_on: where the student's clips are augmented.
     """
 
-    def __init__(self, *arguments: Any, teacher: ClipSpec, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(
+        self,
+        videos: VideoList,
+        config: TupleConfig,
+        *,
+        seed: int,
+        num_negatives: int,
+        teacher: ClipSpec,
+        augment_on: AugmentPlace = "worker",
+    ) -> None:
+        super().__init__(videos, config, seed=seed, num_negatives=num_negatives, augment_on=augment_on)
         self.teacher = teacher
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """As `TrainTuples`, with `teacher_clips`, uint8 `[N, C, T', H', W']`."""
-        plan, config = self.plan(key), self.config
+    def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
+        """Reads the student's sample and adds `teacher_clips`, uint8 `[N, C, T', H', W']`."""
+        return {**super().read(key, plan), "teacher_clips": self._read_teacher_clips(key.video, plan)}
+
+    def _read_teacher_clips(self, index: int, plan: SamplePlan) -> Tensor:
+        """Returns what the teacher sees of the planned clips, uint8 `[N, C, T', H', W']`."""
+        config = self.config
         clips = self.videos.read_clips(
-            key[1],
+            index,
             [respread(frames, self.teacher.clip_len) for frames in plan.clips],
-            crops=plan.augments,
+            places=plan.places,
+            flips=plan.flips,
             short_side=round(config.short_side * self.teacher.size / config.layout.clip.size),
             size=self.teacher.size,
         )
-        teacher_clips = config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)
-        return {**super().__getitem__(key), "teacher_clips": teacher_clips}
+        return config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)

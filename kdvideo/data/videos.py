@@ -6,18 +6,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment.plan import AugmentPlan, crop_clip, spread_crops
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT, Reader, iter_frames, read_frames
 from kdvideo.data.readers.outage import read_patiently
-from kdvideo.data.resize import Cut, plan_cut
+from kdvideo.data.resize import Cut, Place, crop_clip, find_cut, spread_places
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
@@ -44,16 +44,26 @@ class VideoList:
         return len(self.records)
 
     def read_clips(
-        self, index: int, clips: Sequence[ClipFrames], *, crops: Sequence[AugmentPlan], short_side: int, size: int
+        self,
+        index: int,
+        clips: Sequence[ClipFrames],
+        *,
+        places: Sequence[Place],
+        flips: Sequence[bool] = (),
+        short_side: int,
+        size: int,
     ) -> list[Tensor]:
-        """Clips of one video: decodes each needed frame once, resizes what the crops show of it and crops.
+        """Reads clips of one video, each cut out at its own place.
+
+        Each needed frame is decoded once, and only what the crops show of it is resized.
 
         Args:
             index: the video's number.
             clips: frames of each clip.
-            crops: what is cut from each clip.
+            places: where each clip's crop lies.
+            flips: whether each clip is mirrored left to right. Defaults to none.
             short_side: pixels to which a frame's shorter side is resized.
-            size: of the crop.
+            size: height and width of the crop.
 
         Returns:
             uint8 `[C, T, size, size]` each.
@@ -64,13 +74,13 @@ class VideoList:
         needed = {frame for clip in clips for frame in clip}
         path, reader = self.records[index].path, self._reader(index)
 
-        def cut() -> dict[tuple[float, float], _Cutting]:
+        def cut() -> dict[Place, _Cutting]:
             cuttings = {
-                where: _Cutting(
-                    {frame for clip, crop in zip(clips, crops, strict=True) if crop.crop == where for frame in clip},
-                    plan=partial(plan_cut, where, short_side=short_side, size=size),
+                place: _Cutting(
+                    {frame for clip, other in zip(clips, places, strict=True) if other == place for frame in clip},
+                    find_cut=partial(find_cut, place, short_side=short_side, size=size),
                 )
-                for where in {crop.crop for crop in crops}  # clips cut at one place share their frames
+                for place in set(places)  # clips cut at one place share their frames
             }
             for frame, picture in iter_frames(path, needed, reader=reader, time_limit=self.time_limit):
                 for cutting in cuttings.values():
@@ -78,14 +88,14 @@ class VideoList:
             return cuttings
 
         cuttings = read_patiently(path, cut, time_limit=self.time_limit)
-        return [
-            crop_clip(cuttings[crop.crop].take(clip), crop, size=size) for clip, crop in zip(clips, crops, strict=True)
-        ]
+        cropped = [cuttings[place].take(clip).transpose(0, 1) for clip, place in zip(clips, places, strict=True)]
+        mirrored = flips or [False] * len(clips)
+        return [clip.flip(-1) if flip else clip for clip, flip in zip(cropped, mirrored, strict=True)]
 
     def read_views(
         self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
     ) -> list[Tensor]:
-        """Clips of one video, each cut at places spread along its longer side; a single one lies in the middle.
+        """Reads clips of one video, each cut at places spread along its longer side.
 
         ::
 
@@ -94,7 +104,7 @@ class VideoList:
         Args:
             index: as in `read_clips`.
             clips: as in `read_clips`.
-            num_crops: of each clip.
+            num_crops: crops of each clip; a single one lies in the middle.
             short_side: as in `read_clips`.
             size: as in `read_clips`.
 
@@ -111,23 +121,23 @@ class VideoList:
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)
         height, width = frames.shape[-2:]
-        crops = spread_crops(num_crops, is_wide=width >= height)
+        places = spread_places(num_crops, is_wide=width >= height)
         return [
-            crop_clip(_take(frames, [bisect_left(needed, frame) for frame in clip]), crop, size=size)
+            crop_clip(_take(frames, [bisect_left(needed, frame) for frame in clip]), place, size=size)
             for clip in clips
-            for crop in crops
+            for place in places
         ]
 
     def _reader(self, index: int) -> Reader:
         return self.readers[index] if self.readers else "pyav"
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
-        """The part of the list that these records of it make."""
+        """Returns the part of the list that these records of it make up."""
         places = {record.name: place for place, record in enumerate(self.records)}
         return self.subset([places[record.name] for record in records])
 
     def subset(self, indices: Sequence[int]) -> "VideoList":
-        """Some of the videos, by number."""
+        """Returns some of the videos, chosen by number."""
         return VideoList(
             [self.records[i] for i in indices],
             [self.num_frames[i] for i in indices],
@@ -138,39 +148,62 @@ class VideoList:
 
 
 class _Cutting:
-    """The crops at one place of some frames, made of the pictures as they come: nothing but their windows is kept.
+    """The crops at one place of some frames, made from the pictures as they come.
+
+    Only the windows around the crops are kept of the pictures.
 
     Args:
         frames: the video frames.
-        plan: where in a picture of some height and width the crop comes from.
+        find_cut: returns where in a picture of some height and width the crop comes from.
     """
 
-    def __init__(self, frames: Collection[int], *, plan: Callable[[tuple[int, int]], Cut]) -> None:
+    def __init__(self, frames: Collection[int], *, find_cut: Callable[[tuple[int, int]], Cut]) -> None:
         self.frames = sorted(frames)
-        self.plan = plan
         self.missing = set(frames)
-        self.crops: Tensor | None = None
+        self.find_cut = find_cut
+        self.windows: _Windows | None = None  # from the first picture to the last one
+        self.crops: Tensor | None = None  # from then on
 
     def add(self, frame: int, picture: np.ndarray) -> None:
         """Takes what it needs of a picture `[H, W, C]`; resizes all windows when the last one is there."""
         if frame not in self.missing:
             return
-        if len(self.missing) == len(self.frames):
-            self.cut = self.plan(picture.shape[:2])
-            shape = (len(self.frames), *picture[self.cut.window].shape)
-            # Room for whole pictures, the rest untouched: memory of one size is used again, of many sizes it frays.
-            room = np.empty(len(self.frames) * picture.size, dtype=np.uint8)
-            self.windows = room[: math.prod(shape)].reshape(shape)
-        self.windows[bisect_left(self.frames, frame)] = picture[self.cut.window]
+        if self.windows is None:
+            self.windows = _Windows.make(self.find_cut(picture.shape[:2]), len(self.frames), picture=picture)
+        self.windows.pixels[bisect_left(self.frames, frame)] = picture[self.windows.cut.window]
         self.missing.remove(frame)
         if not self.missing:
-            self.crops = self.cut.of(torch.from_numpy(self.windows).permute(0, 3, 1, 2))
-            del self.windows  # for the next one to be written into memory that is warm
+            self.crops = self.windows.resize()
+            self.windows = None  # for the next one to be written into memory that is warm
 
     def take(self, clip: ClipFrames) -> Tensor:
-        """The crops of these frames, uint8 `[T, C, size, size]`."""
+        """Returns the crops of these frames, uint8 `[T, C, size, size]`."""
         assert self.crops is not None, f"frames {self.missing} have not come"
         return _take(self.crops, [bisect_left(self.frames, frame) for frame in clip])
+
+
+class _Windows(NamedTuple):
+    """The windows of some pictures from which crops at one place are made.
+
+    Attributes:
+        cut: how the windows are resized and cut.
+        pixels: uint8 `[T, h, w, C]`.
+    """
+
+    cut: Cut
+    pixels: np.ndarray
+
+    @classmethod
+    def make(cls, cut: Cut, count: int, *, picture: np.ndarray) -> Self:
+        """Makes room for the windows of `count` pictures of the size of `picture[H, W, C]`."""
+        shape = (count, *picture[cut.window].shape)
+        # Room for whole pictures, the rest untouched: memory of one size is used again, of many sizes it frays.
+        room = np.empty(count * picture.size, dtype=np.uint8)
+        return cls(cut, room[: math.prod(shape)].reshape(shape))
+
+    def resize(self) -> Tensor:
+        """Returns the crops, uint8 `[T, C, size, size]`."""
+        return self.cut.of(torch.from_numpy(self.pixels).permute(0, 3, 1, 2))
 
 
 def _take(frames: Tensor, places: Sequence[int]) -> Tensor:

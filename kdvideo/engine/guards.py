@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kdvideo.data.batch import Batch
 from kdvideo.workers import NO_MEMORY, WorkerLost
 
 __all__ = ["describe_samples", "first_not_finite", "out_of_memory_means", "writing"]
@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def describe_samples(batch: Mapping[str, Any], dataset: Dataset) -> str:
+def describe_samples(batch: Batch, dataset: Dataset) -> str:
     """Numbers of a batch's samples, with their videos' names where the dataset has such."""
     if "index" not in batch:
         return "samples without numbers"

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
+from kdvideo.data.batch import Batch, batch_size, map_batch
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import mean_over_ranks, wait_for_all
@@ -23,7 +25,7 @@ from kdvideo.tasks.task import Task
 
 __all__ = ["BatchTransform", "Hook", "StepOptions", "Trainer"]
 
-BatchTransform = Callable[[Mapping[str, Any]], dict[str, Any]]
+BatchTransform = Callable[[Batch], Batch]
 
 SKIPPED = "skipped_steps"  # of an epoch, whose gradient in fp16 was not finite
 _SMALLEST_SCALE = 1e-4  # of the loss, as fairseq's min_loss_scale: below it, something else is wrong
@@ -191,7 +193,7 @@ class Trainer:
         self._sums.clear()
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
-    def _batches(self) -> Iterator[Mapping[str, Any]]:
+    def _batches(self) -> Iterator[Batch]:
         """Yields the loader's batches. If a video is away while the run is to stop, it stops before the next step."""
         try:
             yield from self.loader
@@ -211,15 +213,12 @@ class Trainer:
         wait_for_all()  # the first process that ends makes torchrun and srun end the others
         raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
-    def _train_step(self, batch: Mapping[str, Any]) -> dict[str, float]:
+    def _train_step(self, batch: Batch) -> dict[str, float]:
         if not isinstance(self.schedule, ReduceLROnPlateau):
             rate = self.schedule(self.step / (self.num_epochs * len(self.loader)))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-        batch = {
-            key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
-            for key, value in batch.items()
-        }
+        batch = map_batch(batch, self._move)
         if self.batch_transform is not None:
             batch = self.batch_transform(batch)
         scalars = self._compute_gradients(batch)
@@ -245,7 +244,10 @@ class Trainer:
             return scalars
         return {**{name: value for name, value in scalars.items() if name != "grad_norm"}, SKIPPED: 1.0}
 
-    def _compute_gradients(self, batch: Mapping[str, Any]) -> dict[str, float]:
+    def _move(self, value: Any) -> Any:
+        return value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    def _compute_gradients(self, batch: Batch) -> dict[str, float]:
         self.optimizer.zero_grad(set_to_none=True)
         sums: defaultdict[str, float] = defaultdict(float)
         for number, part in enumerate(_split(batch, self.options.accumulate), start=1):
@@ -271,8 +273,8 @@ def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
     return means | ({SKIPPED: sums[SKIPPED]} if SKIPPED in sums else {})
 
 
-def _split(batch: Mapping[str, Any], num_parts: int) -> Iterator[Mapping[str, Any]]:
-    """Equal parts of a batch, of its tensors and lists alike."""
-    size = len(next(iter(batch.values()))) // num_parts
+def _split(batch: Batch, num_parts: int) -> Iterator[Batch]:
+    """Yields equal parts of a batch, of its tensors `[B, ...]` and lists alike."""
+    size = batch_size(batch) // num_parts
     for start in range(0, num_parts * size, size):
-        yield {key: value[start : start + size] for key, value in batch.items()}
+        yield map_batch(batch, itemgetter(slice(start, start + size)))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdvideo.data.augment.plan import center_crop_plan
 from kdvideo.data.checking.look import look_at
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets.records import VideoRecord
@@ -17,6 +16,7 @@ from kdvideo.data.plan import plan_uniform_clips
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.data.readers.outage import LostVideoError
+from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.gradcam import find_last_map, grad_cam
@@ -138,9 +138,10 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
     video = VideoList(
         [VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader], time_limit=time_limit
     )
-    crops = [center_crop_plan()] * len(plans)
     try:
-        clips = video.read_clips(0, plans, crops=crops, short_side=spec.usual_short_side, size=spec.size)
+        clips = video.read_clips(
+            0, plans, places=[CENTER] * len(plans), short_side=spec.usual_short_side, size=spec.size
+        )
     except LostVideoError as lost:
         raise ValueError(f"video {path} {lost.reason}") from None
     return plans, torch.stack(clips)

@@ -1,13 +1,14 @@
 """PCL with a teacher, whose answers or features the student imitates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
+from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses.distill import DistillationLoss
 from kdvideo.models.pcl import PCLModel
@@ -209,7 +210,7 @@ class DistillTask(PCLTask):
         losses = " + ".join(f"{weight:g} * {name}" for name, weight in self.weights.items())
         return f"{super().describe()} + {losses}; {self.teacher.describe()}"
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """As `PCLTask.forward`, with each distillation loss and their weighted sum `kd_loss` added.
 
         Where the teacher draws frames of its own, the batch also has `teacher_clips`, uint8
@@ -235,7 +236,7 @@ class DistillTask(PCLTask):
             scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
 
-    def teacher_outputs(self, batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    def teacher_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
         """The teacher's outputs for a batch, from `replay` where there is one."""
         clips = batch["clips"] if self.teacher.given is not None else batch["teacher_clips"]
         return self.teacher(clips) if self.replay is None else self.replay.answer(batch, lambda: self.teacher(clips))

@@ -1,12 +1,13 @@
 """Pretext-contrastive learning as a task."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.models.pcl import PCLModel
 from kdvideo.registry import LOSSES, TASKS
@@ -50,7 +51,7 @@ class PCLTask(Task):
         """The two losses."""
         return f"pretext cross-entropy + {self.contrast_weight:g} * {type(self.contrast).__name__}"
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step's losses.
 
         Args:
@@ -62,7 +63,7 @@ class PCLTask(Task):
         scalars, _ = self.forward_with_outputs(batch)
         return scalars
 
-    def forward_with_outputs(self, batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def forward_with_outputs(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """As `forward`, and what `trainable` gives: `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`."""
         outputs = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
         logits, label = outputs["pretext_logits"], batch["pretext_label"]

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdvideo.data.batch import Batch
 from kdvideo.files import allocate, locked, write_text
 
 __all__ = ["ReplayStore", "replay_size"]
@@ -89,7 +90,7 @@ class ReplayStore:
         there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
 
-    def answer(self, batch: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The stored outputs for a batch; if one is missing, `compute` gives them all and the missing ones are stored.
 
         The whole batch is computed then, although some of it is there: in parts, its last bits would be others, and a

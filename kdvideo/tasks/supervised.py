@@ -1,12 +1,12 @@
 """Learning from labels: finetuning a pretrained backbone, or training one from scratch."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.registry import TASKS
@@ -41,7 +41,7 @@ class SupervisedTask(Task):
         """The loss."""
         return "cross-entropy over the classes"
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step's loss.
 
         Args:

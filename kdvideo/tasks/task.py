@@ -1,10 +1,11 @@
 """What every task is."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 
 __all__ = ["Task"]
@@ -25,7 +26,7 @@ class Task(nn.Module):
     teacher_clip_spec: ClipSpec | None = None
     trainable: nn.Module
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step's numbers.
 
         Args:

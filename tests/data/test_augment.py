@@ -11,11 +11,11 @@ from kdvideo.data.augment.plan import (
     AugmentPlan,
     augment_clips,
     augment_each,
-    crop_clip,
     draw_augment,
     stack_maps,
 )
 from kdvideo.data.draws import Draws
+from kdvideo.data.resize import crop_clip
 
 
 def drawn(count: int, config: AugmentConfig) -> list[AugmentPlan]:
@@ -165,9 +165,9 @@ def test_crops_are_where_the_plan_says():
     """From the corners to the middle, turned left to right where it says so."""
     frames = torch.arange(2 * 3 * 6 * 8, dtype=torch.uint8).view(2, 3, 6, 8)
     channels_first = frames.transpose(0, 1)
-    assert torch.equal(crop_clip(frames, AugmentPlan(crop=(0.0, 0.0)), size=4), channels_first[..., :4, :4])
-    assert torch.equal(crop_clip(frames, AugmentPlan(crop=(0.99, 0.99)), size=4), channels_first[..., 2:, 4:])
-    flipped = crop_clip(frames, AugmentPlan(crop=(0.5, 0.5), flip=True), size=4)
+    assert torch.equal(crop_clip(frames, (0.0, 0.0), size=4), channels_first[..., :4, :4])
+    assert torch.equal(crop_clip(frames, (0.99, 0.99), size=4), channels_first[..., 2:, 4:])
+    flipped = crop_clip(frames, (0.5, 0.5), size=4, flip=True)
     assert torch.equal(flipped, channels_first[..., 1:5, 2:6].flip(-1))
 
 

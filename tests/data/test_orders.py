@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import epoch_order, plan_negatives, plan_uniform_clips
 
@@ -55,7 +56,8 @@ def test_uniform_clips_by_hand():
 def test_negatives_are_other_videos(num_videos, num_negatives, seed, epoch, data):
     """They are distinct, as many as asked or as there are, in the set, and never the video itself."""
     index = data.draw(st.integers(0, num_videos - 1))
-    negatives = plan_negatives(key=(seed, epoch, index), num_videos=num_videos, num_negatives=num_negatives)
+    key = SampleKey(epoch, index)
+    negatives = plan_negatives(seed=seed, key=key, num_videos=num_videos, num_negatives=num_negatives)
     assert negatives.dtype == np.int64
     assert negatives.shape == (min(num_negatives, num_videos - 1),)
     assert len(set(negatives.tolist())) == len(negatives)
@@ -65,7 +67,8 @@ def test_negatives_are_other_videos(num_videos, num_negatives, seed, epoch, data
 @pytest.mark.parametrize("index", [0, 1, 6, 10, 11])
 def test_every_other_video_is_a_negative_as_often(index):
     """Of 12 videos each of the other 11 comes alike, also the neighbours and the ends."""
-    drawn = [plan_negatives(key=(0, epoch, index), num_videos=12, num_negatives=3).tolist() for epoch in range(1100)]
+    keys = [SampleKey(epoch, index) for epoch in range(1100)]
+    drawn = [plan_negatives(seed=0, key=key, num_videos=12, num_negatives=3).tolist() for key in keys]
     counts = [sum(video in negatives for negatives in drawn) for video in range(12) if video != index]
     # Each is expected 300 times with a standard deviation of (1100 * 3/11 * 8/11)^0.5 = 14.8: five of them are 74,
     # and a video that stands in for another as well comes 600 times.
@@ -74,11 +77,12 @@ def test_every_other_video_is_a_negative_as_often(index):
 
 def test_negatives_are_a_function_of_their_key():
     """The same key gives the same negatives, and every part of it changes them."""
-    keys = [(seed, epoch, index) for seed in (0, 1) for epoch in (0, 1) for index in (0, 1)]
-    rounds = [
-        [tuple(plan_negatives(key=key, num_videos=10_000, num_negatives=20).tolist()) for key in order][:: 1 - 2 * flip]
-        for flip, order in enumerate((keys, keys[::-1]))
-    ]
+    keys = [(seed, SampleKey(epoch, index)) for seed in (0, 1) for epoch in (0, 1) for index in (0, 1)]
+
+    def negatives(seed: int, key: SampleKey) -> tuple[int, ...]:
+        return tuple(plan_negatives(seed=seed, key=key, num_videos=10_000, num_negatives=20).tolist())
+
+    rounds = [[negatives(*key) for key in order][:: 1 - 2 * flip] for flip, order in enumerate((keys, keys[::-1]))]
     assert rounds[0] == rounds[1]
     assert len(set(rounds[0])) == len(keys)
 

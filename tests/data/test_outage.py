@@ -16,10 +16,10 @@ import torch
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
-from kdvideo.data.augment.plan import center_crop_plan
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.readers import decode, outage
 from kdvideo.data.readers.outage import LostVideoError
+from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.launch import train
@@ -27,7 +27,7 @@ from kdvideo.engine.run_folder import CHECKPOINT_NAME
 
 CLIPS = [(0, 1, 2, 3), (40, 41, 42, 43)]
 READS: dict[str, Callable[[VideoList], list[torch.Tensor]]] = {
-    "clips": lambda videos: videos.read_clips(0, CLIPS, crops=[center_crop_plan()] * 2, short_side=36, size=32),
+    "clips": lambda videos: videos.read_clips(0, CLIPS, places=[CENTER] * 2, short_side=36, size=32),
     "views": lambda videos: videos.read_views(0, CLIPS, num_crops=3, short_side=36, size=32),
 }
 

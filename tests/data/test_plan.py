@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.data.augment.plan import AugmentConfig
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
     TupleLayout,
     plan_fixed_tuple,
     plan_sample,
 )
+from kdvideo.data.pretexts.base import Pretext, PretextPlan
 from kdvideo.data.pretexts.vcp import VCP
 
 LENGTHS = range(1, 401)
@@ -30,7 +32,12 @@ def layout_of(clip_len=4, stride=1, interval=2, tuple_len=3):
 
 def sample(layout, num_frames, seed=0, epoch=0, index=0, augment=None):
     return plan_sample(
-        layout, VCP(), augment=augment or AugmentConfig(), key=(seed, epoch, index), num_frames=num_frames
+        layout,
+        VCP(),
+        augment=augment or AugmentConfig(),
+        seed=seed,
+        key=SampleKey(epoch, index),
+        num_frames=num_frames,
     )
 
 
@@ -119,7 +126,7 @@ def test_sampled_tuples_are_sound_for_any_key(clip_len, stride, interval, tuple_
     """The same for other tuple lengths and arbitrary seeds, epochs and videos."""
     layout = layout_of(clip_len, stride, interval, tuple_len)
     num_frames = layout.min_frames + slack
-    plan = plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=num_frames)
+    plan = sample(layout, num_frames, *key)
     assert_tuple_is_sound(plan, layout, num_frames)
 
 
@@ -140,12 +147,23 @@ def test_a_tuple_that_just_fits_starts_at_0():
         assert plan.pretext.label != REMOTE
 
 
-def test_samples_carry_the_clips_of_their_pretext_plan():
-    """What is decoded is what the pretext task planned, remote clips included."""
+class Backwards(Pretext):
+    """A user's own pretext with a `plan` of its own, which returns label, argument and clips."""
+
+    num_classes = 2
+
+    def plan(self, draws, clips, *, num_frames, label_slot=None):
+        return PretextPlan(label=1, argument=7, clips=tuple(clips[::-1]))
+
+
+def test_samples_have_the_clips_that_an_own_pretext_has_planned():
+    """What is decoded is what the pretext task planned, with the operation that it chose."""
     layout = layout_of()
-    plans = [sample(layout, 60, index=index) for index in range(100)]
-    assert {plan.pretext.label for plan in plans} == {0, 1, 2, 3, 4}
-    assert all(plan.clips == plan.pretext.clips for plan in plans)
+    plan = plan_sample(
+        layout, Backwards(), augment=AugmentConfig(), seed=0, key=SampleKey(0, 0), num_frames=layout.min_frames
+    )
+    assert plan.clips == ((8, 9, 10, 11), (4, 5, 6, 7), (0, 1, 2, 3))
+    assert (plan.pretext.label, plan.pretext.argument) == (1, 7)
 
 
 def test_plan_sample_is_a_function_of_its_key():
@@ -158,9 +176,7 @@ def test_plan_sample_is_a_function_of_its_key():
         torch.manual_seed(len(rounds))
         random.seed(len(rounds))
         before = np.random.get_state()[1].copy(), np.random.get_state()[2], torch.get_rng_state(), random.getstate()  # noqa: NPY002
-        rounds.append(
-            {key: plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=90) for key in order}
-        )
+        rounds.append({key: sample(layout, 90, *key) for key in order})
         assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
         assert before[1] == np.random.get_state()[2]  # noqa: NPY002
         assert torch.equal(before[2], torch.get_rng_state())
@@ -175,7 +191,7 @@ def test_each_part_of_the_key_moves_the_tuple():
     layout = layout_of()
     for part in range(3):
         keys = [tuple(value if i == part else 0 for i in range(3)) for value in range(40)]
-        plans = [plan_sample(layout, VCP(), augment=AugmentConfig(), key=key, num_frames=200) for key in keys]
+        plans = [sample(layout, 200, *key) for key in keys]
         # 40 starts of 185 that are all among 10 are next to impossible; so is a label left out (5 (4/5)^40 = 7e-4,
         # with fixed draws).
         assert len({plan.clips[0][0] for plan in plans}) > 10

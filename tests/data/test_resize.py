@@ -4,8 +4,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.augment.plan import AugmentPlan, crop_clip
-from kdvideo.data.resize import plan_cut
+from kdvideo.data.resize import crop_clip, find_cut
 
 LAST = 0.9999
 SIZES = [
@@ -30,12 +29,12 @@ def test_a_cut_equals_the_one_from_the_whole(height: int, width: int):
     whole = F.resize(frames, [128], antialias=True)
     drawn = [tuple(pair) for pair in torch.rand(25, 2, generator=generator).tolist()]
     for place in [(0.0, 0.0), (LAST, LAST), (0.0, LAST), (0.5, 0.5), *drawn]:
-        cut = plan_cut(place, (height, width), short_side=128, size=112)
+        cut = find_cut(place, (height, width), short_side=128, size=112)
         found = cut.of(frames[(..., *cut.window)])
-        assert torch.equal(found.transpose(0, 1), crop_clip(whole, AugmentPlan(crop=place), size=112))
+        assert torch.equal(found.transpose(0, 1), crop_clip(whole, place, size=112))
 
 
 def test_only_what_is_needed_is_resized():
     """Of 320 x 240 a crop in the corner takes 7 of 10 periods of columns and 15 of 16 of rows."""
-    cut = plan_cut((0.0, 0.0), (240, 320), short_side=128, size=112)
+    cut = find_cut((0.0, 0.0), (240, 320), short_side=128, size=112)
     assert cut.window == (slice(0, 15 * 15), slice(0, 7 * 32))

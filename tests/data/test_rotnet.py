@@ -3,7 +3,7 @@
 import torch
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretexts.base import PretextPlan
+from kdvideo.data.pretexts.base import PretextOperation
 from kdvideo.data.pretexts.rotnet import RotNet
 
 CLIPS = ((0, 1), (4, 5))
@@ -20,7 +20,7 @@ def test_every_frame_of_every_clip_is_turned_by_the_label():
     offsets = 10 * torch.arange(2 * 3 * 2).view(2, 3, 2, 1, 1)
     clips = offsets + torch.tensor(PICTURES[0])
     for label, picture in enumerate(PICTURES):
-        turned = RotNet().apply(clips, PretextPlan(label=label, argument=0, clips=CLIPS))
+        turned = RotNet().apply(clips, PretextOperation(label=label, argument=0))
         assert torch.equal(turned, offsets + torch.tensor(picture))
 
 

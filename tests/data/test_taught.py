@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdvideo.data import samples
 from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.plan import TupleLayout, respread
+from kdvideo.data.plan import TupleLayout, plan_sample, respread
 from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.samples import TupleConfig
 from kdvideo.data.taught import TaughtTuples
@@ -49,6 +50,14 @@ def test_the_same_convention_gives_the_same_clips(tiny_dataset: Path):
             labels.add(sample["pretext_label"])
             assert torch.equal(sample["teacher_clips"], sample["clips"])
     assert labels == set(range(5))
+
+
+def test_each_sample_is_planned_once(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch):
+    """Student's and teacher's clips come from one plan."""
+    planned = []
+    monkeypatch.setattr(samples, "plan_sample", lambda *args, **rest: planned.append(1) or plan_sample(*args, **rest))
+    taught(tiny_dataset, STUDENT)[0, 0]
+    assert planned == [1]
 
 
 def test_more_frames_come_from_the_video(tiny_dataset: Path):

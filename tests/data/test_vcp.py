@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
-from vcp_cases import AS_IT_IS, CHUNKS, QUADRANTS, REMOTE, ROTATED, plan_of
+from vcp_cases import AS_IT_IS, CHUNKS, QUADRANTS, REMOTE, ROTATED, operation
 
 from kdvideo.data.pretexts.vcp import VCP
 
@@ -73,7 +73,7 @@ def test_there_are_five_labels():
 def test_label_0_changes_nothing():
     """The clip as it is."""
     middle = image_clip(PICTURE)
-    assert torch.equal(apply_to_middle(middle, plan_of(AS_IT_IS)), middle)
+    assert torch.equal(apply_to_middle(middle, operation(AS_IT_IS)), middle)
 
 
 @pytest.mark.parametrize(("argument", "degrees"), [(0, 90), (1, 180), (2, 270)])
@@ -81,7 +81,7 @@ def test_label_1_rotates_counter_clockwise(argument, degrees):
     """Every frame and channel of the middle clip is turned alike, by 90, 180 or 270 degrees."""
     middle = image_clip(PICTURE)
     expected = image_clip(COUNTER_CLOCKWISE[degrees])
-    assert torch.equal(apply_to_middle(middle, plan_of(ROTATED, argument)), expected)
+    assert torch.equal(apply_to_middle(middle, operation(ROTATED, argument)), expected)
 
 
 def test_label_1_keeps_the_frames_in_their_order():
@@ -89,13 +89,13 @@ def test_label_1_keeps_the_frames_in_their_order():
     picture = torch.tensor([[0, 1], [2, 3]])
     middle = torch.stack([picture + 10 * t for t in range(4)])[None]
     expected = torch.tensor([[[[1, 3], [0, 2]], [[11, 13], [10, 12]], [[21, 23], [20, 22]], [[31, 33], [30, 32]]]])
-    assert torch.equal(apply_to_middle(middle, plan_of(ROTATED, 0)), expected)
+    assert torch.equal(apply_to_middle(middle, operation(ROTATED, 0)), expected)
 
 
 def test_label_2_exchanges_opposite_quadrants():
     """Quadrants come in the order 3, 2, 1, 0, each upright as it was."""
     middle = image_clip(PICTURE)
-    assert torch.equal(apply_to_middle(middle, plan_of(QUADRANTS)), image_clip(QUADRANTS_REVERSED))
+    assert torch.equal(apply_to_middle(middle, operation(QUADRANTS)), image_clip(QUADRANTS_REVERSED))
 
 
 def test_label_2_keeps_the_frames_in_their_order():
@@ -103,7 +103,7 @@ def test_label_2_keeps_the_frames_in_their_order():
     picture = torch.tensor([[0, 1], [2, 3]])
     middle = torch.stack([picture + 10 * t for t in range(4)])[None]
     expected = torch.tensor([[[[3, 2], [1, 0]], [[13, 12], [11, 10]], [[23, 22], [21, 20]], [[33, 32], [31, 30]]]])
-    assert torch.equal(apply_to_middle(middle, plan_of(QUADRANTS)), expected)
+    assert torch.equal(apply_to_middle(middle, operation(QUADRANTS)), expected)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_label_3_swaps_two_of_four_chunks(argument, frames):
     pictures = torch.arange(4).view(2, 2)
     middle = torch.stack([pictures + 10 * t for t in range(8)])[None].repeat(3, 1, 1, 1)
     expected = torch.stack([pictures + 10 * t for t in frames])[None].repeat(3, 1, 1, 1)
-    assert torch.equal(apply_to_middle(middle, plan_of(CHUNKS, argument)), expected)
+    assert torch.equal(apply_to_middle(middle, operation(CHUNKS, argument)), expected)
 
 
 def test_label_4_leaves_the_pixels():
     """The remote clip was decoded in the place of the middle one, so nothing is left to do."""
     middle = image_clip(PICTURE)
-    assert torch.equal(apply_to_middle(middle, plan_of(REMOTE)), middle)
+    assert torch.equal(apply_to_middle(middle, operation(REMOTE)), middle)
 
 
 @pytest.mark.parametrize("num_clips", [1, 3, 5])
@@ -138,7 +138,7 @@ def test_label_4_leaves_the_pixels():
 )
 def test_the_middle_clip_is_the_one_that_changes(num_clips, label, argument, expected):
     """For tuples of one, three and five clips it is number N // 2, and the rest stays."""
-    changed = apply_to_middle(image_clip(PICTURE), plan_of(label, argument), num_clips)
+    changed = apply_to_middle(image_clip(PICTURE), operation(label, argument), num_clips)
     assert torch.equal(changed, image_clip(expected))
 
 
@@ -148,7 +148,7 @@ def test_apply_moves_pixels_of_any_type_and_keeps_all_of_them(label, argument, d
     """Whatever the label, pixels are moved about and none is lost or made up; the type stays."""
     middle = torch.arange(4 * 4 * 4).view(1, 4, 4, 4).to(dtype)
     clips = torch.stack([middle, middle.flip(1), middle.flip(2)])
-    result = VCP().apply(clips, plan_of(label, argument))
+    result = VCP().apply(clips, operation(label, argument))
     assert isinstance(result, Tensor)
     assert result.dtype == dtype
     assert torch.equal(result[1].flatten().sort().values, middle.flatten())

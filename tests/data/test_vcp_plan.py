@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from vcp_cases import CHUNKS, CLIPS, CLIPS_AT_7, NUM_FRAMES, REMOTE, ROTATED, many_plans, plan_of
+from vcp_cases import CHUNKS, CLIPS, CLIPS_AT_7, NUM_FRAMES, REMOTE, ROTATED, many_plans, operation
 
 from kdvideo.data.draws import Draws
 from kdvideo.data.pretexts.base import PretextPlan
@@ -17,9 +17,9 @@ CHI_SQUARE_BOUND = {3: 30.7, 4: 33.4}
 
 def test_plans_are_frozen():
     """A plan is a value: equal by its fields and not to be changed."""
-    plan = plan_of(ROTATED, 1)
-    assert plan == plan_of(ROTATED, 1)
-    assert plan != plan_of(ROTATED, 2)
+    plan = operation(ROTATED, 1)
+    assert plan == operation(ROTATED, 1)
+    assert plan != operation(ROTATED, 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.label = 0
 

@@ -7,9 +7,7 @@ from kdvideo.data.augment.plan import (
     augment_clips,
     augment_each,
     center_crop_plan,
-    crop_clip,
     draw_augment,
-    spread_crops,
     stack_maps,
 )
 
@@ -20,8 +18,6 @@ __all__ = [
     "augment_clips",
     "augment_each",
     "center_crop_plan",
-    "crop_clip",
     "draw_augment",
-    "spread_crops",
     "stack_maps",
 ]

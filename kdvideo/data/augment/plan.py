@@ -1,10 +1,9 @@
 """SimCLR's augmentations: one draw a clip, all its frames alike (Chen et al., arXiv 2002.05709, appendix A).
 
-What is drawn (`AugmentPlan`), the cut (`crop_clip`), and what is done to the colours, for one clip or for a whole batch
-on the training device (`augment_clips`).
+An `AugmentPlan` says what was drawn. Colours and blur are applied clip by clip in a worker (`augment_each`) or to a
+whole batch on the training device (`augment_clips`). Crop and flip come earlier, where a video is read.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from kdvideo.data.augment.blur import blur_radius, gaussian_blur
 from kdvideo.data.augment.color import apply_color, color_map
+from kdvideo.data.batch import Sample
 from kdvideo.data.draws import Draws
-from kdvideo.data.resize import crop_corner
+from kdvideo.data.resize import CENTER, Place
 
 __all__ = [
     "AugmentConfig",
@@ -25,9 +25,7 @@ __all__ = [
     "augment_clips",
     "augment_each",
     "center_crop_plan",
-    "crop_clip",
     "draw_augment",
-    "spread_crops",
     "stack_maps",
 ]
 
@@ -35,7 +33,6 @@ AugmentPlace = Literal["worker", "device"]  # where colours and blur are done
 _JITTER_RANGE = 0.8  # brightness, contrast and saturation at strength 1
 _HUE_RANGE = 0.2
 _BLUR_SIGMA = (0.1, 2.0)
-_LAST_PLACE = math.nextafter(1.0, 0.0)  # a crop's place lies in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,14 @@ class AugmentPlan:
     """What is done to one clip.
 
     Attributes:
-        crop: where the crop lies between top and bottom and between left and right, both in [0, 1).
+        crop: where the crop lies.
         flip: whether left and right are exchanged.
         jitter: (operation, amount) in the order of application; empty without colour jitter.
         grayscale: whether the colours go.
         blur_sigma: pixels, or None.
     """
 
-    crop: tuple[float, float]
+    crop: Place
     flip: bool = False
     jitter: tuple[tuple[str, float], ...] = ()
     grayscale: bool = False
@@ -85,41 +82,12 @@ def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
 
 
 def center_crop_plan() -> AugmentPlan:
-    """Evaluation: the crop in the middle and nothing else."""
-    return AugmentPlan(crop=(0.5, 0.5))
+    """Returns evaluation's plan: the crop in the middle and nothing else."""
+    return AugmentPlan(crop=CENTER)
 
 
-def spread_crops(count: int, *, is_wide: bool) -> list[AugmentPlan]:
-    """Evaluation on several crops: spread from end to end of the longer side, in the middle of the shorter one.
-
-    Args:
-        count: of crops; a single one is the centre crop.
-        is_wide: whether the longer side is the width.
-    """
-    if count == 1:
-        return [center_crop_plan()]
-    places = [min(i / (count - 1), _LAST_PLACE) for i in range(count)]
-    return [AugmentPlan(crop=(0.5, place) if is_wide else (place, 0.5)) for place in places]
-
-
-def crop_clip(frames: Tensor, plan: AugmentPlan, *, size: int) -> Tensor:
-    """The plan's crop, flipped where it says so.
-
-    Args:
-        frames: uint8 `[T, C, H, W]`, H and W at least `size`.
-        plan: what to do.
-        size: height and width of the crop.
-
-    Returns:
-        uint8 `[C, T, size, size]`.
-    """
-    top, left = crop_corner(plan.crop, frames.shape[-2:], size=size)
-    clip = frames[..., top : top + size, left : left + size].transpose(0, 1)
-    return clip.flip(-1) if plan.flip else clip
-
-
-def stack_maps(augments: Sequence[AugmentPlan]) -> dict[str, Tensor]:
-    """What `augment_clips` takes, of N plans: `color` `[N, 3, 6]`, `blur_sigma` `[N]`."""
+def stack_maps(augments: Sequence[AugmentPlan]) -> Sample:
+    """Returns what `augment_clips` takes, for N plans: `color` `[N, 3, 6]` and `blur_sigma` `[N]`."""
     return {
         "color": torch.stack([color_map(augment.jitter, grayscale=augment.grayscale) for augment in augments]),
         "blur_sigma": torch.tensor([augment.blur_sigma or 0.0 for augment in augments]),
@@ -127,17 +95,24 @@ def stack_maps(augments: Sequence[AugmentPlan]) -> dict[str, Tensor]:
 
 
 def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Tensor:
-    """`augment_clips` for N clips `[C, T, S, S]` on the CPU, one after the other: in its cache it is a third faster."""
+    """Does what `augment_clips` does, for N clips `[C, T, S, S]` one after the other.
+
+    On the CPU this is a third faster, since one clip fits into its cache.
+
+    Returns:
+        uint8 `[N, C, T, S, S]`.
+    """
     maps = stack_maps(augments)
+    colors, sigmas = maps["color"], maps["blur_sigma"]
     done = torch.empty((len(clips), *clips[0].shape), dtype=torch.uint8)
     for i, (clip, augment) in enumerate(zip(clips, augments, strict=True)):
         if augment.keeps_colors:
             done[i] = clip
         else:
-            color, blur_sigma = (maps[name][i : i + 1] for name in ("color", "blur_sigma"))
+            color = colors[i : i + 1]
             if augment.grayscale:
                 color = color[:, :1]  # all channels are alike: one is made, and written three times
-            pixels = _augment_pixels(clip[None], color, blur_sigma)
+            pixels = _augment_pixels(clip[None], color, sigmas[i : i + 1])
             # In one pass; PyTorch takes two, see below, or converts one number at a time.
             np.copyto(done[i : i + 1].numpy(), pixels.numpy(), casting="unsafe")
     return done
@@ -159,7 +134,11 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
 
 
 def _augment_pixels(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
-    """As `augment_clips`; float32 of the results plus one half, so that cutting off the fraction rounds."""
+    """Augments as `augment_clips` does, and adds one half, so that cutting off the fraction rounds.
+
+    Returns:
+        float32, as `clips`.
+    """
     has_blur = blur_radius(clips.shape[-1]) > 0
     blurred = [i for i, sigma in enumerate(blur_sigma.tolist()) if has_blur and sigma > 0]
     pixels = clips.to(torch.float32, memory_format=torch.contiguous_format)

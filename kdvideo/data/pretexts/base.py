@@ -8,23 +8,32 @@ from torch import Tensor
 
 from kdvideo.data.draws import Draws
 
-__all__ = ["ClipFrames", "Pretext", "PretextPlan"]
+__all__ = ["ClipFrames", "Pretext", "PretextOperation", "PretextPlan"]
 
 ClipFrames = tuple[int, ...]  # the video frames of one clip, in display order
 
 
 @dataclass(frozen=True)
-class PretextPlan:
-    """What a pretext does to one tuple.
+class PretextOperation:
+    """What a pretext does to the pixels of one tuple.
 
     Attributes:
         label: the class to predict.
         argument: which variant of the operation; its meaning is the pretext's own.
-        clips: the frames of each clip, after the pretext has exchanged those it exchanges.
     """
 
     label: int
     argument: int
+
+
+@dataclass(frozen=True)
+class PretextPlan(PretextOperation):
+    """A pretext's operation together with the frames to read.
+
+    Attributes:
+        clips: the frames of each clip, after the pretext has exchanged those it exchanges.
+    """
+
     clips: tuple[ClipFrames, ...]
 
 
@@ -58,6 +67,9 @@ class Pretext:
         label = draws.integer(self.num_classes) if label_slot is None else label_slot % self.num_classes
         return PretextPlan(label=label, argument=0, clips=tuple(clips))
 
-    def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
-        """Does the operation to `clips[N, C, T, H, W]`, already read from `plan.clips`; may use them up."""
+    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
+        """Applies the operation to `clips[N, C, T, H, W]`, which hold the planned frames; may change them in place.
+
+        On the training device it knows label and argument only, not the frames.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no apply")

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from kdvideo.data.pretexts.base import Pretext, PretextPlan
+from kdvideo.data.pretexts.base import Pretext, PretextOperation
 from kdvideo.registry import PRETEXTS
 
 __all__ = ["RotNet"]
@@ -21,6 +21,6 @@ class RotNet(Pretext):
 
     num_classes: ClassVar[int] = 4
 
-    def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
+    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
         """Turns `clips[N, C, T, H, W]`, H equal to W, by `plan.label` right angles."""
         return torch.rot90(clips, k=plan.label, dims=(-2, -1))

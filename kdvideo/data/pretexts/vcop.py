@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextPlan
+from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextOperation, PretextPlan
 from kdvideo.registry import PRETEXTS
 
 __all__ = ["VCOP"]
@@ -47,6 +47,6 @@ class VCOP(Pretext):
         shuffled = tuple(clips[i] for i in self.ORDERS[plan.label])
         return PretextPlan(label=plan.label, argument=0, clips=shuffled)
 
-    def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
+    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
         """Gives `clips[N, C, T, H, W]` as they are: they have been read in the order of the plan."""
         return clips

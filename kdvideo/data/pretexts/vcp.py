@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kdvideo.data.draws import Draws
-from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextPlan
+from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextOperation, PretextPlan
 from kdvideo.registry import PRETEXTS
 
 __all__ = ["VCP"]
@@ -66,7 +66,7 @@ class VCP(Pretext):
             frames[middle] = tuple(frame + offset for frame in frames[middle])
         return PretextPlan(label=label, argument=argument, clips=tuple(frames))
 
-    def apply(self, clips: Tensor, plan: PretextPlan) -> Tensor:
+    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
         """Changes the middle clip of `clips[N, C, T, H, W]`; a remote clip has been read in its place already."""
         clip = clips[len(clips) // 2]
         if plan.label == self._ROTATED:
