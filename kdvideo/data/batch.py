@@ -24,44 +24,52 @@ class SampleKey(NamedTuple):
     video: int
 
 
-class Sample(TypedDict, total=False):
-    """One training sample, as a dataset returns it; see `Batch` for what each key means."""
+class Batch(TypedDict, total=False):
+    """B training samples of N clips each, as a task receives them.
 
-    clips: Tensor  # uint8 [N, C, T, H, W]
+    Attributes:
+        clips: uint8 `[B, N, C, T, H, W]`, RGB.
+        index: int64 `[B]`, the videos' numbers in the training list.
+        epoch: int64 `[B]`, counted from 0.
+        pretext_label: int64 `[B]`, the class that a pretext task has to predict.
+        negatives: int64 `[B, K]`, the numbers of other videos, for losses with a memory bank.
+        teacher_clips: uint8 `[B, N, C, T', H', W']`, for a teacher that takes frames of its own.
+        class_id: int64 `[B]`, the labels of labelled clips.
+        color: float32 `[B, N, 3, 6]`, a linear map of each clip's colours. This and the following keys are there if
+            augmentation is left to the training device; `augment_batch` uses them up.
+        blur_sigma: float32 `[B, N]`, the width of each clip's blur in pixels; 0 leaves a clip sharp.
+        pretext_argument: int64 `[B]`, the variant of the pretext operation.
+    """
+
+    clips: Tensor
+    index: Tensor
+    epoch: Tensor
+    pretext_label: Tensor
+    negatives: Tensor
+    teacher_clips: Tensor
+    class_id: Tensor
+    color: Tensor
+    blur_sigma: Tensor
+    pretext_argument: Tensor
+
+
+class Sample(TypedDict, total=False):
+    """One training sample, as a dataset returns it: a `Batch` without B, its `[B]` as plain numbers."""
+
+    clips: Tensor
     index: int
     epoch: int
     pretext_label: int
-    negatives: Tensor  # int64 [K]
+    negatives: Tensor
+    teacher_clips: Tensor
     class_id: int | None
-    teacher_clips: Tensor  # uint8 [N, C, T', H', W']
-    color: Tensor  # [N, 3, 6]
-    blur_sigma: Tensor  # [N]
+    color: Tensor
+    blur_sigma: Tensor
     pretext_argument: int
 
 
-class Batch(TypedDict, total=False):
-    """B training samples of N clips each, as a task receives them."""
-
-    clips: Tensor  # uint8 [B, N, C, T, H, W], RGB
-    index: Tensor  # int64 [B], the videos' numbers in the training list
-    epoch: Tensor  # int64 [B], counted from 0
-
-    # Tuples of clips, for a pretext task
-    pretext_label: Tensor  # int64 [B], the class to predict
-    negatives: Tensor  # int64 [B, K], the numbers of other videos, for losses that have a memory bank
-    teacher_clips: Tensor  # uint8 [B, N, C, T', H', W'], for a teacher that takes frames of its own
-
-    # Labelled clips, N = 1
-    class_id: Tensor  # int64 [B]
-
-    # What the workers leave to the training device; `augment_batch` uses these up
-    color: Tensor  # float32 [B, N, 3, 6], a linear map of each clip's colours
-    blur_sigma: Tensor  # float32 [B, N], in pixels; 0 leaves a clip sharp
-    pretext_argument: Tensor  # int64 [B], the variant of the pretext operation
-
-
 def batch_size(batch: Batch) -> int:
-    """Returns the number of samples B."""
+    """Returns the number of samples, B of each value `[B, ...]`."""
     values: Any = batch.values()
     return len(next(iter(values)))
 
