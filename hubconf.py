@@ -22,7 +22,7 @@ dependencies = ["torch", "torchvision", "pytorchvideo", "fvcore", "iopath", "fil
 def _backbone(architecture: str, *, pretrained: bool | str = False, **kwargs: _Any) -> _Any:
     if not isinstance(pretrained, str):
         return create_model(architecture, pretrained=pretrained, **kwargs)
-    entry, _ = _find_entry(pretrained)
+    entry, _ = _find_entry(pretrained, zoo=kwargs.get("zoo"))
     if entry.model.backbone != architecture:
         raise ValueError(f"pretrained={pretrained!r} are weights of {entry.model.backbone}, not of {architecture}")
     return create_model(pretrained, pretrained=True, **kwargs)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from kdvideo.errors import first_line
-from kdvideo.paths import kdvideo_home, zoo_root
+from kdvideo.paths import kdvideo_home
 from kdvideo.requirements import Finding, examine_requirements
 from kdvideo.version import __version__
 
@@ -124,10 +124,11 @@ def _home() -> Finding:
 
 
 def _shipped() -> Finding:
-    from kdvideo.zoo.sources import list_entries
+    from kdvideo.zoo.folder import Zoo
 
-    entries = list_entries(zoo_root())
-    shipped = [entry.name for entry in entries if (zoo_root() / "weights" / entry.file).is_file()]
+    zoo = Zoo.packaged()
+    entries = zoo.entries()
+    shipped = [entry.name for entry in entries if zoo.weights_of(entry).is_file()]
     return Finding("zoo", f"{len(entries)} models known, here without a network: {', '.join(shipped) or 'none'}")
 
 

@@ -18,8 +18,7 @@ from kdvideo.files import write_atomic
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import compute_features
 from kdvideo.registry import DATASETS
-from kdvideo.zoo.entry import gallery_file
-from kdvideo.zoo.sources import list_entries
+from kdvideo.zoo.folder import Zoo, gallery_file
 
 
 def make_gallery(name: str, weights: Path, *, root: Path) -> Path:
@@ -39,10 +38,10 @@ def make_gallery(name: str, weights: Path, *, root: Path) -> Path:
 
 def main() -> None:
     """Says how large each has become."""
-    root, zoo = Path(sys.argv[1]), Path(sys.argv[2])
-    for entry in list_entries(zoo):
-        weights = zoo / "weights" / entry.file
-        if "ucf101mini" in entry.name and weights.exists() and not gallery_file(weights).exists():
+    root, zoo = Path(sys.argv[1]), Zoo(Path(sys.argv[2]))
+    for entry in zoo.entries():
+        weights = zoo.weights_of(entry)
+        if "ucf101mini" in entry.name and weights.exists() and not zoo.gallery_of(entry).exists():
             path = make_gallery(entry.name, weights, root=root)
             print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
 

@@ -37,7 +37,7 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from kdvideo.engine.build import zoo_dir_of
+    from kdvideo.engine.build import configured_zoo
     from kdvideo.engine.evaluate import evaluate
     from kdvideo.engine.evaluation_config import evaluation_config
     from kdvideo.engine.save_evaluation import save_evaluation
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> None:
 
     cfg = evaluation_config(options.model, options.config_file, options.overrides)
     if options.save:
-        check_recordable(options.model, zoo_dir=zoo_dir_of(cfg))
+        check_recordable(options.model, zoo=configured_zoo(cfg))
     splits = (1, 2, 3) if options.all_splits else ()
     evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes
@@ -54,8 +54,9 @@ def _run(options: argparse.Namespace) -> None:
     tables = ", confusion_*.csv" if any(result.predicted for result in evaluation.splits) else ""
     print(f"\n{cfg.OUTPUT_DIR}: evaluation.json{tables}")
     if options.save:
-        entry = save_evaluation(evaluation, zoo_dir=zoo_dir_of(cfg))
-        print(f"{zoo_dir_of(cfg) / 'entries' / entry.name}.json: metrics and protocol saved")
+        zoo = configured_zoo(cfg)
+        entry = save_evaluation(evaluation, zoo=zoo)
+        print(f"{zoo.entry_path(entry.name)}: metrics and protocol saved")
 
 
 def _table(evaluation: "Evaluation") -> str:

@@ -31,9 +31,9 @@ def add_arguments(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from kdvideo.report import write_report
+    from kdvideo.zoo.folder import as_zoo
 
     folders = [expand_user(folder) for folder in options.runs]
-    zoo_dir = options.zoo and expand_user(options.zoo)
     galleries = [(expand_user(gallery), expand_user(videos)) for gallery, videos in options.retrieval]
-    out = write_report(expand_user(options.out), zoo_dir=zoo_dir, runs=folders, galleries=galleries)
+    out = write_report(expand_user(options.out), zoo=as_zoo(options.zoo), runs=folders, galleries=galleries)
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")

@@ -2,7 +2,6 @@
 
 import logging
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +26,9 @@ from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.protocols import EvalConfig
 from kdvideo.models.pcl import PCLModel, takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
-from kdvideo.paths import expand_user, user_zoo
+from kdvideo.paths import expand_user
 from kdvideo.registry import DATASETS, PRETEXTS
+from kdvideo.zoo.folder import Zoo, as_zoo
 from kdvideo.zoo.formats import parse_clip_spec
 
 __all__ = [
@@ -40,13 +40,13 @@ __all__ = [
     "build_model_spec",
     "build_train_loader",
     "build_tuple_config",
+    "configured_zoo",
     "follow_model",
     "load_videos",
     "read_clip_spec",
     "read_records",
     "split_training_list",
     "warn_of_repeats",
-    "zoo_dir_of",
 ]
 
 logger = logging.getLogger("kdvideo")
@@ -233,6 +233,6 @@ def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> Ba
     return partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)
 
 
-def zoo_dir_of(cfg: CfgNode) -> Path:
-    """ZOO.DIR, or the user's zoo."""
-    return expand_user(cfg.ZOO.DIR) if cfg.ZOO.DIR else user_zoo()
+def configured_zoo(cfg: CfgNode) -> Zoo:
+    """Returns the zoo in ZOO.DIR, or the user's."""
+    return as_zoo(cfg.ZOO.DIR or None) or Zoo.user()

@@ -15,11 +15,11 @@ from kdvideo.distributed import is_main, process_group
 from kdvideo.engine.build import (
     build_model,
     build_model_spec,
+    configured_zoo,
     follow_model,
     load_videos,
     read_clip_spec,
     warn_of_repeats,
-    zoo_dir_of,
 )
 from kdvideo.engine.environment import prepare_output, set_up_logging
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
@@ -134,7 +134,7 @@ def _find_model(cfg: CfgNode, folder: RunFolder) -> tuple[Model, Weights | None]
     """The network to measure; CLIP and what else depends on it follow it, then the config is checked."""
     source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")
     clip_spec = read_clip_spec(cfg, "MODEL") if cfg.MODEL.WEIGHTS else None
-    model, weights = load_model(source, zoo_dir=zoo_dir_of(cfg), clip_spec=clip_spec) if source else (None, None)
+    model, weights = load_model(source, zoo=configured_zoo(cfg), clip_spec=clip_spec) if source else (None, None)
     if model is not None:
         follow_model(cfg, model)
     cfg.MODEL.WEIGHTS, cfg.TEACHER.WEIGHTS, cfg.TEACHER.REPLAY = source, "", False

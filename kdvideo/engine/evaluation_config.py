@@ -7,9 +7,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import flatten_config, get_defaults, load_config, merge_config, parse_config
-from kdvideo.config.key import Role
-from kdvideo.config.keys import keys_with_role
-from kdvideo.engine.build import read_clip_spec, zoo_dir_of
+from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.environment import refuse_other_run
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.paths import expand_user
@@ -20,7 +18,18 @@ from kdvideo.zoo.sources import Weights, resolve_weights
 
 __all__ = ["MEASURING_KEYS", "config_of_entry", "evaluation_config", "measuring_settings", "training_config"]
 
-MEASURING_KEYS = keys_with_role(Role.MEASURING)
+# What a measurement of given weights on given videos depends on; the network itself says what its clips are.
+MEASURING_KEYS = (
+    "PRETEXT.NAME",
+    "PRETEXT.INTERVAL",
+    "DATA.NAME",
+    "DATA.SPLIT",
+    "DATA.SHORT_SIDE",
+    "EVAL.TUPLES_PER_VIDEO",
+    "EVAL.CLIPS_PER_VIDEO",
+    "EVAL.FINAL_CLIPS_PER_VIDEO",
+    *("SEED", "DATA.FRACTION", "DATA.VALIDATION_SHARE"),  # which videos are held out
+)
 
 
 def evaluation_config(source: str, config_file: Path | None = None, overrides: Sequence[str] = ()) -> CfgNode:
@@ -46,7 +55,7 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
         cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
         refuse_other_run(RunFolder(expand_user(cfg.OUTPUT_DIR)))  # its checkpoint would be measured in their place
         return cfg
-    weights = resolve_weights(source, zoo_dir=zoo_dir_of(given))
+    weights = resolve_weights(source, zoo=configured_zoo(given))
     if settings := training_config(weights):
         wanted = {key: settings[key] for key in MEASURING_KEYS if key in settings}
         merge_config(start, wanted, origin=f"the config of {source}")

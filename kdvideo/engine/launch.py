@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
-from kdvideo.engine.build import read_clip_spec, zoo_dir_of
+from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
 from kdvideo.engine.guards import out_of_memory_means, writing
@@ -27,6 +27,7 @@ from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.distill import check_teacher
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
@@ -72,10 +73,10 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
     """
     validate_config(cfg)
     check_sync_bn(cfg)
-    zoo_dir = zoo_dir_of(cfg)
+    zoo = configured_zoo(cfg)
     if cfg.ZOO.PUBLISH_AS:
-        check_publishable(cfg.ZOO.PUBLISH_AS, zoo_dir=zoo_dir, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    teacher, teacher_weights = _load_teacher(cfg, zoo_dir)
+        check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
+    teacher, teacher_weights = _load_teacher(cfg, zoo)
     folder = prepare_output(cfg)
     with exclusive_use(folder):
         set_up_logging(folder.path)
@@ -101,16 +102,16 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         wait_for_all()  # until rank 0 has written which epoch is the best
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
             metrics = run.measure_final(epoch=trainer.epoch)
-        entry = _write_results(run, metrics, teacher_weights, zoo_dir=zoo_dir) if is_main() else None
+        entry = _write_results(run, metrics, teacher_weights, zoo=zoo) if is_main() else None
     return RunResult(model=run.model.eval(), metrics=metrics, output_dir=folder.path, entry=entry)
 
 
-def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo_dir: Path) -> ZooEntry | None:
+def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo: Zoo) -> ZooEntry | None:
     run.folder.append_line(metrics)
     facts = run.facts(metrics, teacher)
     run.folder.write_facts(facts)
     if run.cfg.ZOO.PUBLISH_AS:
-        return run.publish(facts, zoo_dir=zoo_dir)
+        return run.publish(facts, zoo=zoo)
     logger.info("to publish it: %s", publish_command(run.cfg, run.folder.path))
     return None
 
@@ -119,11 +120,11 @@ def _run_class(task: str) -> type[Run]:
     return SupervisedRun if TASKS.get(task).needs_labels else PretrainingRun
 
 
-def _load_teacher(cfg: CfgNode, zoo_dir: Path) -> tuple[Model | None, Weights | None]:
+def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model | None, Weights | None]:
     if not cfg.TEACHER.WEIGHTS:
         return None, None
     clip_spec = read_clip_spec(cfg, "TEACHER")
-    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo_dir=zoo_dir, clip_spec=clip_spec)
+    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
     check_teacher(
         model,
         cfg.TEACHER.LOSSES,

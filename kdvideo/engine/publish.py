@@ -13,6 +13,7 @@ from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.publish import publish
 
 __all__ = ["publish_command", "publish_run"]
@@ -29,13 +30,14 @@ def publish_command(cfg: CfgNode, output_dir: Path) -> str:
     return shlex.join(words)
 
 
-def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = None, replace: bool = False) -> ZooEntry:
+@accept_zoo_dir
+def publish_run(path: Path, name: str, *, zoo: Zoo, licence: str | None = None, replace: bool = False) -> ZooEntry:
     """Publishes a finished run's model as the run itself would have with ZOO.PUBLISH_AS.
 
     Args:
         path: the run's `checkpoint.pt`, or its folder.
         name: of the entry.
-        zoo_dir: the zoo.
+        zoo: where to; made if it is not there.
         licence: of the weights; the run's ZOO.LICENCE unless given.
         replace: whether an entry of that name may be replaced.
 
@@ -63,7 +65,7 @@ def publish_run(path: Path, name: str, *, zoo_dir: Path, licence: str | None = N
     return publish(
         model.eval(),
         name,
-        zoo_dir=zoo_dir,
+        zoo=zoo,
         spec=spec,
         facts=facts if licence is None else {**facts, "licence": licence},
         dtype=getattr(torch, stored_config(checkpoint["config"])["ZOO"]["DTYPE"]),

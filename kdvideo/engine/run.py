@@ -20,8 +20,8 @@ from kdvideo.engine.build import (
     build_eval_config,
     build_model,
     build_train_loader,
+    configured_zoo,
     read_clip_spec,
-    zoo_dir_of,
 )
 from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
@@ -37,6 +37,7 @@ from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_pretrained
 from kdvideo.zoo.publish import publish
 from kdvideo.zoo.sources import Weights
@@ -105,7 +106,7 @@ class Run(ABC):
         """
         cfg, configured = self.cfg, self.spec.clip_spec
         clip_spec = read_clip_spec(cfg, "MODEL")
-        load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo_dir=zoo_dir_of(cfg), clip_spec=clip_spec)
+        load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo=configured_zoo(cfg), clip_spec=clip_spec)
         own = backbone_of(self.model).clip_spec
         if own.convention != configured.convention:
             raise ValueError(
@@ -220,19 +221,19 @@ class Run(ABC):
             "licence": cfg.ZOO.LICENCE,
         }
 
-    def publish(self, facts: Mapping[str, Any], *, zoo_dir: Path) -> ZooEntry:
+    def publish(self, facts: Mapping[str, Any], *, zoo: Zoo) -> ZooEntry:
         """Writes the trained model into the zoo."""
         cfg = self.cfg
         entry = publish(
             self.model,
             cfg.ZOO.PUBLISH_AS,
-            zoo_dir=zoo_dir,
+            zoo=zoo,
             spec=self.spec,
             facts=facts,
             dtype=getattr(torch, cfg.ZOO.DTYPE),
             replace=cfg.ZOO.REPLACE,
         )
-        logger.info("published %s in %s, sha256 %s", entry.name, zoo_dir, entry.sha256)
+        logger.info("published %s in %s, sha256 %s", entry.name, zoo, entry.sha256)
         return entry
 
 

@@ -4,26 +4,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdvideo.config.key import Role
-from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.evaluation_config import config_of_entry
 from kdvideo.engine.evaluation_result import Evaluation
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.record import check_recordable, record_metrics
 
 __all__ = ["metrics_for_entry", "save_evaluation"]
 
+# Of the keys that a measurement depends on, those that neither a metric's name nor its prefix tells.
+_UNTOLD = (
+    "PRETEXT.NAME",
+    "PRETEXT.INTERVAL",
+    "DATA.SHORT_SIDE",
+    "DATA.FRACTION",
+    "DATA.VALIDATION_SHARE",
+    "EVAL.TUPLES_PER_VIDEO",
+    "EVAL.CLIPS_PER_VIDEO",
+)
 
-def save_evaluation(evaluation: Evaluation, *, zoo_dir: Path) -> ZooEntry:
+
+def save_evaluation(evaluation: Evaluation, *, zoo: Zoo) -> ZooEntry:
     """Writes metrics and protocol into the entry that was measured.
 
     Raises:
         ValueError: the model has no entry in that zoo, the entry has changed, or its protocol is another.
     """
-    entry = check_recordable(evaluation.source, zoo_dir=zoo_dir)
+    entry = check_recordable(evaluation.source, zoo=zoo)
     metrics, protocol = metrics_for_entry(evaluation, entry)
     assert evaluation.sha256 is not None, "an entry has weights"
-    return record_metrics(entry.name, metrics, protocol, zoo_dir=zoo_dir, sha256=evaluation.sha256)
+    return record_metrics(entry.name, metrics, protocol, zoo=zoo, sha256=evaluation.sha256)
 
 
 def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str, float], str]:
@@ -60,7 +70,7 @@ def _is_own(evaluation: Evaluation, entry: ZooEntry, split: int) -> bool:
 
 
 def _check_settings(name: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    for key in keys_with_role(Role.UNTOLD):
+    for key in _UNTOLD:
         if key in own and own[key] != settings[key]:
             raise ValueError(
                 f"not saved: {key} was {settings[key]}, the config of {name} has {own[key]}, which its metrics are "

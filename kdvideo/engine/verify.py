@@ -9,6 +9,7 @@ from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.evaluation_config import config_of_entry, evaluation_config
 from kdvideo.engine.evaluation_result import SplitResult
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.sources import find_entry
 
 __all__ = ["Comparison", "verify_metrics"]
@@ -60,7 +61,7 @@ class Comparison:
         return found if self.agrees else f"{found}: {apart:.1f} videos apart, one is allowed"
 
 
-def verify_metrics(name: str, root: Path, *, zoo_dir: Path | None = None) -> list[Comparison]:
+def verify_metrics(name: str, root: Path, *, zoo: Zoo | None = None) -> list[Comparison]:
     """Measures a model as its entry's config and the names of its metrics say, and compares.
 
     Metrics with a prefix are of other data, and not measured.
@@ -68,18 +69,18 @@ def verify_metrics(name: str, root: Path, *, zoo_dir: Path | None = None) -> lis
     Args:
         name: of the entry, with or without `kdvideo://`.
         root: the folder of the videos that it was trained on.
-        zoo_dir: a zoo to look into first.
+        zoo: a zoo to look into first.
 
     Raises:
         ValueError: no such entry, or nothing in it that kdvideo has measured.
     """
-    entry, _ = find_entry(name, zoo_dir=zoo_dir)
+    entry, _ = find_entry(name, zoo=zoo)
     groups = _groups(entry)
     if not config_of_entry(entry) or not groups:
         raise ValueError(f"{entry.name} has no metrics that kdvideo has measured: {entry.protocol or 'no protocol'}")
     found: dict[str, Comparison] = {}
     for (num_clips, num_crops), metrics in groups.items():
-        result = _measure(entry, root, metrics, num_clips=num_clips, num_crops=num_crops, zoo_dir=zoo_dir)
+        result = _measure(entry, root, metrics, num_clips=num_clips, num_crops=num_crops, zoo=zoo)
         for metric in metrics:
             if metric in result.metrics:
                 found[metric] = Comparison(
@@ -105,12 +106,12 @@ def _protocol(metric: str) -> str | None:
 
 
 def _measure(
-    entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo_dir: Path | None
+    entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo: Zoo | None
 ) -> SplitResult:
     protocols = dict.fromkeys(protocol for metric in metrics if (protocol := _protocol(metric)))
     with tempfile.TemporaryDirectory() as folder:
         overrides = ["DATA.ROOT", str(root), "OUTPUT_DIR", folder, "EVAL.FINAL_CLIPS_PER_VIDEO", str(num_clips)]
-        if zoo_dir is not None:
-            overrides += ["ZOO.DIR", str(zoo_dir)]
+        if zoo is not None:
+            overrides += ["ZOO.DIR", str(zoo)]
         cfg = evaluation_config(entry.name, None, overrides)
         return evaluate(cfg, protocols=tuple(protocols), num_crops=num_crops).splits[0]

@@ -13,7 +13,7 @@ from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outpu
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.names import name_as_text
-from kdvideo.zoo.entry import gallery_file
+from kdvideo.zoo.folder import gallery_file
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.sources import Weights
 

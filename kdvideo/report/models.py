@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from kdvideo.paths import user_zoo, zoo_root
 from kdvideo.registry import BACKBONES
 from kdvideo.report.runs import finite
 from kdvideo.zoo.manage import EntryState
+from kdvideo.zoo.sources import zoos
 
 __all__ = ["metric_names", "model_rows"]
 
@@ -68,16 +68,15 @@ def _commands(state: EntryState) -> dict[str, str]:
     name = state.entry.name
     module = BACKBONES.own_module(state.entry.model.backbone)
     first = f"import {module}; " if module else ""
-    if state.zoo_dir in (user_zoo(), zoo_root()):
+    if state.zoo in zoos():
         return {
             "load": f'{first}import kdvideo; model = kdvideo.create_model("{name}", pretrained=True)',
             "fetch": f"kdvideo zoo fetch {name}",
         }
-    folder = state.zoo_dir.resolve()
+    folder = str(state.zoo.path.resolve())
     return {
-        "load": f"{first}from pathlib import Path; from kdvideo.zoo.load import load_model; "
-        f'model, _ = load_model("{name}", zoo_dir=Path({str(folder)!r}))',
-        "fetch": f"kdvideo zoo fetch {name} --zoo {shlex.quote(str(folder))}",
+        "load": f'{first}import kdvideo; model = kdvideo.create_model("{name}", pretrained=True, zoo={folder!r})',
+        "fetch": f"kdvideo zoo fetch {name} --zoo {shlex.quote(folder)}",
     }
 
 

@@ -13,6 +13,7 @@ from kdvideo.report.matrix import ALONE, build_matrices, students_of
 from kdvideo.report.models import metric_names, model_rows
 from kdvideo.report.runs import RunRecord, find_runs
 from kdvideo.version import __version__
+from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.manage import EntryState, entry_states
 
 __all__ = ["render_report", "write_report"]
@@ -21,10 +22,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _NO_CURVES = ("epoch", "step")  # what a curve is drawn over
 
 
+@accept_zoo_dir
 def write_report(
     out: Path,
     *,
-    zoo_dir: Path | None = None,
+    zoo: Zoo | None = None,
     runs: Sequence[Path] = (),
     galleries: Sequence[tuple[Path, Path]] = (),
 ) -> Path:
@@ -32,7 +34,7 @@ def write_report(
 
     Args:
         out: the HTML file.
-        zoo_dir: a zoo whose entries come before those of the user's and the packaged one.
+        zoo: a zoo whose entries come before those of the user's and the packaged one.
         runs: folders of runs, or of folders of runs.
         galleries: a file of `kdvideo embed` and the folder that it embedded, each gives a retrieval grid.
 
@@ -41,10 +43,10 @@ def write_report(
     """
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise ValueError(f"--out {out} must be a file that ends in .html")
-    if zoo_dir is not None and not (zoo_dir / "entries").is_dir():
-        raise ValueError(f"--zoo {zoo_dir} is no zoo: it has no folder entries/")
+    if zoo is not None:
+        zoo.check_exists()
     grids = [build_grid(path, root) for path, root in galleries]
-    write_text(out, render_report(entry_states(zoo_dir), find_runs(runs), grids=grids))
+    write_text(out, render_report(entry_states(zoo), find_runs(runs), grids=grids))
     return out
 
 

@@ -1,22 +1,22 @@
 """Other projects' checkpoints as entries of one's own zoo: safetensors under kdvideo's names."""
 
-from pathlib import Path
-
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.entry import ZooEntry, check_name
-from kdvideo.zoo.load import load_model
+from kdvideo.zoo.folder import Zoo, accept_zoo_dir
+from kdvideo.zoo.load import build_filled
 from kdvideo.zoo.publish import publish
 from kdvideo.zoo.sources import resolve_weights
 
 __all__ = ["convert_weights"]
 
 
+@accept_zoo_dir
 def convert_weights(
     source: str,
     name: str,
     *,
-    zoo_dir: Path,
+    zoo: Zoo,
     clip_spec: ClipSpec | None = None,
     licence: str | None = None,
     replace: bool = False,
@@ -26,7 +26,7 @@ def convert_weights(
     Args:
         source: a zoo name, a path or an address.
         name: of the new entry.
-        zoo_dir: the zoo.
+        zoo: where to; looked into first for `source`, too.
         clip_spec: the input convention of a bare file, whose keys cannot tell it.
         licence: of the weights; the entry's unless given.
         replace: whether an entry of that name may be replaced.
@@ -36,13 +36,13 @@ def convert_weights(
             name.
     """
     check_name(name)
-    weights = resolve_weights(source, zoo_dir=zoo_dir)
+    weights = resolve_weights(source, zoo=zoo)
     entry = weights.entry
     if licence is None and entry is None:
         raise ValueError(f"{source} has no entry that says its licence: give --licence")
     contents = read_contents(weights)
     spec = contents.spec_with(clip_spec)
-    model, _ = load_model(source, zoo_dir=zoo_dir, clip_spec=clip_spec)
+    model = build_filled(contents, spec)
     facts = {
         "metrics": entry.metrics if entry else {},
         "protocol": entry.protocol if entry else "not measured",
@@ -54,4 +54,4 @@ def convert_weights(
         "licence": licence or (entry.licence if entry else ""),
         "classes": list(contents.classes),
     }
-    return publish(model.eval(), name, zoo_dir=zoo_dir, spec=spec, facts=facts, replace=replace)
+    return publish(model.eval(), name, zoo=zoo, spec=spec, facts=facts, replace=replace)

@@ -3,17 +3,15 @@
 import math
 import re
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Self
 
 import simplejson
 
-from kdvideo.files import write_text
 from kdvideo.foreign import parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
-__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_name", "gallery_file"]
+__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_file", "check_name"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
@@ -32,11 +30,6 @@ _KINDS = {  # of the keys that are not simply texts
     "size": int | None,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
-
-
-def gallery_file(weights: Path) -> Path:
-    """Where the gallery of a model lies that has one, features of its training videos: beside its weights."""
-    return weights.with_suffix(".gallery.parquet")
 
 
 def check_name(name: str) -> str:
@@ -131,25 +124,24 @@ class ZooEntry:
             raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
         _check_types(values, origin)
         check_name(values["name"])
-        _check_file(values["file"], origin)
+        check_file(values["file"], origin=origin)
         if values["sha256"] is not None and not _SHA256.fullmatch(values["sha256"]):
             raise ValueError(f"{origin} is no zoo entry: sha256 is {values['sha256']!r}, it must be 8 to 64 hex digits")
         return cls(**{**values, "model": ModelSpec.from_dict(values["model"], origin=origin)})
 
-    def write(self, zoo_dir: Path) -> Path:
-        """Writes the entry's JSON file, whole or not at all."""
-        path = zoo_dir / "entries" / f"{self.name}.json"
-        write_text(path, self.to_json())
-        return path
 
+def check_file(file: str, *, origin: str) -> str:
+    """Returns a weights file's name if it is plain: it becomes a path in the zoo and a part of addresses.
 
-def _check_file(file: str, origin: str) -> None:
-    """Refuses a file name that is not plain: it becomes a path in the zoo and a part of addresses."""
+    Raises:
+        ValueError: it may lead elsewhere, or does not end as weights do; `origin` says who gave it.
+    """
     if not _FILE.fullmatch(file) or not file.endswith(WEIGHTS_SUFFIXES) or len(file) > 200:
         raise ValueError(
             f"{origin} names a file outside its zoo, or none of weights: {file[:220]!r}; it must be a plain name of "
             f"letters, digits and punctuation that ends in {' or '.join(WEIGHTS_SUFFIXES)}"
         )
+    return file
 
 
 def _check_types(values: dict[str, Any], origin: str) -> None:

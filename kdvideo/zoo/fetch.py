@@ -8,19 +8,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import simplejson
 
 from kdvideo.files import file_sha256, locked, write_atomic, write_text
 from kdvideo.foreign import parse_json, read_text
-from kdvideo.paths import expand_user, kdvideo_home, user_zoo
+from kdvideo.paths import expand_user, kdvideo_home
 from kdvideo.zoo import download as downloads
 from kdvideo.zoo.download import download
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler, check_scheme
 
 __all__ = [
+    "FetchedFile",
     "RecordedHash",
     "download_path",
     "expected_sha256",
@@ -57,8 +59,15 @@ class RecordedHash:
         return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
 
 
+class FetchedFile(NamedTuple):
+    """A checked file among the downloads, with its hash."""
+
+    path: Path
+    sha256: str
+
+
 def is_offline() -> bool:
-    """Whether `KDVIDEO_OFFLINE` forbids the network."""
+    """Returns whether `KDVIDEO_OFFLINE` forbids the network."""
     return os.environ.get("KDVIDEO_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
 
 
@@ -76,9 +85,9 @@ def expected_sha256(entry: ZooEntry) -> str:
     return recorded.sha256 if recorded and recorded.sha256.startswith(known) else known
 
 
-def recorded_hash(key: str) -> RecordedHash | None:
+def recorded_hash(name: str) -> RecordedHash | None:
     """What was recorded under an entry's name at the first download, or None."""
-    path = _record_path(key)
+    path = Zoo.user().record_path(name)
     if not path.exists():
         return None
     try:
@@ -92,19 +101,17 @@ def recorded_hash(key: str) -> RecordedHash | None:
     return record
 
 
-def fetch_entry(entry: ZooEntry) -> Path:
-    """The entry's file on this machine, checked; brought here if it is not yet.
+def fetch_entry(entry: ZooEntry) -> FetchedFile:
+    """Brings the entry's file to this machine unless it is there, and checks it.
 
     Raises:
         ValueError: it cannot be had: what was tried, or what to do by hand.
         TimeoutError: another process has been fetching it for hours.
     """
-    return _keep(
-        download_path(entry), entry, lambda target, sha256: _fetch_from_any(entry, target=target, sha256=sha256)
-    )
+    return _ensure(entry, lambda target, sha256: _fetch_from_any(entry, target=target, sha256=sha256))
 
 
-def take_file(entry: ZooEntry, file: Path) -> Path:
+def take_file(entry: ZooEntry, file: Path) -> FetchedFile:
     """Takes a file that was got by hand as the entry's, if its size and hash are right.
 
     Raises:
@@ -117,7 +124,7 @@ def take_file(entry: ZooEntry, file: Path) -> Path:
         _copy(str(file), target, sha256=sha256, size=entry.size)
         return file.name
 
-    return _keep(download_path(entry), entry, copy)
+    return _ensure(entry, copy)
 
 
 def fetch_address(address: str, *, again: bool = False, most_bytes: int | None = None) -> Path:
@@ -145,19 +152,25 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
     return path
 
 
-def _keep(path: Path, entry: ZooEntry, bring: Callable[[Path, str], str]) -> Path:
-    """Lets `bring(path, sha256)` make the file unless it is there and right; records a hash that nobody published."""
-    if path.is_file() and file_sha256(path) == expected_sha256(entry):
-        return path  # also of somebody else's home, where no lock can be taken
+def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
+    """Lets `bring(path, sha256)` make the entry's file unless it is there and right.
+
+    Records a hash that nobody has published.
+    """
+    path = download_path(entry)
+    if path.is_file() and (known := file_sha256(path)) == expected_sha256(entry):
+        return FetchedFile(path, known)  # also of somebody else's home, where no lock can be taken
     with _fetch_lock(path):
-        sha256 = expected_sha256(entry)
+        expected = expected_sha256(entry)
+        actual = file_sha256(path) if path.is_file() else ""
         source = ""
-        if not path.is_file() or not file_sha256(path).startswith(sha256):
-            source = bring(path, sha256)
-        if len(sha256) < 64:
-            record = RecordedHash.of_file(path, sha256=file_sha256(path), source=source)
-            write_text(_record_path(entry.name), simplejson.dumps(asdict(record), indent=2) + "\n")
-    return path
+        if not actual or not actual.startswith(expected):
+            source = bring(path, expected)
+            actual = file_sha256(path)
+        if len(expected) < 64:
+            record = RecordedHash.of_file(path, sha256=actual, source=source)
+            write_text(Zoo.user().record_path(entry.name), simplejson.dumps(asdict(record), indent=2) + "\n")
+    return FetchedFile(path, actual)
 
 
 def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
@@ -232,10 +245,6 @@ def _refuse_web_page(path: Path, source: str) -> None:
         if stream.read(64).lstrip().startswith(b"<"):
             path.unlink()
             raise ValueError(f"{source} is a web page, not a file of weights: nothing was kept")
-
-
-def _record_path(key: str) -> Path:
-    return user_zoo() / "recorded" / f"{key}.json"
 
 
 def _fetch_lock(path: Path) -> Any:

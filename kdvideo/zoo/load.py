@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,16 +12,17 @@ from torch import nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.models.spec import Model
+from kdvideo.models.spec import Model, ModelSpec
 from kdvideo.models.uninitialised import Uninitialised
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.contents import Contents, read_contents
-from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.fill import LoadReport, complete_names, fill
-from kdvideo.zoo.sources import Weights, find_entry, list_entries, resolve_weights, zoo_dirs
+from kdvideo.zoo.folder import ZooLike, accept_zoo_dir
+from kdvideo.zoo.sources import FoundEntry, Weights, bring_weights, find_entry, resolve_weights, zoos
 
 __all__ = [
     "LoadReport",
+    "build_filled",
     "create_model",
     "create_pcl_model",
     "list_models",
@@ -34,35 +34,42 @@ __all__ = [
 logger = logging.getLogger("kdvideo")
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names that `create_model` takes: registered backbones, and the entries of the user's and the packaged zoo.
+def list_models(pattern: str = "*", *, zoo: ZooLike | None = None) -> list[str]:
+    """Returns the names that `create_model` takes: registered backbones, and entries of the zoos.
 
     Args:
         pattern: shell-style, e.g. "r3d_10*" or "*ucf101*".
+        zoo: a zoo besides the user's and the packaged one.
     """
-    entries = [entry.name for directory in zoo_dirs() for entry in list_entries(directory)]
+    entries = [entry.name for each in zoos(zoo) for entry in each.entries()]
     return sorted(set(fnmatch.filter([*BACKBONES.names(), *entries], pattern)))
 
 
 def create_model(
-    name: str, num_classes: int | None = None, pretrained: bool = False, **kwargs: Any
+    name: str,
+    num_classes: int | None = None,
+    pretrained: bool = False,
+    *,
+    zoo: ZooLike | None = None,
+    **kwargs: Any,
 ) -> Backbone | ClassificationModel:
-    """A backbone, `[B, C, T, H, W] -> [B, D]`, or with `num_classes` a backbone with a new classifier.
+    """Builds a backbone, `[B, C, T, H, W] -> [B, D]`, or with `num_classes` one with a new classifier.
 
     Args:
         name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
         num_classes: adds a classification head, `[B, C, T, H, W] -> [B, num_classes]`.
         pretrained: loads the entry's verified weights.
+        zoo: a zoo to look into before the user's and the packaged one.
         kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one. An entry has its own.
 
     Raises:
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
     """
-    entry = _entry_or_none(name, pretrained=pretrained, kwargs=kwargs)
-    backbone = build_backbone(name, **kwargs) if entry is None else _build_backbone(entry, pretrained=pretrained)
+    found = _find_or_none(name, zoo, pretrained=pretrained, kwargs=kwargs)
+    backbone = build_backbone(name, **kwargs) if found is None else _build_backbone(found, pretrained=pretrained)
     model = backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
-    if pretrained:
-        load_pretrained(model, name)
+    if found is not None and pretrained:
+        _load(model, bring_weights(found, source=name))
     return model
 
 
@@ -74,6 +81,7 @@ def create_pcl_model(
     tuple_len: int | None = None,
     projection_dim: int | None = None,
     pretext_head: str | None = None,
+    zoo: ZooLike | None = None,
     **kwargs: Any,
 ) -> PCLModel:
     """A backbone with PCL's heads: `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
@@ -85,6 +93,7 @@ def create_pcl_model(
         tuple_len: N, 3 unless given.
         projection_dim: E, 128 unless given.
         pretext_head: a name of HEADS, "pretext_head" unless given; `vcop` has the "order_head".
+        zoo: a zoo to look into before the user's and the packaged one.
         kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one.
 
     Raises:
@@ -97,19 +106,20 @@ def create_pcl_model(
         "pretext_head": pretext_head,
     }
     head_kwargs = {key: value for key, value in given.items() if value is not None}
-    entry = _entry_or_none(name, pretrained=pretrained, kwargs={**kwargs, **head_kwargs})
-    if entry is None:
+    found = _find_or_none(name, zoo, pretrained=pretrained, kwargs={**kwargs, **head_kwargs})
+    if found is None:
         return build_pcl_model(build_backbone(name, **kwargs), **head_kwargs)
-    model = entry.model.build()
+    model = found.entry.model.build()
     if not isinstance(model, PCLModel):
         raise ValueError(f"{name!r} has no pretext head: use create_model, which gives its backbone")
     if pretrained:
-        load_pretrained(model, name)
+        _load(model, bring_weights(found, source=name))
     return model
 
 
+@accept_zoo_dir
 def load_pretrained(
-    model: nn.Module, source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None
+    model: nn.Module, source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec | None = None
 ) -> LoadReport:
     """Fills a model from a zoo name, a path or a URL, and logs the report; parts that stay new are a warning.
 
@@ -121,7 +131,7 @@ def load_pretrained(
     Args:
         model: a backbone, or a model whose `backbone` it is; heads that the file lacks stay as they are.
         source: whose weights.
-        zoo_dir: a zoo to look into first.
+        zoo: a zoo to look into first.
         clip_spec: the input convention of another project's bare file, whose keys cannot tell it. For other files it
             is taken in place of their own, with a warning.
 
@@ -129,7 +139,11 @@ def load_pretrained(
         ValueError: a damaged file, a missing backbone tensor, a tensor of another shape, or a file that needs a
             `clip_spec`. The model is unchanged.
     """
-    contents = read_contents(resolve_weights(source, zoo_dir=zoo_dir))
+    return _load(model, resolve_weights(source, zoo=zoo), clip_spec)
+
+
+def _load(model: nn.Module, weights: Weights, clip_spec: ClipSpec | None = None) -> LoadReport:
+    contents = read_contents(weights)
     convention = _choose_convention(contents, clip_spec)
     report = fill(model, contents)
     logger.log(logging.WARNING if report.new else logging.INFO, "%s", report)
@@ -170,46 +184,57 @@ def _take_convention(model: nn.Module, convention: ClipSpec | None, source: str)
         backbone.clip_spec = replace(had, **convention.convention)
 
 
-def load_model(source: str, *, zoo_dir: Path | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
+@accept_zoo_dir
+def load_model(source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
     """Rebuilds a published model, heads included, from its file or entry alone, e.g. as a teacher.
 
     Args:
         source: a zoo name, a path or a URL; of kdvideo's, or of another project whose layout is known.
-        zoo_dir: a zoo to look into first.
+        zoo: a zoo to look into first.
         clip_spec: the input convention of another project's file, whose keys cannot tell it.
 
     Raises:
         ValueError: the file does not say what to build, lacks a part of it, or needs a `clip_spec`.
     """
-    weights = resolve_weights(source, zoo_dir=zoo_dir)
+    weights = resolve_weights(source, zoo=zoo)
     contents = read_contents(weights)
-    spec = contents.spec_with(clip_spec)
+    return build_filled(contents, contents.spec_with(clip_spec)), weights
+
+
+def build_filled(contents: Contents, spec: ModelSpec) -> Model:
+    """Builds a network, heads included, and fills it with a file's tensors.
+
+    Raises:
+        ValueError: the file lacks a part of the network, or has other parts.
+    """
     model = spec.build()
     report = fill(model, contents)
     if report.new:
-        raise ValueError(f"weights {source} lack {', '.join(report.new)} of their own {spec.head}")
+        raise ValueError(f"weights {contents.source} lack {', '.join(report.new)} of their own {spec.head}")
     if isinstance(model, ClassificationModel):
         model.class_names = complete_names(contents.classes, model)
     logger.info("%s", report)
-    return model, weights
+    return model
 
 
-def load_pcl_model(source: str, *, zoo_dir: Path | None = None) -> tuple[PCLModel, Weights]:
+@accept_zoo_dir
+def load_pcl_model(source: str, *, zoo: ZooLike | None = None) -> tuple[PCLModel, Weights]:
     """As `load_model`, for models that answer a pretext task.
 
     Raises:
         ValueError: as `load_model`, or the model has no pretext head.
     """
-    model, weights = load_model(source, zoo_dir=zoo_dir)
+    model, weights = load_model(source, zoo=zoo)
     if not isinstance(model, PCLModel):
         raise ValueError(f"weights {source} have no pretext head: they cannot answer a pretext task")
     return model, weights
 
 
-def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) -> ZooEntry | None:
+def _find_or_none(name: str, zoo: ZooLike | None, *, pretrained: bool, kwargs: Mapping[str, Any]) -> FoundEntry | None:
+    """Finds the entry of that name; returns None for an architecture."""
     if name in BACKBONES:
         if pretrained:
-            entries = [other for other in list_models(f"{name}*") if other not in BACKBONES]
+            entries = [other for other in list_models(f"{name}*", zoo=zoo) if other not in BACKBONES]
             raise ValueError(
                 f"{name!r} is an architecture, pretrained weights have names of their own: "
                 f"choose one of {', '.join(entries) or '(none in the zoo)'}"
@@ -217,16 +242,16 @@ def _entry_or_none(name: str, *, pretrained: bool, kwargs: Mapping[str, Any]) ->
         return None
     BACKBONES.check_not_refused(name)
     try:
-        entry, _ = find_entry(name)
+        found = find_entry(name, zoo=zoo)
     except ValueError:
         otherwise = "`kdvideo zoo list` names all; import the module that registers one of your own"
-        raise unknown_name("model", name, list_models(), otherwise=otherwise) from None
+        raise unknown_name("model", name, list_models(zoo=zoo), otherwise=otherwise) from None
     if kwargs:
         raise ValueError(f"{name!r} is a zoo entry with its own settings: {', '.join(kwargs)} cannot be given")
-    return entry
+    return found
 
 
-def _build_backbone(entry: ZooEntry, *, pretrained: bool) -> Backbone:
+def _build_backbone(found: FoundEntry, *, pretrained: bool) -> Backbone:
     """The entry's backbone; one that is about to be filled, which must be complete, draws no random weights."""
     with Uninitialised() if pretrained else nullcontext():
-        return entry.model.build_backbone()
+        return found.entry.model.build_backbone()

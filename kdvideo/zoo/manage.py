@@ -6,13 +6,12 @@ from typing import Any
 
 from kdvideo.files import file_sha256
 from kdvideo.foreign import MOST_BYTES, read_text
-from kdvideo.paths import zoo_root
 from kdvideo.registry import BACKBONES
-from kdvideo.zoo.entry import ZooEntry, gallery_file
+from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, recorded_hash
+from kdvideo.zoo.folder import Zoo, ZooLike, read_entry
 from kdvideo.zoo.publish import check_publishable
-from kdvideo.zoo.render import render_zoo, zoo_lock
-from kdvideo.zoo.sources import entry_file, find_entry, list_entries, read_entry, zoo_dirs
+from kdvideo.zoo.sources import FoundEntry, find_entry, zoos
 
 __all__ = ["EntryState", "adopt_entry", "entry_states", "remove_entry", "state_of", "verify_zoo"]
 
@@ -23,12 +22,12 @@ class EntryState:
 
     Attributes:
         entry: what is published.
-        zoo_dir: the zoo that has it.
+        zoo: that has it.
         weights: "shipped" (with kdvideo), "published" (in its zoo), "fetched", "to fetch", "by hand" or "missing".
     """
 
     entry: ZooEntry
-    zoo_dir: Path
+    zoo: Zoo
     weights: str
 
     @property
@@ -44,7 +43,7 @@ class EntryState:
         return {
             "name": entry.name,
             "architecture": entry.model.backbone,
-            "zoo": str(self.zoo_dir),
+            "zoo": str(self.zoo),
             "weights": self.weights,
             "hash": self.hash_state,
             "size": entry.size,
@@ -57,52 +56,51 @@ class EntryState:
         }
 
 
-def state_of(entry: ZooEntry, zoo_dir: Path) -> EntryState:
-    """Where the entry's weights are."""
-    path = entry_file(entry, zoo_dir)
-    if path.exists():
-        owner = "shipped" if zoo_dir == zoo_root() else "published"
-        return EntryState(entry, zoo_dir, "fetched" if path == download_path(entry) else owner)
-    return EntryState(entry, zoo_dir, "to fetch" if entry.urls else "by hand" if entry.manual else "missing")
+def state_of(found: FoundEntry) -> EntryState:
+    """Says where the entry's weights are."""
+    entry, zoo = found
+    if found.path.exists():
+        owner = "shipped" if zoo.is_packaged else "published"
+        return EntryState(entry, zoo, "fetched" if found.path == download_path(entry) else owner)
+    return EntryState(entry, zoo, "to fetch" if entry.urls else "by hand" if entry.manual else "missing")
 
 
-def entry_states(zoo_dir: Path | None = None) -> list[EntryState]:
-    """Every entry that a name can mean, sorted; one zoo's entry hides a later zoo's of the same name."""
-    found: dict[str, EntryState] = {}
-    for directory in zoo_dirs(zoo_dir):
-        for entry in list_entries(directory):
-            found.setdefault(entry.name, state_of(entry, directory))
-    return [found[name] for name in sorted(found)]
+def entry_states(first: ZooLike | None = None) -> list[EntryState]:
+    """Lists every entry that a name can mean, sorted; one zoo's entry hides a later zoo's of the same name."""
+    states: dict[str, EntryState] = {}
+    for zoo in zoos(first):
+        for entry in zoo.entries():
+            states.setdefault(entry.name, state_of(FoundEntry(entry, zoo)))
+    return [states[name] for name in sorted(states)]
 
 
-def verify_zoo(zoo_dir: Path) -> list[str]:
-    """What is wrong in one zoo, a line each: bad entries, missing or damaged files, files without an entry."""
+def verify_zoo(zoo: Zoo) -> list[str]:
+    """Says what is wrong in one zoo, one line each: bad entries, missing or damaged files, files without an entry."""
     problems = []
     known = set()
-    for path in sorted((zoo_dir / "entries").glob("*.json")):
+    for path in zoo.entry_paths():
         try:
             entry = read_entry(path)
         except ValueError as error:
             problems.append(str(error))
             continue
-        known |= {entry.file, gallery_file(Path(entry.file)).name}
-        problems += _problems_of(entry, zoo_dir)
-    for path in sorted((zoo_dir / "weights").glob("[!.]*")):
-        if path.name not in known:
+        known |= {zoo.weights_of(entry), zoo.gallery_of(entry)}
+        problems += _problems_of(FoundEntry(entry, zoo))
+    for path in zoo.weights_paths():
+        if path not in known:
             problems.append(f"{path} belongs to no entry: remove it")
     return problems
 
 
-def _problems_of(entry: ZooEntry, zoo_dir: Path) -> list[str]:
+def _problems_of(found: FoundEntry) -> list[str]:
+    entry, path = found.entry, found.path
     problems = []
     if entry.model.backbone not in BACKBONES:
         problems.append(
             f"{entry.name} needs the backbone {entry.model.backbone}, which nothing has registered: --import FILE.py"
         )
-    state = state_of(entry, zoo_dir)
-    path = entry_file(entry, zoo_dir)
-    if state.weights == "missing":
-        problems.append(f"{entry.name}: {zoo_dir / 'weights' / entry.file} is missing: publish it again")
+    if state_of(found).weights == "missing":
+        problems.append(f"{entry.name}: {found.zoo.weights_of(entry)} is missing: publish it again")
     elif path.exists() and not path.is_file():
         problems.append(f"{entry.name}: {path} is no file: remove it")
     elif path.exists():
@@ -115,12 +113,12 @@ def _problems_of(entry: ZooEntry, zoo_dir: Path) -> list[str]:
     return problems
 
 
-def adopt_entry(address: str, *, zoo_dir: Path, replace: bool = False) -> ZooEntry:
+def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
     """Puts somebody else's released entry into a zoo; its weights are fetched when they are first needed.
 
     Args:
         address: path or address of the entry's JSON file.
-        zoo_dir: the zoo.
+        zoo: where to.
         replace: whether an entry of that name may be replaced.
 
     Raises:
@@ -132,15 +130,15 @@ def adopt_entry(address: str, *, zoo_dir: Path, replace: bool = False) -> ZooEnt
     entry = ZooEntry.from_json(read_text(local), origin=address)
     if not entry.urls:
         raise ValueError(f"{address} does not say where its weights are: release it with --url")
-    check_publishable(entry.name, zoo_dir=zoo_dir, replace=True, config=entry.config)
-    with zoo_lock(zoo_dir):
-        for owner in dict.fromkeys([zoo_dir, *zoo_dirs()]):  # in a zoo before another it would hide that one's model
-            path = owner / "entries" / f"{entry.name}.json"
-            if path.exists() and not replace and not _is_same_model(read_entry(path), entry):
+    check_publishable(entry.name, zoo=zoo, replace=True, config=entry.config)
+    with zoo.lock():
+        for owner in zoos(zoo):  # in a zoo before another it would hide that one's model
+            known = None if replace else owner.entry(entry.name)
+            if known is not None and not _is_same_model(known, entry):
                 raise ValueError(f"{entry.name} is taken in {owner} by another model: remove it, or use --replace")
-        entry.write(zoo_dir)
-        render_zoo(zoo_dir)
-    return entry
+        zoo.write(entry)
+        zoo.render()
+    return FoundEntry(entry, zoo)
 
 
 def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
@@ -152,7 +150,7 @@ def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
     return known == entry or (known.is_verified and parts[0] == parts[1])
 
 
-def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
+def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
     """Removes a model from a zoo, or only the fetched file if its entry comes with kdvideo.
 
     A recorded hash stays, so that the file is compared if it is ever fetched again. So does a file that another entry
@@ -164,31 +162,31 @@ def remove_entry(name: str, *, zoo_dir: Path) -> list[Path]:
     Raises:
         ValueError: no zoo has it, another zoo has it, or it ships with kdvideo.
     """
-    entry, owner = find_entry(name, zoo_dir=zoo_dir)
+    entry, owner = find_entry(name, zoo=zoo)
     fetched = download_path(entry)
-    victims = [fetched] if fetched.exists() else []
-    if owner == zoo_dir:
-        # The entry goes first: without it the model does not exist, whatever a kill leaves of the rest.
-        weights = owner / "weights" / entry.file
-        kept = _files_of_others(entry.name, owner)
-        files = [path for path in (weights, gallery_file(weights)) if path.name not in kept]
-        victims = [owner / "entries" / f"{entry.name}.json", *files, *victims]
-    elif owner != zoo_root():
+    if owner == zoo:
+        return _remove_own(entry, zoo, also=fetched)
+    if not owner.is_packaged:
         raise ValueError(f"{entry.name} is in {owner}: use --zoo {owner}")
-    elif not victims:
+    if not fetched.exists():
         raise ValueError(f"{entry.name} comes with kdvideo and has no fetched file: there is nothing to remove")
-    removed = [path for path in victims if path.exists()]
-    if owner != zoo_dir:
-        fetched.unlink()
-        return removed
-    with zoo_lock(owner):
+    fetched.unlink()
+    return [fetched]
+
+
+def _remove_own(entry: ZooEntry, zoo: Zoo, *, also: Path) -> list[Path]:
+    """Removes the entry first: without it the model does not exist, whatever a kill leaves of the rest."""
+    kept = _files_of_others(entry.name, zoo)
+    files = [path for path in (zoo.weights_of(entry), zoo.gallery_of(entry)) if path not in kept]
+    removed = [path for path in (zoo.entry_path(entry.name), *files, also) if path.exists()]
+    with zoo.lock():
         for path in removed:
             path.unlink(missing_ok=True)
-        render_zoo(owner)
+        zoo.render()
     return removed
 
 
-def _files_of_others(name: str, zoo_dir: Path) -> set[str]:
-    """Names of weights and galleries that belong to other entries of a zoo."""
-    files = [Path(entry.file) for entry in list_entries(zoo_dir) if entry.name != name]
-    return {path.name for file in files for path in (file, gallery_file(file))}
+def _files_of_others(name: str, zoo: Zoo) -> set[Path]:
+    """Returns the weights and galleries that belong to other entries of a zoo."""
+    others = [entry for entry in zoo.entries() if entry.name != name]
+    return {path for entry in others for path in (zoo.weights_of(entry), zoo.gallery_of(entry))}

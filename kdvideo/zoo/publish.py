@@ -12,24 +12,23 @@ from fvcore.nn import FlopCountAnalysis
 from safetensors.torch import save
 
 from kdvideo.config import settings_id
-from kdvideo.files import remove_temporaries, write_atomic
+from kdvideo.files import write_atomic
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
 from kdvideo.zoo.contents import describe_contents
-from kdvideo.zoo.entry import ZooEntry, check_name, gallery_file
-from kdvideo.zoo.render import render_zoo, zoo_lock
-from kdvideo.zoo.sources import read_entry
+from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.folder import Zoo, accept_zoo_dir, gallery_file
 
 __all__ = ["check_publishable", "count_macs", "publish"]
 
 
-def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -> None:
+def check_publishable(name: str, *, zoo: Zoo, replace: bool, config: str) -> None:
     """Asked before training, so that hours of it do not end in a refusal.
 
     Args:
         name: of the entry.
-        zoo_dir: the zoo; made if it is not there.
+        zoo: made if it is not there.
         replace: whether an entry of that name may be replaced.
         config: of the run; an entry that the same run has published before may be published again.
 
@@ -37,26 +36,27 @@ def check_publishable(name: str, *, zoo_dir: Path, replace: bool, config: str) -
         ValueError: not a zoo name, taken, or the zoo cannot be written.
     """
     check_name(name)
-    path = zoo_dir / "entries" / f"{name}.json"
-    if path.exists() and not replace and settings_id(read_entry(path).config) != settings_id(config):
+    known = None if replace else zoo.entry(name)
+    if known is not None and settings_id(known.config) != settings_id(config):
         raise ValueError(
-            f"ZOO.PUBLISH_AS {name} is taken in {zoo_dir}: choose another name or set ZOO.REPLACE True (--replace)"
+            f"ZOO.PUBLISH_AS {name} is taken in {zoo}: choose another name or set ZOO.REPLACE True (--replace)"
         )
     try:
-        zoo_dir.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=zoo_dir).close()
+        zoo.path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=zoo.path).close()
     except OSError as error:
         raise ValueError(
-            f"ZOO.DIR {zoo_dir} cannot be written: {error.strerror or error}; set ZOO.DIR or KDVIDEO_HOME to a folder "
+            f"ZOO.DIR {zoo} cannot be written: {error.strerror or error}; set ZOO.DIR or KDVIDEO_HOME to a folder "
             "that can be"
         ) from None
 
 
+@accept_zoo_dir
 def publish(
     model: Model,
     name: str,
     *,
-    zoo_dir: Path,
+    zoo: Zoo,
     spec: ModelSpec,
     facts: Mapping[str, Any],
     dtype: torch.dtype = torch.float32,
@@ -69,7 +69,7 @@ def publish(
     Args:
         model: what to publish.
         name: of the entry.
-        zoo_dir: the zoo.
+        zoo: where to; made if it is not there.
         spec: what the model was built from.
         facts: the entry's `metrics`, `protocol`, `teacher`, `dataset`, `config`, `source` and `licence`, and a
             classifier's `classes`, which go into the weights' header as well.
@@ -79,7 +79,7 @@ def publish(
     Raises:
         ValueError: the name is taken or no name.
     """
-    check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
+    check_publishable(name, zoo=zoo, replace=replace, config=facts["config"])
     # safetensors refuses channels_last tensors
     state = {
         key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
@@ -89,12 +89,10 @@ def publish(
         sum(parameter.numel() for parameter in backbone_of(model).parameters()),
         count_macs(backbone_of(model)),
     )
-    weights_dir = zoo_dir / "weights"
-    with zoo_lock(zoo_dir):
-        check_publishable(name, zoo_dir=zoo_dir, replace=replace, config=facts["config"])
-        for directory in (zoo_dir, zoo_dir / "entries", weights_dir):
-            remove_temporaries(directory)
-        path, sha256 = _write_weights(state, weights_dir / name, describe_contents(spec, facts.get("classes", ())))
+    with zoo.lock():
+        check_publishable(name, zoo=zoo, replace=replace, config=facts["config"])
+        zoo.remove_temporaries()
+        path, sha256 = _write_weights(state, zoo, name, describe_contents(spec, facts.get("classes", ())))
         entry = ZooEntry(
             name=name,
             model=spec,
@@ -107,9 +105,9 @@ def publish(
             size=path.stat().st_size,
             **facts,
         )
-        entry.write(zoo_dir)
+        zoo.write(entry)
         _remove_others(path, name)
-        render_zoo(zoo_dir)
+        zoo.render()
     return entry
 
 
@@ -133,10 +131,10 @@ def _remove_others(weights: Path, name: str) -> None:
             gallery_file(other).unlink(missing_ok=True)
 
 
-def _write_weights(state: dict[str, torch.Tensor], stem: Path, header: dict[str, str]) -> tuple[Path, str]:
-    """Writes `{stem}-{sha256[:8]}.safetensors`; returns its path and hash."""
+def _write_weights(state: dict[str, torch.Tensor], zoo: Zoo, name: str, header: dict[str, str]) -> tuple[Path, str]:
+    """Writes `{name}-{sha256[:8]}.safetensors`; returns its path and hash."""
     content = save(state, metadata=header)  # in memory: its name needs its hash
     sha256 = hashlib.sha256(content).hexdigest()
-    path = stem.with_name(f"{stem.name}-{sha256[:8]}.safetensors")
+    path = zoo.weights_path(f"{name}-{sha256[:8]}.safetensors")
     write_atomic(path, lambda temporary: temporary.write_bytes(content))
     return path, sha256

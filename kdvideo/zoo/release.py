@@ -7,14 +7,16 @@ from tempfile import TemporaryDirectory
 
 from kdvideo.files import file_sha256, write_atomic
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.remote import PATH_MANAGER, check_scheme
 from kdvideo.zoo.render import render_catalogue
-from kdvideo.zoo.sources import find_entry, resolve_weights
+from kdvideo.zoo.sources import bring_weights, find_entry
 
 __all__ = ["release"]
 
 
-def release(names: Sequence[str], destination: str, *, url: str, zoo_dir: Path) -> list[str]:
+@accept_zoo_dir
+def release(names: Sequence[str], destination: str, *, url: str, zoo: Zoo) -> list[str]:
     """Writes weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries, flat, as release assets are.
 
     An entry makes its model exist, so on a store without renames it is written after all that it points to.
@@ -23,7 +25,7 @@ def release(names: Sequence[str], destination: str, *, url: str, zoo_dir: Path) 
         names: of the models.
         destination: a folder, or an address that iopath can write to, such as s3://bucket/folder.
         url: where the files will be found: each entry's address is `{url}/{file}`.
-        zoo_dir: a zoo to look into first.
+        zoo: a zoo to look into first.
 
     Returns:
         The files' names in the order in which they were written.
@@ -33,9 +35,9 @@ def release(names: Sequence[str], destination: str, *, url: str, zoo_dir: Path) 
         OSError: the destination cannot be written.
     """
     if not names:
-        raise ValueError(f"{zoo_dir} has no models to release")
+        raise ValueError(f"{zoo} has no models to release")
     check_scheme(url)
-    entries = [_released(name, url=url, zoo_dir=zoo_dir) for name in names]
+    entries = [_released(name, url=url, zoo=zoo) for name in names]
     with TemporaryDirectory() as directory:
         staged = Path(directory)
         (staged / "MODEL_ZOO.md").write_text(render_catalogue([entry for entry, _ in entries]), encoding="utf-8")
@@ -55,11 +57,12 @@ def release(names: Sequence[str], destination: str, *, url: str, zoo_dir: Path) 
     return [path.name for path in files]
 
 
-def _released(name: str, *, url: str, zoo_dir: Path) -> tuple[ZooEntry, Path]:
-    entry, _ = find_entry(name, zoo_dir=zoo_dir)
+def _released(name: str, *, url: str, zoo: Zoo) -> tuple[ZooEntry, Path]:
+    found = find_entry(name, zoo=zoo)
+    entry = found.entry
     if entry.layout != "kdvideo":
         raise ValueError(f"{name} is published by others ({entry.source}): release your own conversion of it")
-    weights = resolve_weights(name, zoo_dir=zoo_dir)
+    weights = bring_weights(found)
     address = f"{url.rstrip('/')}/{entry.file}"
     return dataclasses.replace(entry, urls=[address], size=weights.path.stat().st_size), weights.path
 

@@ -1,18 +1,11 @@
 """MODEL_ZOO.md, made from the entries of a zoo."""
 
 import re
-from contextlib import AbstractContextManager
-from pathlib import Path
 
-from kdvideo.files import locked, write_text
 from kdvideo.foreign import printable
-from kdvideo.paths import zoo_root
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.sources import list_entries
 
-__all__ = ["catalogue_path", "render_catalogue", "render_zoo", "zoo_lock"]
-
-_LOCK_SECONDS = 600.0
+__all__ = ["render_catalogue"]
 
 _HEADER = """# Model zoo
 
@@ -42,34 +35,6 @@ one that nobody has published: that of your first download is recorded, and comp
 | name | clip | params | MACs | metrics | hash | licence | file |
 |---|---|---|---|---|---|---|---|
 """
-
-
-def catalogue_path(zoo_dir: Path) -> Path:
-    """Where a zoo's table lies: in the zoo, for a checkout's `model_zoo/` beside it at the top."""
-    zoo_dir = zoo_dir.resolve()
-    is_checkout = zoo_dir == zoo_root() and (zoo_dir.parent / "setup.py").exists()
-    return (zoo_dir.parent if is_checkout else zoo_dir) / "MODEL_ZOO.md"
-
-
-def render_zoo(zoo_dir: Path) -> Path:
-    """Writes the table of a zoo, under its lock.
-
-    Raises:
-        ValueError: the folder is no zoo.
-    """
-    if not (zoo_dir / "entries").is_dir():
-        raise ValueError(f"{zoo_dir} is no zoo: it has no folder entries/")
-    path = catalogue_path(zoo_dir)
-    with zoo_lock(zoo_dir):
-        write_text(path, render_catalogue(list_entries(zoo_dir)))
-    return path
-
-
-def zoo_lock(zoo_dir: Path) -> AbstractContextManager[None]:
-    """The lock that everybody who changes a zoo holds; the same process may take it twice."""
-    return locked(
-        zoo_dir / ".lock", timeout=_LOCK_SECONDS, what=f"another process publishes into or removes from {zoo_dir}"
-    )
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:

@@ -1,24 +1,21 @@
 """Where weights come from: zoo names, paths, URLs; each file checked against its hash before it is read."""
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchvision.models import get_weight
 
 from kdvideo.files import file_sha256
-from kdvideo.foreign import read_text
-from kdvideo.paths import expand_user, user_zoo, zoo_root
+from kdvideo.paths import expand_user
 from kdvideo.registry import unknown_name
 from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
-from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry
+from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry, take_file
+from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler
 
-__all__ = ["PREFIX", "Weights", "entry_file", "find_entry", "list_entries", "read_entry", "resolve_weights"]
-
-logger = logging.getLogger("kdvideo")
+__all__ = ["PREFIX", "FoundEntry", "Weights", "bring_weights", "fetch_weights", "find_entry", "resolve_weights", "zoos"]
 
 PREFIX = "kdvideo://"
 _TORCHVISION_ENUM = re.compile(r"\w+_Weights\.\w+")
@@ -42,62 +39,85 @@ class Weights:
     source: str
 
 
-def zoo_dirs(extra: Path | None = None) -> list[Path]:
-    """The zoos in the order in which a name is looked up: `extra`, the user's, the one that comes with kdvideo."""
-    candidates = [extra, user_zoo(), zoo_root()]
-    return [directory for directory in dict.fromkeys(candidates) if directory is not None]
+class FoundEntry(NamedTuple):
+    """An entry, and the zoo that has it."""
+
+    entry: ZooEntry
+    zoo: Zoo
+
+    @property
+    def path(self) -> Path:
+        """Where the weights are or will be: in the zoo, or else among the downloads."""
+        published = self.zoo.weights_of(self.entry)
+        return published if published.exists() else download_path(self.entry)
 
 
-def read_entry(path: Path) -> ZooEntry:
-    """Reads one `entries/*.json`.
-
-    Raises:
-        ValueError: it cannot be read, is no entry, or one of another name.
-    """
-    entry = ZooEntry.from_json(read_text(path), origin=str(path))
-    if entry.name != path.stem:
-        raise ValueError(f"{path} is the entry of {entry.name!r}: its file must be named {entry.name}.json")
-    return entry
+def zoos(first: ZooLike | None = None) -> list[Zoo]:
+    """Returns the zoos in which a name is looked up: `first`, the user's, and the one that comes with kdvideo."""
+    candidates = [as_zoo(first), Zoo.user(), Zoo.packaged()]
+    return [zoo for zoo in dict.fromkeys(candidates) if zoo is not None]
 
 
-def list_entries(zoo_dir: Path) -> list[ZooEntry]:
-    """All readable entries of one zoo, by name; others are named in a warning, they must not hide the rest."""
-    entries = []
-    for path in sorted((zoo_dir / "entries").glob("*.json")):
-        try:
-            entries.append(read_entry(path))
-        except ValueError as error:
-            logger.warning("left out: %s", error)
-    return entries
-
-
-def find_entry(name: str, *, zoo_dir: Path | None = None) -> tuple[ZooEntry, Path]:
-    """The entry of that name and its zoo.
+@accept_zoo_dir
+def find_entry(name: str, *, zoo: ZooLike | None = None) -> FoundEntry:
+    """Finds the entry of that name, and its zoo.
 
     Args:
         name: with or without `kdvideo://`.
-        zoo_dir: looked into first.
+        zoo: looked into first.
 
     Raises:
         ValueError: no zoo has it; names the close ones.
     """
     name = check_name(name.removeprefix(PREFIX))
-    known: list[str] = []
-    for directory in zoo_dirs(zoo_dir):
-        path = directory / "entries" / f"{name}.json"
-        if path.is_file():
-            return read_entry(path), directory
-        known += [other.stem for other in (directory / "entries").glob("*.json")]
+    candidates = zoos(zoo)
+    for candidate in candidates:
+        if candidate.entry_path(name).is_file() and (entry := candidate.entry(name)) is not None:
+            return FoundEntry(entry, candidate)
+    known = [path.stem for candidate in candidates for path in candidate.entry_paths()]
     raise unknown_name("zoo entry", name, known, otherwise="`kdvideo zoo list` names all")
 
 
-def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
+def bring_weights(found: FoundEntry, *, source: str | None = None) -> Weights:
+    """Fetches an entry's weights unless they are on this machine, and checks their hash.
+
+    Args:
+        found: the entry and its zoo.
+        source: what was asked for; the entry's name unless given.
+
+    Raises:
+        ValueError: they cannot be had, or the file is not what its entry says.
+    """
+    entry, source = found.entry, source or found.entry.name
+    if not found.path.exists():
+        return Weights(*fetch_entry(entry), entry, source)
+    return Weights(found.path, _checked_sha256(found.path, expected_sha256(entry), source), entry, source)
+
+
+def fetch_weights(found: FoundEntry, *, file: Path | None = None) -> Weights:
+    """Fetches an entry's weights as `bring_weights` does, and replaces a damaged download.
+
+    Args:
+        found: the entry and its zoo.
+        file: a file got by hand, which is taken in place of a download.
+
+    Raises:
+        ValueError: they cannot be had, or the file is not what the entry says.
+    """
+    if file is None and found.zoo.weights_of(found.entry).exists():
+        return bring_weights(found)
+    fetched = fetch_entry(found.entry) if file is None else take_file(found.entry, file)
+    return Weights(*fetched, found.entry, found.entry.name)
+
+
+@accept_zoo_dir
+def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
     """Finds or fetches a weights file and checks its hash.
 
     Args:
         source: a zoo name with or without `kdvideo://`, a path, a URL, or one of torchvision's enums, e.g.
             "R3D_18_Weights.KINETICS400_V1". An address that an entry which comes with kdvideo names is that entry.
-        zoo_dir: a zoo to look into before the user's and the packaged one.
+        zoo: a zoo to look into before the user's and the packaged one.
 
     Raises:
         ValueError: nothing is there, or the file is not what its entry or its name says.
@@ -106,14 +126,10 @@ def resolve_weights(source: str, *, zoo_dir: Path | None = None) -> Weights:
         source = _torchvision_address(source)
     scheme, separator, _ = source.partition("://")
     if separator and scheme != "kdvideo" and (known := _entry_at(source)) is not None:
-        return resolve_weights(known.name, zoo_dir=zoo_root())
+        return bring_weights(known)
     is_file = not separator and ("/" in source or source.endswith(WEIGHTS_SUFFIXES))
     if scheme == "kdvideo" or not (separator or is_file):
-        entry, directory = find_entry(source, zoo_dir=zoo_dir)
-        path = entry_file(entry, directory)
-        if not path.exists():
-            path = fetch_entry(entry)
-        return Weights(path, _checked_sha256(path, expected_sha256(entry), source), entry, source)
+        return bring_weights(find_entry(source, zoo=zoo), source=source)
     path = fetch_address(source) if separator else expand_user(source)
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise ValueError(f"weights {source}: a file must end in {' or '.join(WEIGHTS_SUFFIXES)}")
@@ -133,15 +149,10 @@ def _torchvision_address(enum: str) -> str:
         raise ValueError(f"weights {enum}: torchvision has no such weights ({error})") from None
 
 
-def _entry_at(address: str) -> ZooEntry | None:
+def _entry_at(address: str) -> FoundEntry | None:
     """Finds the entry of an address among those that ship: anybody's entry may name somebody else's address."""
-    return next((entry for entry in list_entries(zoo_root()) if address in entry.urls), None)
-
-
-def entry_file(entry: ZooEntry, zoo_dir: Path) -> Path:
-    """Where an entry's weights are or will be: in its zoo, or else where they are fetched to."""
-    published = zoo_dir / "weights" / entry.file
-    return published if published.exists() else download_path(entry)
+    packaged = Zoo.packaged()
+    return next((FoundEntry(entry, packaged) for entry in packaged.entries() if address in entry.urls), None)
 
 
 def _checked_sha256(path: Path, expected: str, source: str) -> str:

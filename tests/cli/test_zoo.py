@@ -9,9 +9,9 @@ import simplejson
 import kdvideo
 from kdvideo.cli import main
 from kdvideo.paths import kdvideo_home as kdvideo_home_dir
-from kdvideo.paths import zoo_root
-from kdvideo.zoo.render import catalogue_path, render_catalogue
-from kdvideo.zoo.sources import find_entry, list_entries
+from kdvideo.zoo.folder import Zoo
+from kdvideo.zoo.render import render_catalogue
+from kdvideo.zoo.sources import find_entry
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
@@ -40,7 +40,7 @@ def test_list_of_a_students_teacher(kdvideo_home: Path, capsys: pytest.CaptureFi
     """Below it; control characters of an entry, which may be anybody's, do not reach the terminal."""
     entry, _ = find_entry(SHIPPED)
     teacher = {"name": "t.eacher\x1b[2J", "sha256": ""}
-    replace(entry, name="a.b", teacher=teacher, metrics={"top1": 0.5}).write(kdvideo_home / "zoo")
+    Zoo(kdvideo_home / "zoo").write(replace(entry, name="a.b", teacher=teacher, metrics={"top1": 0.5}))
     assert main(["zoo", "list", "a.b"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[1:3] == ["a.b   missing    verified     0.90 M  top1 50.0", "  taught by t.eacher\\x1b[2J"]
@@ -51,7 +51,7 @@ def test_list_tells_a_recorded_hash(kdvideo_home: Path, tmp_path: Path, capsys: 
     file = tmp_path / "c3d.pt"
     file.write_bytes(b"weights")
     entry, _ = find_entry("c3d.rspnet_k400")
-    replace(entry, name="a.b", sha256=None, size=None).write(kdvideo_home / "zoo")
+    Zoo(kdvideo_home / "zoo").write(replace(entry, name="a.b", sha256=None, size=None))
     assert main(["zoo", "fetch", "a.b", "--from", str(file)]) == 0
     capsys.readouterr()
     assert main(["zoo", "list", "a.b"]) == 0
@@ -126,4 +126,4 @@ def test_render(tmp_path: Path, capsys: pytest.CaptureFixture):
 
 def test_shipped_catalogue_is_up_to_date():
     """MODEL_ZOO.md is what `kdvideo zoo render model_zoo` writes."""
-    assert catalogue_path(zoo_root()).read_text() == render_catalogue(list_entries(zoo_root()))
+    assert Zoo.packaged().table_path.read_text() == render_catalogue(Zoo.packaged().entries())

@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import get_defaults, load_config, parse_config, plain_config, settings_id, stored_config
 from kdvideo.engine.checkpoint import check_same_run
 from kdvideo.paths import zoo_root
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.publish import check_publishable
 
 SHIPPED = zoo_root() / "entries" / "r3d_10_w16.pcl-vcp_ucf101mini-s1.json"
@@ -73,7 +74,7 @@ def test_a_next_version_may_publish_the_run_again(next_version: CfgNode, tmp_pat
     (tmp_path / "entries" / SHIPPED.name).write_text(SHIPPED.read_text("utf-8"))
     stored = parse_config(simplejson.loads(SHIPPED.read_text("utf-8"))["config"])
     stored["SOLVER"]["NEW_KEY"] = 3
-    check_publishable(SHIPPED.stem, zoo_dir=tmp_path, replace=False, config=CfgNode(stored).dump())
+    check_publishable(SHIPPED.stem, zoo=Zoo(tmp_path), replace=False, config=CfgNode(stored).dump())
     stored["SOLVER"]["NEW_KEY"] = 4
     with pytest.raises(ValueError, match="is taken in"):
-        check_publishable(SHIPPED.stem, zoo_dir=tmp_path, replace=False, config=CfgNode(stored).dump())
+        check_publishable(SHIPPED.stem, zoo=Zoo(tmp_path), replace=False, config=CfgNode(stored).dump())

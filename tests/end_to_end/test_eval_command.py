@@ -16,8 +16,8 @@ from kdvideo.engine.evaluation_config import evaluation_config
 from kdvideo.engine.launch import train
 from kdvideo.evaluation.intervals import wilson_interval
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo, read_entry
 from kdvideo.zoo.publish import publish
-from kdvideo.zoo.sources import read_entry
 
 
 def publish_untrained(overrides: list[str], name: str, *, classes: list[str] | None = None) -> ZooEntry:
@@ -28,7 +28,7 @@ def publish_untrained(overrides: list[str], name: str, *, classes: list[str] | N
     facts = {"metrics": {}, "protocol": "", "teacher": None, "dataset": "", "source": "", "licence": ""}
     facts |= {"config": cfg.dump(), "classes": classes or []}
     dtype = getattr(torch, cfg.ZOO.DTYPE)
-    return publish(spec.build(), name, zoo_dir=Path(cfg.ZOO.DIR), spec=spec, facts=facts, dtype=dtype)
+    return publish(spec.build(), name, zoo=Zoo(Path(cfg.ZOO.DIR)), spec=spec, facts=facts, dtype=dtype)
 
 
 def evaluate(tmp_path: Path, *arguments: str) -> dict:
@@ -189,7 +189,7 @@ def test_saved_metrics_are_verified(
     verify = ["zoo", "verify", "--metrics", "own.pcl", "--data", str(tiny_dataset), "--zoo", str(tmp_path / "zoo")]
     assert main(verify) == 0
     wrong = {**saved.metrics, "knn_3clip": (saved.metrics["knn_3clip"] + 0.5) % 1, "by_others": 0.1}
-    dataclasses.replace(saved, metrics=wrong).write(tmp_path / "zoo")
+    Zoo(tmp_path / "zoo").write(dataclasses.replace(saved, metrics=wrong))
     capsys.readouterr()
     assert main(verify) == 1
     printed = capsys.readouterr()

@@ -15,7 +15,7 @@ from kdvideo.engine.launch import train
 from kdvideo.inference.predict import Predictor
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.sources import read_entry
+from kdvideo.zoo.folder import read_entry
 
 FIVE_OF_SIX = pytest.approx(5 / 6)
 CHECKPOINT = FORMER / "run" / "checkpoint.pt"

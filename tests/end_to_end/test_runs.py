@@ -51,7 +51,7 @@ def test_teacher_student_and_its_student(tiny_overrides: list[str], tmp_path: Pa
     catalogue = (tmp_path / "zoo" / "MODEL_ZOO.md").read_text()
     assert f"`first.a` {entries[0].sha256[:8]}" in catalogue
     # the zoo has the weights that the run ended with, and no teacher in them
-    entry, _ = find_entry("third.c", zoo_dir=tmp_path / "zoo")
+    entry, _ = find_entry("third.c", zoo=tmp_path / "zoo")
     report = kdvideo.load_pretrained(entry.model.build(), str(tmp_path / "zoo" / "weights" / entry.file))
     assert (report.new, report.dropped) == ((), {})
     assert torch.equal(

@@ -10,7 +10,7 @@ from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.engine.launch import train
 from kdvideo.engine.publish import publish_run
-from kdvideo.paths import user_zoo
+from kdvideo.zoo.folder import Zoo
 
 
 def test_published_later_is_published_the_same(tiny_overrides: list[str], tmp_path: Path):
@@ -18,7 +18,7 @@ def test_published_later_is_published_the_same(tiny_overrides: list[str], tmp_pa
     result = train(load_config(None, [*tiny_overrides, "ZOO.PUBLISH_AS", "at.once", "ZOO.LICENCE", "CC0"]))
     folder = result.output_dir
     assert main(["zoo", "publish", str(folder), "--name", "later.on"]) == 0
-    entry = publish_run(folder / "checkpoint.pt", "later.too", zoo_dir=user_zoo(), licence="MIT")
+    entry = publish_run(folder / "checkpoint.pt", "later.too", zoo=Zoo.user(), licence="MIT")
     assert result.entry is not None
     for key in ("metrics", "protocol", "dataset", "model", "config", "params", "macs", "sha256"):
         assert getattr(entry, key) == getattr(result.entry, key), key

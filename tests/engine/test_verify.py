@@ -12,7 +12,8 @@ from kdvideo.engine.evaluation_result import Evaluation, SplitResult
 from kdvideo.engine.save_evaluation import metrics_for_entry
 from kdvideo.engine.verify import Comparison, verify_metrics
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.sources import find_entry
+from kdvideo.zoo.folder import Zoo
+from kdvideo.zoo.sources import FoundEntry, find_entry
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
@@ -46,11 +47,11 @@ def test_names_say_what_is_measured(monkeypatch: pytest.MonkeyPatch):
     entry = replace(find_entry(SHIPPED)[0], metrics=metrics)
     asked: dict[tuple[int, int], list[str]] = {}
 
-    def measure(entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo_dir: None):
+    def measure(entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo: None):
         asked[num_clips, num_crops] = metrics
         return SplitResult(1, 4, 8, metrics=dict.fromkeys(metrics, 0.0), words=())
 
-    monkeypatch.setattr(verify, "find_entry", lambda name, zoo_dir: (entry, Path("zoo")))
+    monkeypatch.setattr(verify, "find_entry", lambda name, zoo: FoundEntry(entry, Zoo.user()))
     monkeypatch.setattr(verify, "_measure", measure)
     comparisons = verify_metrics(SHIPPED, Path("data"))
     assert asked == {

@@ -7,6 +7,7 @@ import torch
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.spec import ModelSpec
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.publish import publish
 
 SPEC = ClipSpec(clip_len=8, size=32, modality="rgb")
@@ -21,7 +22,7 @@ def classifier(kdvideo_home: Path) -> str:
     publish(
         spec.build(),
         "c3d_w4.tiny",
-        zoo_dir=kdvideo_home / "zoo",
+        zoo=Zoo(kdvideo_home / "zoo"),
         spec=spec,
         facts={**facts, "classes": ["a", "b", "c"]},
     )

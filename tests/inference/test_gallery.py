@@ -11,8 +11,8 @@ from kdvideo.data.datasets.rebuild import find_subset_list, read_subset_list
 from kdvideo.inference.gallery import Gallery, GalleryFacts, write_features
 from kdvideo.inference.videos import VideoOutput
 from kdvideo.paths import zoo_root
-from kdvideo.zoo.entry import gallery_file
-from kdvideo.zoo.sources import list_entries, resolve_weights
+from kdvideo.zoo.folder import Zoo, gallery_file
+from kdvideo.zoo.sources import resolve_weights
 
 FACTS = GalleryFacts(model="a_model", sha256="ab" * 32, num_clips=2)
 
@@ -74,7 +74,7 @@ def test_what_is_no_gallery_is_named(tmp_path: Path):
 def test_what_ships_has_its_gallery():
     """The training videos alone, features of the very weights, in float16; all that ships is 15 MB at most."""
     weights = zoo_root() / "weights"
-    shipped = [entry for entry in list_entries(zoo_root()) if (weights / entry.file).exists()]
+    shipped = [entry for entry in Zoo.packaged().entries() if (weights / entry.file).exists()]
     assert len(shipped) >= 6
     training = {one.name for one in read_subset_list(find_subset_list("ucf101mini")) if one.subset == "train"}
     for entry in shipped:

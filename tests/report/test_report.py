@@ -54,7 +54,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture):
     ("arguments", "message"),
     [
         (["--out", "report.txt"], "--out report.txt must be a file that ends in .html"),
-        (["--out", "r.html", "--zoo", "nowhere"], "--zoo nowhere is no zoo: it has no folder entries/"),
+        (["--out", "r.html", "--zoo", "nowhere"], "nowhere is no zoo: it has no folder entries/"),
         (["--out", "r.html", "--runs", "nowhere"], "--runs nowhere has no run in it"),
     ],
 )
@@ -73,13 +73,13 @@ def test_without_plotly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_foreign_text_is_escaped():
     """Texts of entries and names of runs are text, in the page and in the script's data; odd addresses are no links."""
-    entry, zoo_dir = find_entry(SHIPPED)
+    entry, zoo = find_entry(SHIPPED)
     texts = dict.fromkeys(("licence", "source", "protocol", "dataset", "manual"), HOSTILE)
     metrics = {HOSTILE: 0.5, "nan": float("nan")}
     teacher = {"name": HOSTILE, "sha256": ""}
     entry = replace(entry, **texts, urls=["javascript:alert(1)"], metrics=metrics, teacher=teacher)
     run = RunRecord(HOSTILE, {}, [{"epoch": 1, HOSTILE: 1.0}], {})
-    text = render_report([EntryState(entry, zoo_dir, "by hand")], [run])
+    text = render_report([EntryState(entry, zoo, "by hand")], [run])
     assert "<img" not in text
     assert "&lt;img src=x" in text
     assert "javascript:alert" not in text
@@ -95,9 +95,9 @@ def test_load_lines_work(tmp_path: Path):
     elsewhere = tmp_path / "it's mine"
     shutil.copytree(zoo_root() / "entries", elsewhere / "entries")
     shutil.copytree(zoo_root() / "weights", elsewhere / "weights")
-    for zoo_dir in (None, elsewhere):
-        (row,) = [row for row in model_rows(entry_states(zoo_dir)) if row["name"] == SHIPPED]
-        assert ("zoo_dir=" in row["load"]) == ("--zoo" in row["fetch"]) == (zoo_dir is not None)
+    for zoo in (None, elsewhere):
+        (row,) = [row for row in model_rows(entry_states(zoo)) if row["name"] == SHIPPED]
+        assert ("zoo=" in row["load"]) == ("--zoo" in row["fetch"]) == (zoo is not None)
         names: dict = {}
         exec(row["load"], names)
         assert sum(parameter.numel() for parameter in names["model"].parameters()) / 1e6 >= row["params"]
@@ -105,18 +105,18 @@ def test_load_lines_work(tmp_path: Path):
 
 def test_models_of_own_backbones_say_what_to_import(monkeypatch: pytest.MonkeyPatch):
     """The module where this process knows it, else that there is one; a name of an entry is never put into code."""
-    entry, zoo_dir = find_entry(SHIPPED)
+    entry, zoo = find_entry(SHIPPED)
     own = replace(entry, model=replace(entry.model, backbone="own_net'; import os"))
-    (row,) = model_rows([EntryState(own, zoo_dir, "shipped")])
+    (row,) = model_rows([EntryState(own, zoo, "shipped")])
     assert row["load"].startswith("import kdvideo; ")
     assert "registers the backbone own_net'; import os, which is its author's own" in row["unknown"]
-    assert "commands take it by --import FILE.py" in render_report([EntryState(own, zoo_dir, "shipped")], [])
+    assert "commands take it by --import FILE.py" in render_report([EntryState(own, zoo, "shipped")], [])
 
     def builder() -> None: ...
 
     builder.__module__ = "my_net"
     monkeypatch.setattr(BACKBONES, "_obj_map", {**dict(BACKBONES), own.model.backbone: builder})
-    (row,) = model_rows([EntryState(own, zoo_dir, "shipped")])
+    (row,) = model_rows([EntryState(own, zoo, "shipped")])
     assert row["load"].startswith("import my_net; import kdvideo; ")
     assert row["unknown"] == ""
 

@@ -27,8 +27,8 @@ LAUGHS = "\n".join(  # a8 stands for a billion of x
 
 def page(entry_changes: dict) -> str:
     """With one entry that has these changes."""
-    entry, zoo_dir = find_entry(SHIPPED)
-    return render_report([EntryState(replace(entry, **entry_changes), zoo_dir, "shipped")], [])
+    entry, zoo = find_entry(SHIPPED)
+    return render_report([EntryState(replace(entry, **entry_changes), zoo, "shipped")], [])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_demo(tmp_path: Path):
     assert abs(accuracy.pop("random weights") - majority) <= 0.05
     assert set(accuracy) == {"teacher", "student alone", "student distilled"}
     assert min(accuracy.values()) >= 1.5 * majority
-    teacher, _ = find_entry(TEACHER_NAME, zoo_dir=tmp_path / "zoo")
-    student, _ = find_entry(STUDENT_NAME, zoo_dir=tmp_path / "zoo")
+    teacher, _ = find_entry(TEACHER_NAME, zoo=tmp_path / "zoo")
+    student, _ = find_entry(STUDENT_NAME, zoo=tmp_path / "zoo")
     assert student.teacher == {"name": TEACHER_NAME, "sha256": teacher.sha256}
     assert (tmp_path / "curves.png").stat().st_size > 10_000

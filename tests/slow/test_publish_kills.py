@@ -10,8 +10,9 @@ import pytest
 from tiny_zoo import FORKS, NAME, fork, publish_again_and_again, publish_and_die, publish_tiny
 
 from kdvideo.paths import user_zoo
+from kdvideo.zoo.folder import Zoo, read_entry
 from kdvideo.zoo.manage import verify_zoo
-from kdvideo.zoo.sources import list_entries, read_entry, resolve_weights
+from kdvideo.zoo.sources import resolve_weights
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def assert_valid() -> None:
     """Every entry can be read and its file is the right one."""
     for path in (user_zoo() / "entries").glob("*.json"):
         resolve_weights(read_entry(path).name)
-    assert all(problem.endswith("belongs to no entry: remove it") for problem in verify_zoo(user_zoo()))
+    assert all(problem.endswith("belongs to no entry: remove it") for problem in verify_zoo(Zoo.user()))
 
 
 def stop_in_the_middle(process: BaseProcess) -> None:
@@ -60,7 +61,7 @@ def test_fifty_kills():
         process.join()
         assert process.exitcode == -signal.SIGKILL
         assert_valid()
-        names = {entry.name for entry in list_entries(user_zoo())}
+        names = {entry.name for entry in Zoo.user().entries()}
         assert known <= names
         known = names
         untidy += bool(leftovers())
@@ -77,7 +78,7 @@ def test_a_kill_at_every_access_to_the_file_system():
         process = fork(publish_and_die, "killed.one", number)
         process.join()
         assert_valid()
-        names = {entry.name for entry in list_entries(user_zoo())}
+        names = {entry.name for entry in Zoo.user().entries()}
         assert "other.one" in names
         if process.exitcode == 0:
             break
@@ -87,4 +88,4 @@ def test_a_kill_at_every_access_to_the_file_system():
     assert 15 < number < 499
     publish_tiny("killed.one", replace=True)
     assert leftovers() == []
-    assert verify_zoo(user_zoo()) == []
+    assert verify_zoo(Zoo.user()) == []

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import kdvideo
-from kdvideo.zoo.sources import entry_file, find_entry
+from kdvideo.zoo.sources import find_entry
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +20,11 @@ SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 def test_weights_are_not_drawn_to_be_overwritten():
     """`pretrained=True` takes less than 1.3 times the bare network and reading its file; measured in turns."""
-    entry, zoo_dir = find_entry(SHIPPED)
-    path = entry_file(entry, zoo_dir)
+    found = find_entry(SHIPPED)
+    path = found.path
 
     def separately() -> None:
-        entry.model.build_backbone()
+        found.entry.model.build_backbone()
         load_file(path)
 
     seconds: dict[Callable[[], object], list[float]] = {

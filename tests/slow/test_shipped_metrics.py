@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from kdvideo.cli import main
-from kdvideo.paths import zoo_root
-from kdvideo.zoo.sources import list_entries
+from kdvideo.zoo.folder import Zoo
 
 pytestmark = pytest.mark.slow
-SHIPPED = [entry.name for entry in list_entries(zoo_root()) if (zoo_root() / "weights" / entry.file).exists()]
+ZOO = Zoo.packaged()
+SHIPPED = [entry.name for entry in ZOO.entries() if ZOO.weights_of(entry).exists()]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

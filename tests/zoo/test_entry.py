@@ -5,10 +5,11 @@ from tiny_zoo import NAME, publish_tiny
 
 import kdvideo
 from kdvideo.models.uninitialised import Uninitialised
-from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.paths import user_zoo
 from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.formats import LAYOUTS
-from kdvideo.zoo.sources import list_entries, resolve_weights
+from kdvideo.zoo.sources import resolve_weights
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "a..b", "", "x" * 151, "a b"])
@@ -61,7 +62,7 @@ def test_one_bad_entry_does_not_hide_the_others(old: str, new: str, message: str
 def test_packaged_entries():
     """Each builds its architecture with the parameters that it names, and is of a layout that can be read."""
     layouts = {"kdvideo": "", **{layout.name: layout.backbone for layout in LAYOUTS}}
-    for entry in list_entries(zoo_root()):
+    for entry in Zoo.packaged().entries():
         with Uninitialised():
             backbone = entry.model.build_backbone()
         assert sum(parameter.numel() for parameter in backbone.parameters()) == entry.params, entry.name

@@ -13,10 +13,10 @@ from tiny_zoo import NAME, fetch_by_name, fork, publish_tiny, weights_file
 
 import kdvideo
 from kdvideo.files import file_sha256
-from kdvideo.paths import user_zoo
 from kdvideo.zoo import remote
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.fetch import download_path, fetch_entry, recorded_hash, take_file
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.remote import ReadOnlyHandler
 from kdvideo.zoo.sources import resolve_weights
 
@@ -33,7 +33,7 @@ def published(server: FaultyServer) -> ZooEntry:
 
 def write(entry: ZooEntry, **changes) -> ZooEntry:
     entry = dataclasses.replace(entry, **changes)
-    entry.write(user_zoo())
+    Zoo.user().write(entry)
     return entry
 
 

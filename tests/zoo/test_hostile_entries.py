@@ -11,9 +11,10 @@ from torchvision.models.video import R3D_18_Weights
 
 from kdvideo.cli import main
 from kdvideo.paths import user_zoo, zoo_root
-from kdvideo.zoo.entry import ZooEntry, gallery_file
+from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo, gallery_file
 from kdvideo.zoo.manage import adopt_entry
-from kdvideo.zoo.sources import find_entry, list_entries, resolve_weights
+from kdvideo.zoo.sources import find_entry, resolve_weights
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 MARKUP = "x | y |\n# Owned\n<script>alert(1)</script> [a](javascript:alert(1)) `"
@@ -81,7 +82,7 @@ def test_files_that_lead_elsewhere(file: str):
 def test_values_that_end_a_table(key: str, value: object):
     """A number that no float holds ended `list`, `render` and `report` in a traceback: now it hides no other entry."""
     plant(**{key: value})
-    assert [entry.name for entry in list_entries(user_zoo())] == [NAME]
+    assert [entry.name for entry in Zoo.user().entries()] == [NAME]
     assert main(["zoo", "list"]) == 0
     assert main(["zoo", "render"]) == 0
 
@@ -132,7 +133,7 @@ def test_entries_that_are_no_files(capsys: pytest.CaptureFixture):
     (entries / "deep.a.json").write_text("[" * 100_000)
     with (entries / "large.a.json").open("wb") as stream:
         stream.truncate(1 << 33)
-    assert [entry.name for entry in list_entries(user_zoo())] == [NAME]
+    assert [entry.name for entry in Zoo.user().entries()] == [NAME]
     assert main(["zoo", "verify", "--zoo", str(user_zoo())]) == 1
     problems = capsys.readouterr().err.splitlines()
     assert len(problems) == 6
@@ -159,9 +160,9 @@ def test_a_copied_hash_makes_no_same_model(tmp_path: Path):
     model["clip_spec"]["modality"] = "rgb"
     for changes in ({"classes": ["wrong"]}, {"model": model}, {"sha256": None}):
         with pytest.raises(ValueError, match=f"{NAME} is taken in {user_zoo()} by another model"):
-            adopt_entry(offer(tmp_path, good, **changes), zoo_dir=user_zoo())
+            adopt_entry(offer(tmp_path, good, **changes), zoo=Zoo.user())
     assert find_entry(NAME)[0] == good
-    assert adopt_entry(offer(tmp_path, good), zoo_dir=user_zoo()).urls == ["https://evil/x"]  # the same model again
+    assert adopt_entry(offer(tmp_path, good), zoo=Zoo.user()).entry.urls == ["https://evil/x"]  # the same model again
 
 
 def test_entries_without_a_hash_are_not_all_the_same(tmp_path: Path):
@@ -169,15 +170,15 @@ def test_entries_without_a_hash_are_not_all_the_same(tmp_path: Path):
     _, good = publish_tiny()
     (user_zoo() / "entries" / f"{NAME}.json").write_text(simplejson.dumps(values_of(good, sha256=None)))
     with pytest.raises(ValueError, match="by another model"):
-        adopt_entry(offer(tmp_path, good, sha256=None), zoo_dir=user_zoo())
+        adopt_entry(offer(tmp_path, good, sha256=None), zoo=Zoo.user())
 
 
 def test_a_shipped_name_cannot_be_taken(tmp_path: Path):
     """In the user's zoo, which comes first, it would stand for the shipped model ever after."""
     _, good = publish_tiny()
     with pytest.raises(ValueError, match=f"{SHIPPED} is taken in {zoo_root()} by another model"):
-        adopt_entry(offer(tmp_path, good, name=SHIPPED), zoo_dir=user_zoo())
-    assert find_entry(SHIPPED)[1] == zoo_root()
+        adopt_entry(offer(tmp_path, good, name=SHIPPED), zoo=Zoo.user())
+    assert find_entry(SHIPPED).zoo.is_packaged
 
 
 def test_no_private_file_is_copied(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -16,6 +16,7 @@ from kdvideo.paths import user_zoo
 from kdvideo.zoo import download
 from kdvideo.zoo.download import DownloadPolicy
 from kdvideo.zoo.fetch import fetch_address
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.manage import adopt_entry, entry_states
 
 CONTENT = bytes(range(256)) * 1000
@@ -78,7 +79,7 @@ def test_an_entry_without_an_end(server: FaultyServer):
     (server.folder / "a.json").write_text("{}")
     server.faults = [endless]
     with pytest.raises(ValueError, match=f"sends more than the {4 << 20} bytes"):
-        adopt_entry(f"{server.address}/a.json", zoo_dir=user_zoo())
+        adopt_entry(f"{server.address}/a.json", zoo=Zoo.user())
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1:1/x", "data:,x", "gopher://x"])
@@ -121,7 +122,7 @@ def test_a_description_of_a_part_that_is_none(server: FaultyServer, target: Path
 def test_a_record_that_is_none(text: str, capsys: pytest.CaptureFixture):
     """It says which file it is, since without it another file would be believed."""
     _, entry = publish_tiny()
-    replace(entry, sha256=None).write(user_zoo())
+    Zoo.user().write(replace(entry, sha256=None))
     record = user_zoo() / "recorded" / f"{NAME}.json"
     record.parent.mkdir()
     record.write_text(text)

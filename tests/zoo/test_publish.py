@@ -4,9 +4,10 @@ import pytest
 from tiny_zoo import FORKS, NAME, fork, hold_lock, publish_tiny
 
 from kdvideo.paths import user_zoo
-from kdvideo.zoo import render
+from kdvideo.zoo import folder
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.render import render_catalogue
-from kdvideo.zoo.sources import list_entries, resolve_weights
+from kdvideo.zoo.sources import resolve_weights
 
 
 def test_names_that_are_taken():
@@ -17,7 +18,7 @@ def test_names_that_are_taken():
     _, second = publish_tiny(config="SEED: 1\n", replace=True)
     assert first.file != second.file
     assert [path.name for path in (user_zoo() / "weights").iterdir()] == [second.file]
-    assert [entry.sha256 for entry in list_entries(user_zoo())] == [second.sha256]
+    assert [entry.sha256 for entry in Zoo.user().entries()] == [second.sha256]
 
 
 def test_sixteen_processes_publish_at_once():
@@ -27,10 +28,10 @@ def test_sixteen_processes_publish_at_once():
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 16
-    assert [entry.name for entry in list_entries(user_zoo())] == names
+    assert [entry.name for entry in Zoo.user().entries()] == names
     for name in names:
         resolve_weights(name)
-    assert (user_zoo() / "MODEL_ZOO.md").read_text() == render_catalogue(list_entries(user_zoo()))
+    assert (user_zoo() / "MODEL_ZOO.md").read_text() == render_catalogue(Zoo.user().entries())
 
 
 def test_what_a_kill_left_goes_at_the_next_publish():
@@ -50,7 +51,7 @@ def test_what_a_kill_left_goes_at_the_next_publish():
 
 def test_a_lock_that_is_held_too_long(monkeypatch: pytest.MonkeyPatch):
     """Said once when the wait begins, and one error with the lock's path at its end."""
-    monkeypatch.setattr(render, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(folder, "_LOCK_SECONDS", 0.2)
     user_zoo().mkdir(parents=True)
     held = FORKS.Event()
     process = fork(hold_lock, user_zoo() / ".lock", held)

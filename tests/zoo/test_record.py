@@ -6,6 +6,7 @@ import pytest
 from tiny_zoo import FACTS, NAME, fork, publish_tiny
 
 from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.record import check_recordable, record_metrics
 from kdvideo.zoo.sources import find_entry
 
@@ -20,7 +21,7 @@ def test_metrics_are_added_and_replaced():
             f"kdvideo://{NAME}",
             {"knn_10clip": share, "retrieval_at_1": 0.125},
             "split 1: k",
-            zoo_dir=user_zoo(),
+            zoo=Zoo.user(),
             sha256=entry.sha256,
         )
     metrics = {**FACTS["metrics"], "knn_10clip": 0.7, "retrieval_at_1": 0.125}
@@ -32,20 +33,20 @@ def test_other_weights_are_refused():
     """They were replaced while the old ones were measured."""
     publish_tiny()
     with pytest.raises(ValueError, match=f"{NAME} has been replaced while it was measured"):
-        record_metrics(NAME, {"a": 1.0}, "b", zoo_dir=user_zoo(), sha256="0" * 64)
+        record_metrics(NAME, {"a": 1.0}, "b", zoo=Zoo.user(), sha256="0" * 64)
 
 
 def test_only_the_zoo_that_was_asked_for_is_written():
     """What comes with kdvideo is not changed by measuring it."""
     with pytest.raises(ValueError, match=f"{SHIPPED} is in {zoo_root()}, which is written only when it is asked for"):
-        check_recordable(SHIPPED, zoo_dir=user_zoo())
-    assert check_recordable(SHIPPED, zoo_dir=zoo_root()).name == SHIPPED
+        check_recordable(SHIPPED, zoo=Zoo.user())
+    assert check_recordable(SHIPPED, zoo=Zoo.packaged()).name == SHIPPED
     with pytest.raises(ValueError, match="is no zoo name"):
-        check_recordable("output/run/checkpoint.pt", zoo_dir=user_zoo())
+        check_recordable("output/run/checkpoint.pt", zoo=Zoo.user())
 
 
 def record(metric: str, sha256: str) -> None:
-    record_metrics(NAME, {metric: 0.5}, metric, zoo_dir=user_zoo(), sha256=sha256)
+    record_metrics(NAME, {metric: 0.5}, metric, zoo=Zoo.user(), sha256=sha256)
 
 
 def test_writers_at_once_lose_nothing():

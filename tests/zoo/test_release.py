@@ -10,8 +10,8 @@ from tiny_zoo import NAME, publish_tiny, weights_file
 
 import kdvideo
 from kdvideo.cli import main
-from kdvideo.paths import user_zoo
 from kdvideo.zoo import remote
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.release import release
 from kdvideo.zoo.remote import ReadOnlyHandler
 
@@ -46,7 +46,7 @@ def test_release_serve_fetch(
 def test_a_taken_name_is_not_overwritten(server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture):
     """Another model under a name of mine needs --replace; the same model again does not."""
     publish_tiny()
-    release([NAME], str(server.folder), url=server.address, zoo_dir=user_zoo())
+    release([NAME], str(server.folder), url=server.address, zoo=Zoo.user())
     publish_tiny(config="SEED: 1\n", replace=True)
     command = ["zoo", "fetch", f"{server.address}/{NAME}.json"]
     assert main(command) == 2
@@ -69,7 +69,7 @@ def test_entries_that_cannot_be_taken(
 ):
     """What comes from elsewhere is checked before a name of it becomes a path."""
     publish_tiny()
-    release([NAME], str(server.folder), url=server.address, zoo_dir=user_zoo())
+    release([NAME], str(server.folder), url=server.address, zoo=Zoo.user())
     path = server.folder / f"{NAME}.json"
     path.write_text(path.read_text().replace(old, new, 1))
     assert main(["zoo", "fetch", f"{server.address}/{NAME}.json"]) == 2
@@ -112,6 +112,6 @@ def test_entries_are_written_last_on_a_store(monkeypatch: pytest.MonkeyPatch):
     store = WriteOnlyStore()
     remote.PATH_MANAGER.register_handler(store)
     entries = [publish_tiny(name)[1] for name in ("a.one", "b.two")]
-    release([entry.name for entry in entries], "store://b/zoo/", url="https://h/zoo", zoo_dir=user_zoo())
+    release([entry.name for entry in entries], "store://b/zoo/", url="https://h/zoo", zoo=Zoo.user())
     names = [address.removeprefix("store://b/zoo/") for address in store.written]
     assert names == [*(entry.file for entry in entries), "MODEL_ZOO.md", "SHA256SUMS", "a.one.json", "b.two.json"]

@@ -12,7 +12,8 @@ from torchvision.models.video import R3D_18_Weights
 import kdvideo
 from kdvideo.paths import kdvideo_home as kdvideo_home_dir
 from kdvideo.paths import user_zoo
-from kdvideo.zoo import sources
+from kdvideo.zoo import folder
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_pcl_model
 from kdvideo.zoo.remote import PATH_MANAGER
 from kdvideo.zoo.sources import resolve_weights
@@ -89,8 +90,8 @@ def test_addresses_of_entries_are_those_entries(monkeypatch: pytest.MonkeyPatch)
     """Of the zoo that comes with kdvideo, for torchvision's enums too: the entry knows the input convention."""
     _, entry = publish_tiny()
     address = R3D_18_Weights.KINETICS400_V1.url
-    dataclasses.replace(entry, urls=["http://localhost/elsewhere", address]).write(user_zoo())
-    monkeypatch.setattr(sources, "zoo_root", user_zoo)
+    Zoo.user().write(dataclasses.replace(entry, urls=["http://localhost/elsewhere", address]))
+    monkeypatch.setattr(folder, "zoo_root", user_zoo)
     for source in (address, "R3D_18_Weights.KINETICS400_V1"):
         assert resolve_weights(source).entry.name == NAME
     with pytest.raises(ValueError, match=r"R3D_18_Weights\.KINETICS: torchvision has no such weights"):

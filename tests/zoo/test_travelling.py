@@ -14,9 +14,9 @@ import kdvideo
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import ModelSpec
-from kdvideo.paths import user_zoo
 from kdvideo.zoo.convert import convert_weights
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.formats import CLIP_SPECS
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import publish
@@ -29,7 +29,7 @@ def publish_classifier(name: str = "c3d.named", classes: list[str] = NAMES) -> t
     spec = ModelSpec("c3d", {"width": 4}, RGB, "classification_head", {"num_classes": 3})
     model = spec.build()
     assert isinstance(model, ClassificationModel)
-    return model, publish(model, name, zoo_dir=user_zoo(), spec=spec, facts={**FACTS, "classes": classes})
+    return model, publish(model, name, zoo=Zoo.user(), spec=spec, facts={**FACTS, "classes": classes})
 
 
 def test_names_are_in_the_file(tmp_path: Path):
@@ -40,18 +40,18 @@ def test_names_are_in_the_file(tmp_path: Path):
         model, _ = load_model(source)
         assert isinstance(model, ClassificationModel)
         assert list(model.class_names) == NAMES
-    assert convert_weights(str(alone), "c3d.again", zoo_dir=user_zoo(), licence="MIT").classes == NAMES
+    assert convert_weights(str(alone), "c3d.again", zoo=Zoo.user(), licence="MIT").classes == NAMES
 
 
 def test_the_entry_has_the_last_word():
     """It can be corrected, the file under its hash cannot; files of earlier versions have no names."""
     _, entry = publish_classifier()
-    replace(entry, classes=["a", "b", "c"]).write(user_zoo())
+    Zoo.user().write(replace(entry, classes=["a", "b", "c"]))
     assert list(load_model("c3d.named")[0].class_names) == ["a", "b", "c"]
     _, unnamed = publish_classifier("c3d.unnamed", [])
     with safe_open(weights_file(unnamed), framework="pt") as file:
         assert file.metadata().keys() == {"kdvideo"}
-    replace(unnamed, classes=NAMES).write(user_zoo())
+    Zoo.user().write(replace(unnamed, classes=NAMES))
     assert list(load_model("c3d.unnamed")[0].class_names) == NAMES
     assert list(load_model(str(weights_file(unnamed)))[0].class_names) == []
 

@@ -15,8 +15,8 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.files import locked
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import ModelSpec
-from kdvideo.paths import user_zoo
 from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.publish import publish
 from kdvideo.zoo.sources import resolve_weights
 
@@ -45,11 +45,11 @@ FACTS = {
 
 def publish_tiny(name: str = NAME, config: str = "SEED: 0\n", **kwargs) -> tuple[PCLModel, ZooEntry]:
     model = SPEC.build().eval()
-    return model, publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": config}, **kwargs)
+    return model, publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": config}, **kwargs)
 
 
 def weights_file(entry: ZooEntry) -> Path:
-    return user_zoo() / "weights" / entry.file
+    return Zoo.user().weights_of(entry)
 
 
 def fork(function: Callable[..., object], *args: object) -> BaseProcess:
@@ -84,7 +84,7 @@ def publish_again_and_again(number: int, ready: Event) -> None:
         for name in (f"new{number}.x{round_number}", NAME):
             config = f"SEED: {number}{round_number}\n"
             model.pretext_head.fc.bias.data.fill_(number + round_number / 1000)  # another file each time
-            publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": config}, replace=True)
+            publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": config}, replace=True)
 
 
 def publish_and_die(name: str, event_number: int) -> None:
@@ -102,4 +102,4 @@ def publish_and_die(name: str, event_number: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
-    publish(model, name, zoo_dir=user_zoo(), spec=SPEC, facts={**FACTS, "config": f"{name}\n"}, replace=True)
+    publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": f"{name}\n"}, replace=True)

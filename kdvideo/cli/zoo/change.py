@@ -51,11 +51,11 @@ def _publish(options: argparse.Namespace) -> None:
     entry = publish_run(
         expand_user(options.checkpoint),
         options.name,
-        zoo_dir=zoo_of(options),
+        zoo=zoo_of(options),
         licence=options.licence,
         replace=options.replace,
     )
-    print(f"{zoo_of(options) / 'weights' / entry.file}  sha256 {entry.sha256}")
+    print(f"{zoo_of(options).weights_of(entry)}  sha256 {entry.sha256}")
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -65,32 +65,31 @@ def _convert(options: argparse.Namespace) -> None:
     entry = convert_weights(
         options.source,
         options.name,
-        zoo_dir=zoo_of(options),
+        zoo=zoo_of(options),
         clip_spec=None if options.clip_spec is None else parse_clip_spec(options.clip_spec),
         licence=options.licence,
         replace=options.replace,
     )
-    print(f"{zoo_of(options) / 'weights' / entry.file}  sha256 {entry.sha256}")
+    print(f"{zoo_of(options).weights_of(entry)}  sha256 {entry.sha256}")
 
 
 def _remove(options: argparse.Namespace) -> None:
     from kdvideo.zoo.manage import remove_entry
 
-    for path in remove_entry(options.name, zoo_dir=zoo_of(options)):
+    for path in remove_entry(options.name, zoo=zoo_of(options)):
         print(f"removed {path}")
 
 
 def _render(options: argparse.Namespace) -> None:
-    from kdvideo.paths import user_zoo
-    from kdvideo.zoo.render import render_zoo
+    from kdvideo.zoo.folder import Zoo, as_zoo
 
-    print(render_zoo(user_zoo() if options.directory is None else expand_user(options.directory)))
+    print((as_zoo(options.directory) or Zoo.user()).render())
 
 
 def _release(options: argparse.Namespace) -> None:
     from kdvideo.zoo.release import release
-    from kdvideo.zoo.sources import list_entries
 
-    names = options.names or [entry.name for entry in list_entries(zoo_of(options))]
-    for name in release(names, options.destination, url=options.url, zoo_dir=zoo_of(options)):
+    zoo = zoo_of(options)
+    names = options.names or [entry.name for entry in zoo.entries()]
+    for name in release(names, options.destination, url=options.url, zoo=zoo):
         print(f"{options.destination.rstrip('/')}/{name}")

@@ -23,21 +23,15 @@ def add_arguments(commands: Any) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from kdvideo.zoo.fetch import fetch_entry, take_file
     from kdvideo.zoo.manage import adopt_entry
-    from kdvideo.zoo.sources import find_entry, resolve_weights
+    from kdvideo.zoo.sources import fetch_weights, find_entry
 
-    zoo_dir = zoo_of(options)
+    zoo = zoo_of(options)
     if options.file is not None and len(options.sources) != 1:
         raise ValueError("--from takes the file of one model: give one name")
+    file = options.file and expand_user(options.file)
     for source in options.sources:
-        name = source
-        if source.endswith(".json"):
-            name = adopt_entry(source, zoo_dir=zoo_dir, replace=options.replace).name
-        entry, directory = find_entry(name, zoo_dir=zoo_dir)
-        if options.file is not None:
-            take_file(entry, expand_user(options.file))
-        elif not (directory / "weights" / entry.file).exists():
-            fetch_entry(entry)
-        weights = resolve_weights(name, zoo_dir=zoo_dir)
-        print(f"{weights.path}  sha256 {weights.sha256}{'' if entry.is_verified else ' (unverified)'}")
+        is_address = source.endswith(".json")
+        found = adopt_entry(source, zoo=zoo, replace=options.replace) if is_address else find_entry(source, zoo=zoo)
+        weights = fetch_weights(found, file=file)
+        print(f"{weights.path}  sha256 {weights.sha256}{'' if found.entry.is_verified else ' (unverified)'}")

@@ -59,19 +59,19 @@ def _show(options: argparse.Namespace) -> None:
 
     from kdvideo.zoo.fetch import recorded_hash
     from kdvideo.zoo.manage import state_of
-    from kdvideo.zoo.sources import entry_file, find_entry
+    from kdvideo.zoo.sources import find_entry
 
-    entry, directory = find_entry(options.name, zoo_dir=options.zoo)
-    state = state_of(entry, directory)
+    found = find_entry(options.name, zoo=options.zoo)
+    entry, state = found.entry, state_of(found)
     values = {**dataclasses.asdict(entry), "model": entry.model.to_dict()}
     config = values.pop("config")
     recorded = recorded_hash(entry.name)
     if not entry.is_verified:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
         values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
-    values |= {"zoo": str(directory), "weights": state.weights}
+    values |= {"zoo": str(found.zoo), "weights": state.weights}
     if state.weights in ("shipped", "published", "fetched"):
-        values["path"] = str(entry_file(entry, directory))
+        values["path"] = str(found.path)
     print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
     if options.config:
         print(printable(f"\n{config}"), end="")
@@ -85,22 +85,22 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _verify_files(options: argparse.Namespace) -> int:
     from kdvideo.zoo.manage import verify_zoo
-    from kdvideo.zoo.sources import zoo_dirs
+    from kdvideo.zoo.sources import zoos
 
-    directories = [zoo_of(options)] if options.zoo else zoo_dirs()
-    problems = [problem for directory in directories for problem in verify_zoo(directory)]
+    checked = [zoo_of(options)] if options.zoo else zoos()
+    problems = [problem for zoo in checked for problem in verify_zoo(zoo)]
     for problem in problems:
         print(printable(f"kdvideo: {problem}"), file=sys.stderr)
     if not problems:
-        print(f"{', '.join(map(str, directories))}: all files are what their entries say")
+        print(f"{', '.join(map(str, checked))}: all files are what their entries say")
     return 1 if problems else 0
 
 
 def _verify_metrics(options: argparse.Namespace) -> int:
     from kdvideo.engine.verify import verify_metrics
 
-    zoo_dir = zoo_of(options) if options.zoo else None
-    comparisons = verify_metrics(options.metrics, expand_user(options.data), zoo_dir=zoo_dir)
+    zoo = zoo_of(options) if options.zoo else None
+    comparisons = verify_metrics(options.metrics, expand_user(options.data), zoo=zoo)
     for one in comparisons:
         if one.agrees:
             print(printable(str(one)))

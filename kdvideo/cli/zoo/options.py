@@ -2,19 +2,21 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kdvideo.paths import expand_user
+if TYPE_CHECKING:
+    from kdvideo.zoo.folder import Zoo
 
 __all__ = ["add_zoo", "zoo_of"]
 
 
 def add_zoo(parser: argparse.ArgumentParser) -> None:
-    """The option `--zoo`."""
+    """Adds the option `--zoo`."""
     parser.add_argument("--zoo", type=Path, metavar="DIR", help="another zoo than $KDVIDEO_HOME/zoo")
 
 
-def zoo_of(options: argparse.Namespace) -> Path:
-    """The zoo that `--zoo` names, else the user's."""
-    from kdvideo.paths import user_zoo
+def zoo_of(options: argparse.Namespace) -> "Zoo":
+    """Returns the zoo that `--zoo` names, else the user's."""
+    from kdvideo.zoo.folder import Zoo, as_zoo
 
-    return user_zoo() if options.zoo is None else expand_user(options.zoo)
+    return as_zoo(options.zoo) or Zoo.user()
