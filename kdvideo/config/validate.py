@@ -1,87 +1,15 @@
-"""Whether the values of a config can work together, asked before anything is loaded."""
+"""Checks whether the values of a config can work together, before anything is loaded."""
 
-import operator
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
 
+from kdvideo.config.keys import KEYS
 from kdvideo.distributed import world_size
-from kdvideo.registry import BACKBONES, DATASETS, LOSSES, PRETEXTS, TASKS, NamedRegistry
+from kdvideo.registry import LOSSES, PRETEXTS, TASKS
 
-__all__ = ["describe_limits", "validate_config"]
-
-_REGISTERED: dict[str, NamedRegistry] = {
-    "TASK.NAME": TASKS,
-    "MODEL.BACKBONE": BACKBONES,
-    "PRETEXT.NAME": PRETEXTS,
-    "CONTRAST.NAME": LOSSES,
-    "DATA.NAME": DATASETS,
-}
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "VERSION": (1,),
-    "DATA.SPLIT": (1, 2, 3),
-    "DATA.AUGMENT_ON": ("worker", "device"),
-    "CLIP.MODALITY": ("rgb", "residual"),
-    "TEACHER.SAMPLING": ("shared", "own"),
-    "SOLVER.OPTIMIZER": ("sgd", "adamw"),
-    "SOLVER.SCHEDULE": ("constant", "cosine", "one_cycle", "plateau"),
-    "SOLVER.AMP": ("fp32", "bf16", "fp16"),
-    "EVAL.AMP": ("fp32", "bf16"),
-    "ZOO.DTYPE": ("float32", "float16"),
-}
-_AT_LEAST: dict[str, float] = {
-    "SEED": 0,
-    "MODEL.WIDTH": 1,
-    "MODEL.PROJECTION_DIM": 1,
-    "CLIP.LENGTH": 1,
-    "CLIP.FRAME_STRIDE": 1,
-    "CLIP.SIZE": 1,
-    "PRETEXT.TUPLE_LEN": 2,
-    "PRETEXT.INTERVAL": 0,
-    "CONTRAST.WEIGHT": 0,
-    "CONTRAST.NUM_NEGATIVES": 1,
-    "TEACHER.NUM_ANCHORS": 0,
-    "DATA.NUM_WORKERS": 0,
-    "AUGMENT.COLOR_STRENGTH": 0,
-    "SOLVER.EPOCHS": 1,
-    "SOLVER.BATCH_SIZE": 2,
-    "SOLVER.BACKBONE_LR_SCALE": 0,
-    "SOLVER.MOMENTUM": 0,
-    "SOLVER.PLATEAU_PATIENCE": 0,
-    "SOLVER.WEIGHT_DECAY": 0,
-    "SOLVER.CLIP_GRADIENTS": 0,
-    "SOLVER.ACCUMULATE": 1,
-    "SOLVER.CHECKPOINT_PERIOD": 0,
-    "SOLVER.CHECKPOINT_MAX_TO_KEEP": 1,
-    "EVAL.PERIOD": 1,
-    "EVAL.TUPLES_PER_VIDEO": 1,
-    "EVAL.CLIPS_PER_VIDEO": 1,
-    "EVAL.FINAL_CLIPS_PER_VIDEO": 1,
-    "EVAL.BATCH_SIZE": 1,
-}
-_BELOW: dict[str, float] = {"SEED": 2**31, "SOLVER.MOMENTUM": 1, "SOLVER.PLATEAU_FACTOR": 1, "DATA.VALIDATION_SHARE": 1}
-_POSITIVE = (
-    "CONTRAST.TEMPERATURE",
-    "TEACHER.KD_TEMPERATURE",
-    "TEACHER.SIMILARITY_TEMPERATURE",
-    "SOLVER.BASE_LR",
-    "SOLVER.PLATEAU_FACTOR",
-    "DATA.FRACTION",
-    "DATA.TIME_LIMIT",
-)
-_UNIT_INTERVAL = (
-    "DATA.FRACTION",
-    "DATA.VALIDATION_SHARE",
-    "CONTRAST.BANK_MOMENTUM",
-    "AUGMENT.FLIP_PROB",
-    "AUGMENT.COLOR_PROB",
-    "AUGMENT.GRAYSCALE_PROB",
-    "AUGMENT.BLUR_PROB",
-    "DATA.MAX_BAD_FRACTION",
-)
+__all__ = ["validate_config"]
 
 
 def validate_config(cfg: CfgNode) -> None:
@@ -90,51 +18,27 @@ def validate_config(cfg: CfgNode) -> None:
     Raises:
         ValueError: names the key, its value and what is allowed.
     """
-    for key, registry in _REGISTERED.items():
-        try:
-            registry.get(_value(cfg, key))
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from None
-    distillation = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")]
-    contrastive = [name for name in LOSSES.names() if name not in distillation]
-    _require(cfg, "CONTRAST.NAME", contrastive.__contains__, f"a contrastive loss: {', '.join(contrastive)}")
-    _require(
-        cfg,
-        "TEACHER.LOSSES",
-        lambda names: names and set(names) <= set(distillation) and len(set(names)) == len(names),
-        f"a list of distillation losses, each once: {', '.join(distillation)}",
-    )
-    for key, choices in _CHOICES.items():
-        _require(cfg, key, choices.__contains__, f"one of {', '.join(map(str, choices))}")
-    for key, least in _AT_LEAST.items():
-        _require(cfg, key, partial(operator.le, least), f"at least {least:g}")
-    for key, limit in _BELOW.items():
-        _require(cfg, key, partial(operator.gt, limit), f"below {limit}")
-    for key in _POSITIVE:
-        _require(cfg, key, lambda value: value > 0, "above 0")
-    for key in _UNIT_INTERVAL:
-        _require(cfg, key, lambda value: 0 <= value <= 1, "between 0 and 1")
-    for key in ("CLIP.MEAN", "CLIP.STD"):
-        _require(cfg, key, lambda value: len(value) == 3, "a list of three numbers, one a channel")
-    _require(cfg, "CLIP.STD", lambda value: min(value) > 0, "above 0 in every channel")
+    for name, key in KEYS.items():
+        value = _value(cfg, name)
+        for limit in key.limits:
+            limit.check(name, value)
+    _validate_losses(cfg)
     _validate_together(cfg)
 
 
-def describe_limits(key: str) -> str:
-    """What is allowed for a key by itself, in words; "" where its type is all.
-
-    Args:
-        key: e.g. "SOLVER.EPOCHS".
-    """
-    if key in _REGISTERED:
-        return f"the name of a registered {_REGISTERED[key]._name}"
-    if key in _CHOICES:
-        return ", ".join(f"`{choice}`" for choice in _CHOICES[key])
-    limits = [f"at least {_AT_LEAST[key]:g}"] if key in _AT_LEAST else []
-    limits += ["above 0"] if key in _POSITIVE else []
-    limits += [f"below {_BELOW[key]}"] if key in _BELOW else []
-    limits += ["between 0 and 1"] if key in _UNIT_INTERVAL else []
-    return ", ".join(limits)
+def _validate_losses(cfg: CfgNode) -> None:
+    distillation = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")]
+    contrastive = [name for name in LOSSES.names() if name not in distillation]
+    if cfg.CONTRAST.NAME not in contrastive:
+        raise ValueError(
+            f"CONTRAST.NAME is {cfg.CONTRAST.NAME!r}; it must be a contrastive loss: {', '.join(contrastive)}"
+        )
+    names = cfg.TEACHER.LOSSES
+    if not names or not set(names) <= set(distillation) or len(set(names)) < len(names):
+        raise ValueError(
+            f"TEACHER.LOSSES is {names!r}; it must be a list of distillation losses, each once: "
+            f"{', '.join(distillation)}"
+        )
 
 
 def _validate_together(cfg: CfgNode) -> None:
@@ -181,9 +85,3 @@ def _value(cfg: CfgNode, key: str) -> Any:
     for part in key.split("."):
         node = node[part]
     return node
-
-
-def _require(cfg: CfgNode, key: str, holds: Callable[[Any], bool], allowed: str) -> None:
-    value = _value(cfg, key)
-    if not holds(value):
-        raise ValueError(f"{key} is {value!r}; it must be {allowed}")

@@ -11,6 +11,8 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from kdvideo.config import all_settings, flatten_config, stored_config
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.distributed import is_main
 from kdvideo.engine.guards import writing
 from kdvideo.engine.run_folder import RunFolder
@@ -26,11 +28,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("kdvideo")
-
-_FREE_ON_RESUME = (
-    *("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.NUM_WORKERS", "EVAL.", "ZOO."),
-    *("DATA.TIME_LIMIT", "SOLVER.CHECKPOINT_"),
-)
 
 
 def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], *, max_to_keep: int) -> None:
@@ -113,8 +110,9 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     if not {"config", "epoch_step"} <= checkpoint.keys():
         raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
     before = all_settings(stored_config(checkpoint["config"]))
+    free_keys = keys_with_role(Role.RESUMABLE)
     for key, value in flatten_config(cfg).items():
-        free = key.startswith(_FREE_ON_RESUME) or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
+        free = key in free_keys or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
 

@@ -7,6 +7,8 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import flatten_config, get_defaults, load_config, merge_config, parse_config
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.environment import refuse_other_run
 from kdvideo.engine.run_folder import RunFolder
@@ -18,18 +20,7 @@ from kdvideo.zoo.sources import Weights, resolve_weights
 
 __all__ = ["MEASURING_KEYS", "config_of_entry", "evaluation_config", "measuring_settings", "training_config"]
 
-# What a measurement of given weights on given videos depends on; the network itself says what its clips are.
-MEASURING_KEYS = (
-    "PRETEXT.NAME",
-    "PRETEXT.INTERVAL",
-    "DATA.NAME",
-    "DATA.SPLIT",
-    "DATA.SHORT_SIDE",
-    "EVAL.TUPLES_PER_VIDEO",
-    "EVAL.CLIPS_PER_VIDEO",
-    "EVAL.FINAL_CLIPS_PER_VIDEO",
-    *("SEED", "DATA.FRACTION", "DATA.VALIDATION_SHARE"),  # which videos are held out
-)
+MEASURING_KEYS = keys_with_role(Role.MEASURING)
 
 
 def evaluation_config(source: str, config_file: Path | None = None, overrides: Sequence[str] = ()) -> CfgNode:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.data.plan import PLAN_VERSION
 from kdvideo.data.videos import VideoList
 from kdvideo.paths import kdvideo_home
@@ -20,6 +22,7 @@ from kdvideo.tasks.task import Task
 
 __all__ = ["add_replay", "replay_key"]
 
+_NESTED = ("CLIP", "PRETEXT", "AUGMENT")  # sections that a key of a store has whole
 _PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # decode, resize and compute
 
 
@@ -41,31 +44,30 @@ def add_replay(task: Task, cfg: CfgNode, videos: VideoList, *, teacher_sha256: s
 
 
 def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: torch.device) -> dict[str, Any]:
-    """All that a teacher's answer to the sample (epoch, index) depends on.
+    """Returns all that a teacher's answer to the sample (epoch, index) depends on.
 
     Not in it: the student, its batch size, the losses and the number of epochs.
     """
-    pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
+    plan = {"version": PLAN_VERSION, **_settings(cfg, Role.SAMPLE)}
+    plan["pretext"]["source"] = _hash_text(inspect.getsource(PRETEXTS.get(cfg.PRETEXT.NAME)))
     return {
-        "teacher": {
-            "sha256": teacher_sha256,
-            "clip_spec": cfg.TEACHER.CLIP_SPEC,
-            "sampling": cfg.TEACHER.SAMPLING,
-            "amp": cfg.SOLVER.AMP,
-            "device": device.type,
-        },
+        "teacher": {"sha256": teacher_sha256, "device": device.type, **_settings(cfg, Role.ANSWER)},
         "videos": {"number": len(videos), "sha256": _hash_videos(videos)},
-        "plan": {
-            "version": PLAN_VERSION,
-            "seed": cfg.SEED,
-            "clip": dict(cfg.CLIP),
-            "pretext": {**cfg.PRETEXT, "source": _hash_text(inspect.getsource(pretext))},
-            "augment": dict(cfg.AUGMENT),
-            "short_side": cfg.DATA.SHORT_SIDE,
-            "augment_on": cfg.DATA.AUGMENT_ON,
-        },
+        "plan": plan,
         "packages": {name: metadata.version(name) for name in _PACKAGES if util.find_spec(name)},
     }
+
+
+def _settings(cfg: CfgNode, role: Role) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for name in keys_with_role(role):
+        section, _, leaf = name.rpartition(".")
+        value = cfg[section][leaf] if section else cfg[leaf]
+        if section in _NESTED:
+            settings.setdefault(section.lower(), {})[leaf] = value
+        else:
+            settings[leaf.lower()] = value
+    return settings
 
 
 def _hash_videos(videos: VideoList) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.evaluation_config import config_of_entry
 from kdvideo.engine.evaluation_result import Evaluation
 from kdvideo.zoo.entry import ZooEntry
@@ -11,17 +13,6 @@ from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.record import check_recordable, record_metrics
 
 __all__ = ["metrics_for_entry", "save_evaluation"]
-
-# Of the keys that a measurement depends on, those that neither a metric's name nor its prefix tells.
-_UNTOLD = (
-    "PRETEXT.NAME",
-    "PRETEXT.INTERVAL",
-    "DATA.SHORT_SIDE",
-    "DATA.FRACTION",
-    "DATA.VALIDATION_SHARE",
-    "EVAL.TUPLES_PER_VIDEO",
-    "EVAL.CLIPS_PER_VIDEO",
-)
 
 
 def save_evaluation(evaluation: Evaluation, *, zoo: Zoo) -> ZooEntry:
@@ -70,7 +61,7 @@ def _is_own(evaluation: Evaluation, entry: ZooEntry, split: int) -> bool:
 
 
 def _check_settings(name: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    for key in _UNTOLD:
+    for key in keys_with_role(Role.UNTOLD):
         if key in own and own[key] != settings[key]:
             raise ValueError(
                 f"not saved: {key} was {settings[key]}, the config of {name} has {own[key]}, which its metrics are "

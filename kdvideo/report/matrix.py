@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 
 from kdvideo.config import parse_config, settings_id
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.registry import BACKBONES
 from kdvideo.report.runs import RunRecord, finite, or_empty
 from kdvideo.zoo.entry import ZooEntry
@@ -17,6 +19,10 @@ __all__ = ["ALONE", "PAPER", "Cell", "Matrix", "Student", "build_matrices", "stu
 
 PAPER = ("c3d", "r3d_10", "r2plus1d_10")  # the paper's three architectures, always shown
 ALONE = "no teacher"
+_SETTING = (
+    "{dataset}; {PRETEXT_NAME}, clips of {CLIP_LENGTH} x {CLIP_SIZE}², width {MODEL_WIDTH}, {SOLVER_EPOCHS} epochs, "
+    "{SOLVER_SCHEDULE} rate"
+)
 
 
 @dataclass(frozen=True)
@@ -139,10 +145,8 @@ def _student(
 
 
 def _setting(config: Mapping[str, Any], dataset: str) -> str:
-    clip = f"clips of {_value(config, 'CLIP', 'LENGTH')} x {_value(config, 'CLIP', 'SIZE')}²"
-    solver = f"{_value(config, 'SOLVER', 'EPOCHS')} epochs, {_value(config, 'SOLVER', 'SCHEDULE')} rate"
-    width, pretext = _value(config, "MODEL", "WIDTH"), _value(config, "PRETEXT", "NAME")
-    return f"{dataset}; {pretext}, {clip}, width {width}, {solver}"
+    values = {name.replace(".", "_"): _value(config, *name.split(".")) for name in keys_with_role(Role.SETTING)}
+    return _SETTING.format(dataset=dataset, **values)
 
 
 def _value(config: Mapping[str, Any], section: str, key: str, *, default: Any = "?") -> Any:

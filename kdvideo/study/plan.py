@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import flatten_config, load_config, merge_config
+from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.registry import did_you_mean
 
 __all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study"]
@@ -128,11 +130,10 @@ def read_study(path: Path) -> Study:
 
 def _check_comparable(cfg: CfgNode, *, origin: str) -> None:
     """A run can be continued as a longer one, and has what the report compares."""
-    needed = {"SOLVER.SCHEDULE": "constant", "EVAL.PERIOD": 1, "EVAL.FINAL_CLIPS_PER_VIDEO": 10}
-    values = flatten_config(cfg)
-    for key, value in needed.items():
-        if values[key] != value:
-            raise ValueError(f"{origin}: {key} is {values[key]!r}; a study needs {value!r}")
+    values, defaults = flatten_config(cfg), flatten_config(get_defaults())
+    for key in keys_with_role(Role.STUDY_DEFAULT):
+        if values[key] != defaults[key]:
+            raise ValueError(f"{origin}: {key} is {values[key]!r}; a study needs {defaults[key]!r}")
 
 
 def _check_types(values: Mapping[str, Any], *, origin: str) -> None:

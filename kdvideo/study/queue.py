@@ -10,6 +10,8 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import all_settings, dump_config, flatten_config, validate_config
+from kdvideo.config.key import Role
+from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.files import write_atomic
 from kdvideo.study.plan import Study, StudyRun, build_config, plan_runs
@@ -17,7 +19,6 @@ from kdvideo.study.selection import write_held_out_lists
 
 __all__ = ["PreparedRun", "Start", "is_finished", "run_folder", "run_study"]
 
-_PLACES = ("OUTPUT_DIR", "DATA.ROOT", "DATA.LIST_DIR", "DATA.NUM_WORKERS", "TEACHER.WEIGHTS", "ZOO.DIR")
 _POLL_SECONDS = 0.5
 logger = logging.getLogger("kdvideo")
 
@@ -118,8 +119,9 @@ def _check_same_settings(cfg: CfgNode, folder: RunFolder) -> None:
     if not (config := folder.config()):
         return
     before = all_settings(config)
+    places = keys_with_role(Role.PLACE)
     for key, value in flatten_config(cfg).items():
-        if key not in _PLACES and before.get(key) != value:
+        if key not in places and before.get(key) != value:
             raise ValueError(
                 f"{folder.path} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or "
                 "choose another --output"
