@@ -1,8 +1,33 @@
-"""What other libraries' errors say, in one line."""
+"""Errors in words: those of other libraries in one line, and parameters under the names that the caller set them by."""
 
-__all__ = ["first_line"]
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["first_line", "naming"]
 
 
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, or the error's type if it has no message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def naming(**names: str) -> Iterator[None]:
+    """Names a function's parameters in its errors as its caller knows them.
+
+    A message has a parameter in backquotes: "`clip_len` is 6; use a multiple of 4". Within
+    `naming(clip_len="CLIP.LENGTH")` it becomes "CLIP.LENGTH is 6; use a multiple of 4".
+
+    Args:
+        names: the caller's name of each parameter; others stay as they are.
+    """
+    try:
+        yield
+    except (ValueError, FloatingPointError) as error:
+        error.args = tuple(_rename(each, names) if isinstance(each, str) else each for each in error.args)
+        raise
+
+
+def _rename(message: str, names: dict[str, str]) -> str:
+    return re.sub(r"`(\w+)`", lambda found: names.get(found[1], found[0]), message)

@@ -99,7 +99,7 @@ class NamedRegistry(Registry):
         self.check_not_refused(name)
         if name not in self:
             allowed = f"choose one of {', '.join(self.names()) or '(none registered)'}"
-            raise unknown_name(self._name, name, self.names(), otherwise=f"{allowed}, or --import FILE.py that has it")
+            raise unknown_name(self._name, name, self.names(), otherwise=f"{allowed}, or `import` FILE.py that has it")
         return super().get(name)
 
     def register_as(self, name: str) -> Callable[[T], T]:

@@ -86,7 +86,7 @@ def test_unknown_names():
     """The near ones, all where none is near; a taken name is refused."""
     names = registry.NamedRegistry("thing", "Things.")
     with pytest.raises(
-        ValueError, match=r"unknown thing 'x': choose one of \(none registered\), or --import FILE.py that has it"
+        ValueError, match=r"unknown thing 'x': choose one of \(none registered\), or `import` FILE.py that has it"
     ):
         names.get("x")
     names.register_as("apple")(1)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
+from kdvideo.cli.options import FLAGS
+from kdvideo.errors import naming
 from kdvideo.foreign import printable, printable_record
 from kdvideo.names import SHOWN
 from kdvideo.paths import home_advice
@@ -72,8 +74,9 @@ def _run(options: argparse.Namespace) -> int:
             stream.reconfigure(errors=SHOWN)
     default, threading.excepthook = threading.excepthook, _ignore_full_disk
     try:
-        import_modules(getattr(options, "imports", ()))
-        return options.run(options) or 0
+        with naming(**FLAGS):
+            import_modules(getattr(options, "imports", ()))
+            return options.run(options) or 0
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

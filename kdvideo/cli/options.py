@@ -5,9 +5,14 @@ import math
 
 from kdvideo.cli.imports import add_import_argument
 
-__all__ = ["EXIT_STOPPED", "add_model_argument", "add_time_limit"]
+__all__ = ["EXIT_STOPPED", "FLAGS", "add_model_argument", "add_time_limit"]
 
 EXIT_STOPPED = 75  # was asked to stop and can go on: os.EX_TEMPFAIL, which Windows does not have
+FLAGS = {  # what the command line calls parameters that errors name
+    "gallery": "--gallery FILE.parquet",
+    "import": "--import",
+    "root": "ROOT",
+}
 
 _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 

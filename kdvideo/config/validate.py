@@ -6,6 +6,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config.keys import KEYS
+from kdvideo.config.naming import naming_keys
 from kdvideo.distributed import world_size
 from kdvideo.registry import LOSSES, PRETEXTS, TASKS
 
@@ -46,7 +47,8 @@ def _validate_together(cfg: CfgNode) -> None:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
     if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
         pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
-        pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+        with naming_keys():
+            pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
     if cfg.SOLVER.AMP == "fp16" and not torch.cuda.is_available():
         raise ValueError("SOLVER.AMP is 'fp16', which needs a CUDA device, and there is none: use bf16 or fp32")
     share, parts = cfg.SOLVER.BATCH_SIZE // world_size(), cfg.SOLVER.ACCUMULATE

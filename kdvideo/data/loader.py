@@ -49,7 +49,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __init__(self, num_samples: int, *, seed: int, batch_size: int = 1, rank: int = 0, world_size: int = 1) -> None:
         if batch_size % world_size:
-            raise ValueError(f"SOLVER.BATCH_SIZE is {batch_size}; it must be a multiple of the {world_size} processes")
+            raise ValueError(f"`batch_size` is {batch_size}; it must be a multiple of the {world_size} processes")
         self.num_samples = num_samples
         self.seed = seed
         self.batch_size = batch_size

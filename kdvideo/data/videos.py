@@ -238,6 +238,6 @@ def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:
     if not kept:
         raise ValueError(
             f"all {len(videos)} videos are too short: the longest has {max(videos.num_frames)} frames, a tuple takes "
-            f"{min_frames}; lower CLIP.LENGTH, CLIP.FRAME_STRIDE or PRETEXT.TUPLE_LEN"
+            f"{min_frames}; lower `clip_len`, `frame_stride` or `tuple_len`"
         )
     return videos.subset(kept)

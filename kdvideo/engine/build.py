@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader
 
 from kdvideo.config.defaults import get_defaults
+from kdvideo.config.naming import naming_keys
 from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.checking.check import usable_videos
 from kdvideo.data.checking.isolation import available_cores
@@ -175,6 +176,7 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
     )
 
 
+@naming_keys()
 def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
     """The videos that DATA's training or test list names."""
     root = expand_user(cfg.DATA.ROOT)
@@ -182,6 +184,7 @@ def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
     return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
 
 
+@naming_keys()
 def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
     """The videos of DATA's training or test list that give frames; the manifest or a look at each says so."""
     data = cfg.DATA
@@ -209,6 +212,7 @@ def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, Vid
     return videos.only(take_fraction(kept, cfg.DATA.FRACTION, seed=cfg.SEED)), videos.only(held)
 
 
+@naming_keys()
 def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataLoader:
     """The loader of training batches.
 

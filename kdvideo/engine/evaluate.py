@@ -9,6 +9,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
+from kdvideo.config.naming import naming_keys
 from kdvideo.data.datasets.records import class_names
 from kdvideo.data.videos import VideoList, join_lists
 from kdvideo.distributed import is_main, process_group
@@ -68,6 +69,7 @@ class _Job:
     outputs: Sequence[int] | None = None  # of a classifier, in the dataset's order of classes, others behind
 
 
+@naming_keys()
 @process_group()
 def evaluate(
     cfg: CfgNode, *, protocols: Sequence[str] = (), num_crops: int = 1, splits: Sequence[int] = ()

@@ -10,6 +10,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
+from kdvideo.config.naming import naming_keys
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
@@ -54,6 +55,7 @@ class RunResult:
     entry: ZooEntry | None
 
 
+@naming_keys()
 @process_group()
 def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = ()) -> RunResult:
     """Trains, evaluates and, with ZOO.PUBLISH_AS, publishes; started by torchrun, together with its other processes.

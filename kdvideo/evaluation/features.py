@@ -90,7 +90,7 @@ def compute_outputs(
     if not gathered.isfinite().all():
         raise FloatingPointError(
             "the network's outputs are not finite: there is nothing to measure, and a run keeps the checkpoint before; "
-            "start again with a lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
+            "start again with a lower learning rate or with clipped gradients"
         )
     return gathered
 
@@ -105,6 +105,6 @@ def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:
         except OSError as error:
             raise ValueError(
                 f"{directory} has no room for {num_bytes / 1e9:.1f} GB of evaluation clips ({error.strerror}): lower "
-                "EVAL.TUPLES_PER_VIDEO and EVAL.CLIPS_PER_VIDEO or choose another OUTPUT_DIR"
+                "`tuples_per_video` and `clips_per_video` or choose another `directory`"
             ) from None
         return np.memmap(stream, dtype=np.uint8, mode="r+", shape=shape)

@@ -75,8 +75,8 @@ class Predictor:
         own = gallery_file(weights.path)
         if gallery is None and not own.is_file():
             raise ValueError(
-                f"model {source} tells no classes apart and has no gallery: give --gallery FILE.parquet, which "
-                f"`kdvideo embed FOLDER --model {source} --out FILE.parquet` writes"
+                f"model {source} tells no classes apart and has no gallery: give `gallery`, "
+                "which `kdvideo embed` writes"
             )
         self.gallery = Gallery.read(gallery or own)
         if self.gallery.facts.sha256 != weights.sha256:

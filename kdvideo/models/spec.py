@@ -93,8 +93,8 @@ class ModelSpec:
 def _check_registered(kind: str, name: str, registry: NamedRegistry) -> None:
     if name not in registry:
         raise ValueError(
-            f"the model is built from the {kind} {name!r}, which is not registered here: import the module that "
-            "registers it first; commands take it by --import FILE.py"
+            f"the model is built from the {kind} {name!r}, which is not registered here: `import` FILE.py that "
+            "has it first"
         )
 
 

@@ -93,7 +93,7 @@ def test_bad_file(tmp_path: Path, text: str, message: str):
         (["SOLVER.BASE_LR", "0"], "SOLVER.BASE_LR is 0.0; it must be above 0"),
         (["AUGMENT.FLIP_PROB", "1.5"], "AUGMENT.FLIP_PROB is 1.5; it must be between 0 and 1"),
         (["CLIP.MEAN", "[0.5]"], "CLIP.MEAN is [0.5]; it must be a list of three numbers"),
-        (["CLIP.LENGTH", "6"], "CLIP.LENGTH is 6; PRETEXT.NAME vcp swaps quarters of it: use a multiple of 4"),
+        (["CLIP.LENGTH", "6"], "CLIP.LENGTH is 6; the pretext vcp swaps quarters of it: use a multiple of 4"),
         (["CLIP.SIZE", "200"], "DATA.SHORT_SIDE is 128; it must be at least CLIP.SIZE, 200"),
         (["DATA.ROOT", ""], "DATA.ROOT is not set"),
         (["TASK.NAME", "distill"], "TASK.NAME distill needs TEACHER.WEIGHTS"),

@@ -148,7 +148,7 @@ def test_training_leaves_out_what_is_bad(root: Path, caplog: pytest.LogCaptureFi
         assert "2 of 12 videos cannot be used and are left out" in caplog.text
         assert f"{GONE}: does not exist" in caplog.text
         assert f"{broken}: cannot be opened" in caplog.text
-        with pytest.raises(ValueError, match=r"2 of 12 videos cannot be used, 16\.7%, and DATA\.MAX_BAD"):
+        with pytest.raises(ValueError, match=r"2 of 12 videos cannot be used, 16\.7%, and `max_bad"):
             usable(root, max_bad_fraction=0.15)
         run(root)
 
@@ -173,7 +173,7 @@ def test_a_given_manifest(root: Path, probed: Path, tmp_path: Path):
     probed.write_text("")
     assert len(usable(root, manifest=elsewhere)) == 12
     assert probed.read_text() == ""
-    with pytest.raises(ValueError, match=r"DATA\.MANIFEST .*none\.jsonl does not exist"):
+    with pytest.raises(ValueError, match=r"`manifest` .*none\.jsonl does not exist"):
         usable(root, manifest=tmp_path / "none.jsonl")
 
 

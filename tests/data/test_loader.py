@@ -107,7 +107,7 @@ def test_shares_of_any_size(num_samples, share, world_size, epoch, data):
 
 def test_a_batch_that_ranks_cannot_share():
     """Uneven shares would weigh samples differently."""
-    with pytest.raises(ValueError, match="BATCH_SIZE is 16; it must be a multiple of the 3 processes"):
+    with pytest.raises(ValueError, match="`batch_size` is 16; it must be a multiple of the 3 processes"):
         EpochSampler(100, seed=0, batch_size=16, world_size=3)
 
 

@@ -84,7 +84,7 @@ def test_an_outage_that_lasts(videos: VideoList, pauses: list[float], read):
     with pytest.raises(LostVideoError) as caught:
         read(videos)
     assert str(caught.value) == (
-        f"video {path} does not exist; it could be read when the run began: bring back DATA.ROOT as it was"
+        f"video {path} does not exist; it could be read when the run began: bring it back as it was"
     )
     assert caught.value.reason == "does not exist"
     assert pauses == [1, 2, 4, 8, 16, 32]
@@ -125,7 +125,7 @@ def test_a_disk_that_fails_in_the_middle(videos: VideoList, pauses: list[float],
 def test_another_file_is_no_outage(videos: VideoList, pauses: list[float]):
     """A video that was overwritten by a broken one is not waited for."""
     videos.records[0].path.write_bytes(b"no video")
-    with pytest.raises(LostVideoError, match=r"cannot be opened: .*bring back DATA\.ROOT"):
+    with pytest.raises(LostVideoError, match=r"cannot be opened: .*bring it back"):
         READS["clips"](videos)
     assert pauses == []
 

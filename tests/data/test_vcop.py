@@ -39,6 +39,6 @@ def test_pixels_stay_as_they_were_read():
 
 def test_other_tuples_are_refused():
     """Two clips have 2 orders, four have 24: not these six classes."""
-    with pytest.raises(ValueError, match=r"PRETEXT.TUPLE_LEN is 4.*use 3"):
+    with pytest.raises(ValueError, match=r"`tuple_len` is 4.*use 3"):
         VCOP.check(clip_len=16, size=112, tuple_len=4)
     VCOP.check(clip_len=15, size=111, tuple_len=3)

@@ -119,7 +119,7 @@ def test_dataset_that_goes_away(
     common = [*tiny_overrides, *FOUR_STEPS, "DATA.ROOT", str(root), "DATA.NUM_WORKERS", "1", "EVAL.PERIOD", "3"]
     message = error_of(capsys, *common)
     assert re.fullmatch(
-        rf"video {root}/.*\.avi does not exist; it could be read when the run began: bring back DATA\.ROOT as it was",
+        rf"video {root}/.*\.avi does not exist; it could be read when the run began: bring it back as it was",
         message,
     )
     assert read_state(tmp_path / "run" / CHECKPOINT_NAME)["epoch"] == 2

@@ -74,7 +74,7 @@ def test_a_gallery_of_another_model_is_refused(videos: list[Path], tmp_path: Pat
     write_features(tmp_path / "g.parquet", outputs, root=videos[0].parent, facts=replace(facts, sha256="00" * 32))
     with pytest.raises(ValueError, match=r"was made by r3d_10_w16.*sha256 00000000, not by .*: make it again"):
         Predictor(SHIPPED, gallery=tmp_path / "g.parquet")
-    with pytest.raises(ValueError, match=r"tells no classes apart and has no gallery: give --gallery FILE\.parquet"):
+    with pytest.raises(ValueError, match=r"tells no classes apart and has no gallery: give `gallery`"):
         Predictor(str(shutil.copy(resolve_weights(SHIPPED).path, tmp_path)))  # away from the gallery that ships
 
 

@@ -116,7 +116,7 @@ def usable_videos(
         ValueError: a given manifest that is not there, or too many videos that cannot be used.
     """
     if manifest is not None and not manifest.is_file():
-        raise ValueError(f"DATA.MANIFEST {manifest} does not exist: write one with kdvideo data check")
+        raise ValueError(f"`manifest` {manifest} does not exist: write one with kdvideo data check")
     memory = _memory_of(root)
     names = [record.path.relative_to(root).as_posix() for record in records]
     known = [read_manifest(manifest or root / MANIFEST_NAME), read_memory(memory)]
@@ -222,7 +222,7 @@ def _report_bad(
     share = len(bad) / len(records)
     if share > max_bad_fraction:
         raise ValueError(
-            f"{len(bad)} of {len(records)} {label} cannot be used, {share:.1%}, and DATA.MAX_BAD_FRACTION allows "
+            f"{len(bad)} of {len(records)} {label} cannot be used, {share:.1%}, and `max_bad_fraction` allows "
             f"{max_bad_fraction:.1%}; the first is {bad[0]}"
         )
     logger.warning("%d of %d %s cannot be used and are left out:", len(bad), len(records), label)

@@ -26,7 +26,7 @@ _TEST_FOLDERS = ("test", "val", "validation", "testing", "valid")
 _MIN_OTHERS = 2  # class folders that must lie beside a class called train or test
 _TO_CLASSES = (
     "a class of this name keeps its videos directly in its folder, beside two other classes; else rename the folder or "
-    "use DATA.NAME video_lists"
+    "use the dataset video_lists"
 )
 
 
@@ -54,7 +54,7 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
     class_ids = {name: i for i, name in enumerate(sorted(train))}
     unknown = sorted(set(test) - set(class_ids))
     if unknown:
-        raise ValueError(f"DATA.ROOT {root} has no training videos of the test class {unknown[0]!r}")
+        raise ValueError(f"`root` {root} has no training videos of the test class {unknown[0]!r}")
     chosen = train if subset == "train" else test
     return [
         VideoRecord(path=root / video, name=video, class_id=class_ids[name], class_name=name_as_text(name))
@@ -82,7 +82,7 @@ def unlabelled(root: Path, list_dir: Path | None = None, *, split: int, subset: 
     check_only_split(split, "unlabelled")
     names = find_videos(check_root(root))
     if len(names) < 2:
-        raise ValueError(f"DATA.ROOT {root} has {len(names)} videos; it takes two, one to train and one to test on")
+        raise ValueError(f"`root` {root} has {len(names)} videos; it takes two, one to train and one to test on")
     apart = held_out(names)
     return [
         VideoRecord(path=root / name, name=name, class_id=None)
@@ -109,7 +109,7 @@ def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]
         name: [f"{name}/{video}" for video in below.videos] for name, below in folders.items() if below.videos
     }
     if not everything:
-        raise ValueError(f"DATA.ROOT {root} has no class folders with videos in them: CLASS/video.mp4")
+        raise ValueError(f"`root` {root} has no class folders with videos in them: CLASS/video.mp4")
     apart = {name: held_out(videos) for name, videos in everything.items()}
     train = {name: [video for video in videos if video not in apart[name]] for name, videos in everything.items()}
     test = {name: [video for video in videos if video in apart[name]] for name, videos in everything.items()}
@@ -127,13 +127,13 @@ def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | N
     if not train:
         if not any(folders[name].videos for name in tests):
             return None
-        raise ValueError(f"DATA.ROOT {root} has a folder {tests[0]} but none called train: {_TO_CLASSES}")
+        raise ValueError(f"`root` {root} has a folder {tests[0]} but none called train: {_TO_CLASSES}")
     with_classes = [name for name in tests if _has_classes(folders[name])]
     if not _has_classes(folders[train[0]]):
-        raise ValueError(f"DATA.ROOT {root / train[0]} has no class folders with videos in them: {_TO_CLASSES}")
+        raise ValueError(f"`root` {root / train[0]} has no class folders with videos in them: {_TO_CLASSES}")
     if not with_classes:
         raise ValueError(
-            f"DATA.ROOT {root} has a folder {train[0]} but none of {', '.join(_TEST_FOLDERS)} that has class folders: "
+            f"`root` {root} has a folder {train[0]} but none of {', '.join(_TEST_FOLDERS)} that has class folders: "
             f"{_TO_CLASSES}"
         )
     return train[0], with_classes[0]

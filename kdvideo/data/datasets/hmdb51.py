@@ -42,7 +42,7 @@ def read_hmdb51_lists(list_dir: Path, *, split: int, subset: Subset) -> list[tup
     files = {file.name.removesuffix(ending): file for file in list_dir.glob(f"[!.]*{ending}")}
     if not files:
         raise ValueError(
-            f"{list_dir} has no lists CLASS{ending}: set DATA.LIST_DIR to the folder testTrainMulti_7030_splits"
+            f"{list_dir} has no lists CLASS{ending}: set `list_dir` to the folder testTrainMulti_7030_splits"
         )
     listed = []
     for class_id, class_name in enumerate(sorted(files)):  # sorted file names would have climb_stairs before climb

@@ -45,7 +45,7 @@ def kinetics(root: Path, list_dir: Path | None = None, *, split: int, subset: Su
     logger.info("kinetics: %d of the %d videos of the %s list are there", len(records), len(listed), subset)
     if not records:
         raise ValueError(
-            f"DATA.ROOT {root} has none of the {len(listed)} videos of the {subset} list: files must be named as "
+            f"`root` {root} has none of the {len(listed)} videos of the {subset} list: files must be named as "
             f"{listed[0][0]}.mp4"
         )
     return records
@@ -58,7 +58,7 @@ def read_kinetics_csv(path: Path) -> list[tuple[str, str]]:
         ValueError: no such file, a missing column, a time that is no number.
     """
     if not path.is_file():
-        raise ValueError(f"list file {path} does not exist: set DATA.LIST_DIR to the folder of Kinetics' csv files")
+        raise ValueError(f"list file {path} does not exist: set `list_dir` to the folder of Kinetics' csv files")
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
@@ -80,5 +80,5 @@ def _read(list_dir: Path, subset: Subset) -> list[tuple[str, str]]:
     files = sorted(list_dir.glob(pattern))
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
-        raise ValueError(f"{list_dir} must hold one file {pattern}, but has {found}: set DATA.LIST_DIR")
+        raise ValueError(f"{list_dir} must hold one file {pattern}, but has {found}: set `list_dir`")
     return read_kinetics_csv(files[0])

@@ -66,7 +66,7 @@ def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
     """Paths and labels; a label is None in a list without labels."""
     files = [file for ending in ("csv", "jsonl") if (file := list_dir / f"{subset}.{ending}").is_file()]
     if len(files) != 1:
-        raise ValueError(f"{list_dir} must hold either {subset}.csv or {subset}.jsonl: set DATA.LIST_DIR")
+        raise ValueError(f"{list_dir} must hold either {subset}.csv or {subset}.jsonl: set `list_dir`")
     (file,) = files
     listed: list[tuple[str, str | None]] = []
     for number, row in enumerate(read_rows(file), start=1):

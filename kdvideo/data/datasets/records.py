@@ -97,13 +97,13 @@ def check_root(root: Path) -> Path:
         ValueError: it is not.
     """
     if not os.path.isdir(root):
-        raise ValueError(f"DATA.ROOT {root} is not a folder: give the folder that holds the videos")
+        raise ValueError(f"`root` {root} is not a folder: give the folder that holds the videos")
     try:
         empty = not os.listdir(root)
     except OSError as error:
-        raise ValueError(f"DATA.ROOT {root} cannot be read ({error.strerror}): allow it, chmod u+rx") from None
+        raise ValueError(f"`root` {root} cannot be read ({error.strerror}): allow it, chmod u+rx") from None
     if empty:
-        raise ValueError(f"DATA.ROOT {root} is empty: it must hold videos, most often in a folder a class")
+        raise ValueError(f"`root` {root} is empty: it must hold videos, most often in a folder a class")
     return root
 
 
@@ -121,9 +121,9 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 def check_only_split(split: int, dataset: str) -> None:
-    """Refuses DATA.SPLIT 2 and 3 of a dataset that has one split."""
+    """Refuses the splits 2 and 3 of a dataset that has one split."""
     if split != 1:
-        raise ValueError(f"DATA.SPLIT is {split}, but {dataset} has one split: use 1")
+        raise ValueError(f"`split` is {split}, but {dataset} has one split: use 1")
 
 
 def check_inside(name: str, *, origin: str) -> str:
@@ -134,7 +134,7 @@ def check_inside(name: str, *, origin: str) -> str:
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise ValueError(f"{origin} names {name!r}; it must be a path below DATA.ROOT, without '..'")
+        raise ValueError(f"{origin} names {name!r}; it must be a path below `root`, without '..'")
     return name
 
 
@@ -186,7 +186,7 @@ def read_lines(path: Path) -> list[str]:
         ValueError: no such file, or nothing in it.
     """
     if not path.is_file():
-        raise ValueError(f"list file {path} does not exist: set DATA.LIST_DIR to the folder of the lists")
+        raise ValueError(f"list file {path} does not exist: set `list_dir` to the folder of the lists")
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # as file names are read
     lines = [line.strip() for line in text.split("\n") if line.strip()]  # not at the other marks of str.splitlines
     if not lines:

@@ -124,7 +124,7 @@ def refuse_unreadable(unreadable: Sequence[str]) -> None:
     """
     if unreadable:
         more = f", and {len(unreadable) - 1} more folders" if len(unreadable) > 1 else ""
-        raise ValueError(f"{unreadable[0]}{more}: allow it (chmod u+rx, or ask its owner) or move it out of DATA.ROOT")
+        raise ValueError(f"{unreadable[0]}{more}: allow it (chmod u+rx, or ask its owner) or move it out of `root`")
 
 
 def warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ class VCOP(Pretext):
         """Raises ValueError for tuples of other than three clips."""
         if tuple_len != cls.TUPLE_LEN:
             raise ValueError(
-                f"PRETEXT.TUPLE_LEN is {tuple_len}; PRETEXT.NAME vcop has a class for each order of three clips: use 3"
+                f"`tuple_len` is {tuple_len}; the pretext vcop has a class for each order of three clips: use 3"
             )
 
     def plan(

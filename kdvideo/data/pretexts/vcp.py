@@ -39,13 +39,11 @@ class VCP(Pretext):
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
         """Raises ValueError for clips that cannot be cut into quadrants and four chunks, or tuples without a middle."""
         if clip_len % cls.NUM_CHUNKS:
-            raise ValueError(f"CLIP.LENGTH is {clip_len}; PRETEXT.NAME vcp swaps quarters of it: use a multiple of 4")
+            raise ValueError(f"`clip_len` is {clip_len}; the pretext vcp swaps quarters of it: use a multiple of 4")
         if size % 2:
-            raise ValueError(f"CLIP.SIZE is {size}; PRETEXT.NAME vcp permutes its quadrants: use an even number")
+            raise ValueError(f"`size` is {size}; the pretext vcp permutes its quadrants: use an even number")
         if tuple_len % 2 == 0:
-            raise ValueError(
-                f"PRETEXT.TUPLE_LEN is {tuple_len}; PRETEXT.NAME vcp needs a middle clip: use an odd number"
-            )
+            raise ValueError(f"`tuple_len` is {tuple_len}; the pretext vcp needs a middle clip: use an odd number")
 
     def plan(
         self, draws: Draws, clips: Sequence[ClipFrames], *, num_frames: int, label_slot: int | None = None

@@ -52,13 +52,13 @@ def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T
             if over:
                 raise _lost(failed, path, f": {RAISE_LIMIT}")
             if back:  # as before the last try: what is there is another file
-                raise _lost(failed, path, "; it could be read when the run began: bring back DATA.ROOT as it was")
+                raise _lost(failed, path, "; it could be read when the run began: bring it back as it was")
             back = True
             continue
         back = False
         pause = next(pauses, None) if may_pass(away) else None
         if pause is None:
-            raise _lost(failed, path, "; it could be read when the run began: bring back DATA.ROOT as it was")
+            raise _lost(failed, path, "; it could be read when the run began: bring it back as it was")
         logger.warning("video %s %s: trying again in %g s", path, describe_error(away, path), pause)
         if not _wait(pause):
             raise _lost(failed, path, "; trying again ended, since the run was asked to stop")

@@ -60,5 +60,5 @@ def test_what_is_wrong(root: Path):
     (root / "x.csv").write_text(f"{HEADER}\na,b,soon,2,train\n")
     with pytest.raises(ValueError, match="line 2 has a time_start or time_end that is no number"):
         read_kinetics_csv(root / "x.csv")
-    with pytest.raises(ValueError, match=r"DATA\.SPLIT is 2, but kinetics has one split"):
+    with pytest.raises(ValueError, match=r"`split` is 2, but kinetics has one split"):
         kinetics(root, None, split=2, subset="train")

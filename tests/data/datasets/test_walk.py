@@ -65,7 +65,7 @@ def test_datasets_refuse_a_folder_that_cannot_be_read(dataset, mode: int):
         answer = as_other_user(lambda: names_of(dataset(root, None, split=1, subset="train")))
         assert answer == (
             f"ValueError: folder {root}/b/deep cannot be read: Permission denied: allow it (chmod u+rx, or ask its "
-            "owner) or move it out of DATA.ROOT"
+            "owner) or move it out of `root`"
         )
         (root / "b" / "deep").chmod(0o755)
         assert "a/x_000000_000001.avi" in as_other_user(lambda: names_of(dataset(root, None, split=1, subset="train")))

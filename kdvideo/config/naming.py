@@ -1,0 +1,31 @@
+"""The config keys that parameters are set by, for the errors of whatever is called with a config's values."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kdvideo.errors import naming
+
+__all__ = ["PARAMETERS", "naming_keys"]
+
+PARAMETERS = {
+    "clip_len": "CLIP.LENGTH",
+    "frame_stride": "CLIP.FRAME_STRIDE",
+    "size": "CLIP.SIZE",
+    "tuple_len": "PRETEXT.TUPLE_LEN",
+    "root": "DATA.ROOT",
+    "list_dir": "DATA.LIST_DIR",
+    "split": "DATA.SPLIT",
+    "manifest": "DATA.MANIFEST",
+    "max_bad_fraction": "DATA.MAX_BAD_FRACTION",
+    "tuples_per_video": "EVAL.TUPLES_PER_VIDEO",
+    "clips_per_video": "EVAL.CLIPS_PER_VIDEO",
+    "directory": "OUTPUT_DIR",
+    "batch_size": "SOLVER.BATCH_SIZE",
+}
+
+
+@contextmanager
+def naming_keys() -> Iterator[None]:
+    """Has errors name config keys instead of parameters, in a block or a decorated function."""
+    with naming(**PARAMETERS):
+        yield
