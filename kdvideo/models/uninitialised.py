@@ -1,28 +1,30 @@
-"""Building a network whose weights are about to be loaded, without drawing random ones first."""
+"""Building a network whose weights are about to be loaded, without drawing random ones first.
 
+On one core, `python benchmarks/uninitialised.py`: r2plus1d_34 is built in 35 ms instead of 440, r3d_18 in 15 instead of
+225, x3d_m in 40 instead of 65. The meta device is no alternative: networks of many small layers take longer on it (x3d_m
+140 ms), and buffers that the state dict lacks would be lost without a word, those of a user's own backbone among them.
+"""
+
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
+from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["Uninitialised"]
 
-_PATIENCE = 1000
-
 
 class Uninitialised(TorchFunctionMode):
-    """Within it, normal and Kaiming initialisers and those of convolutions and linear layers draw nothing.
+    """Skips, within its `with` block and thread, the draws of normal, uniform and Kaiming initialisers.
 
-    Buffers that are computed keep their values, unlike on the meta device, where those that are not in the state dict
-    would be lost. What is built has to be filled completely.
+    Computed buffers keep their values. What is built has to be filled completely.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: tuple[Any, ...] = ()
-        self._repeats = 0
+        self._random = random.Random(0)  # torch's own generator stays as it was
 
     def __torch_function__(
         self,
@@ -34,14 +36,10 @@ class Uninitialised(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in (init.kaiming_uniform_, init.uniform_, init.normal_):
             return args[0] if args else kwargs["tensor"]
-        if func is torch.Tensor.normal_ and self._may_skip(*args, **kwargs):
-            mean = args[1] if len(args) > 1 else kwargs.get("mean", 0.0)
-            return args[0].fill_(mean)  # within the bounds of `trunc_normal_`, which draws again until all are
+        if func is Tensor.normal_:
+            return self._fill(*args, **kwargs)
         return func(*args, **kwargs)
 
-    def _may_skip(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> bool:
-        """Not for ever the same: a loop that waits for other numbers has to end."""
-        call = (tensor.shape, args, tuple(kwargs.items()))
-        self._repeats = self._repeats + 1 if call == self._last else 0
-        self._last = call
-        return self._repeats < _PATIENCE
+    def _fill(self, tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+        """Draws one number for all of a tensor `[...]`; loops that reject draws, as `trunc_normal_`'s, still end."""
+        return tensor.fill_(self._random.gauss(mean, std))

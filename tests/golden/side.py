@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 
 import kdvideo
+import kdvideo.tasks  # earlier versions did not fill their registries by themselves
 from kdvideo.cli import main
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 from kdvideo.registry import TASKS

@@ -52,11 +52,13 @@ def test_only_draws_are_left_out(name: str):
 
 
 def test_loops_that_reject_draws_end():
-    """`trunc_normal_` draws until all numbers lie between its bounds; here the mean does not."""
+    """`trunc_normal_` draws until all numbers lie between its bounds; here the mean does not. No draw is torch's."""
+    before = torch.get_rng_state()
     with Uninitialised():
         tensor = torch.nn.init.trunc_normal_(torch.empty(10), mean=0.0, std=1.0, a=0.1, b=2.0)
     assert tensor.min() >= 0.1
     assert tensor.max() <= 2.0
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_new_classifier_is_drawn():
