@@ -1,8 +1,8 @@
 """Building a network whose weights are about to be loaded, without drawing random ones first.
 
 On one core, `python benchmarks/uninitialised.py`: r2plus1d_34 is built in 35 ms instead of 440, r3d_18 in 15 instead of
-225, x3d_m in 40 instead of 65. The meta device is no alternative: networks of many small layers take longer on it (x3d_m
-140 ms), and buffers that the state dict lacks would be lost without a word, those of a user's own backbone among them.
+225, x3d_m in 40 instead of 65. The meta device is no alternative: networks of many small layers take longer on it
+(x3d_m 140 ms), and buffers that the state dict lacks would be lost without a word, also those of a user's backbone.
 """
 
 import random

@@ -155,21 +155,21 @@ def test_apply_moves_pixels_of_any_type_and_keeps_all_of_them(label, argument, d
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("name", "value", "allowed"),
     [
-        {"clip_len": 6},
-        {"clip_len": 2},
-        {"clip_len": 15},
-        {"size": 111},
-        {"size": 1},
-        {"tuple_len": 2},
-        {"tuple_len": 4},
+        ("clip_len", 6, "a multiple of 4"),
+        ("clip_len", 2, "a multiple of 4"),
+        ("clip_len", 15, "a multiple of 4"),
+        ("size", 111, "an even number"),
+        ("size", 1, "an even number"),
+        ("tuple_len", 2, "an odd number"),
+        ("tuple_len", 4, "an odd number"),
     ],
 )
-def test_check_refuses_what_cannot_be_cut(fault):
+def test_check_refuses_what_cannot_be_cut(name: str, value: int, allowed: str):
     """Four chunks need a multiple of four frames, quadrants an even size, and a middle clip an odd tuple; one line."""
-    with pytest.raises(ValueError, match=r"\S") as error:
-        VCP().check(**{"clip_len": 16, "size": 112, "tuple_len": 3, **fault})
+    with pytest.raises(ValueError, match=rf"\b{value}\b.*{allowed}") as error:
+        VCP().check(**{"clip_len": 16, "size": 112, "tuple_len": 3, name: value})
     assert "\n" not in str(error.value)
 
 

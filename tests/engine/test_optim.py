@@ -1,16 +1,13 @@
 """Optimizers, their groups, and the schedules."""
 
-from pathlib import Path
-
 import pytest
-import torch
 from torch import nn, optim
-from toy_trainer import make_trainer
+from toy_trainer import Measured, make_trainer, run
 
 from kdvideo.config import get_defaults
-from kdvideo.engine.hooks import KeepBest, Plateau
+from kdvideo.engine.hooks import Plateau
 from kdvideo.engine.optim import build_optimizer, build_schedule
-from kdvideo.engine.run_folder import BEST_NAME, RunFolder
+from kdvideo.engine.trainer import Hook
 from kdvideo.models.pcl import ClassificationModel, build_backbone
 
 
@@ -67,51 +64,33 @@ def test_the_trainer_keeps_the_ratio_of_the_rates():
     assert backbone["lr"] == pytest.approx(0.25 * head["lr"])
 
 
-def plateau_rates(values: list[float], **options) -> list[float]:
+def plateau_rates(*values: float | None, **options) -> list[float]:
     """The rate after each epoch whose held-out metric takes these values."""
     trainer = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, EPOCHS=len(values), **options)
-    hook = Plateau("accuracy")
-    rates = []
-    for value in values:
-        trainer._train_epoch()
-        hook.after_epoch(trainer, {} if value is None else {"accuracy": value})
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    rates: list[float] = []
+
+    class Rates(Hook):
+        def after_epoch(self, trainer, metrics):
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+
+    run(trainer, Measured(*values), Plateau("accuracy"), Rates())
     return rates
 
 
 def test_plateau_waits_for_its_patience():
     """Falls after more than two evaluations without a better one; epochs that are not evaluated do not count."""
-    rates = plateau_rates([0.3, 0.4, 0.4, None, 0.39, 0.4, 0.5], PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.1)
+    rates = plateau_rates(0.3, 0.4, 0.4, None, 0.39, 0.4, 0.5, PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.1)
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_plateau_goes_on_after_resuming():
     """Rate and patience are in the checkpoint."""
-    trainer = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1)
-    hook = Plateau("accuracy")
-    for value in (0.5, 0.4):
-        trainer._train_epoch()
-        hook.after_epoch(trainer, {"accuracy": value})
-    other = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1)
-    other.load_state(trainer.state())
-    for each in (trainer, other):
-        hook.after_epoch(each, {"accuracy": 0.4})
-        assert each.optimizer.param_groups[1]["lr"] == pytest.approx(0.01)
-
-
-def test_the_best_epoch_is_kept(tmp_path: Path):
-    """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
-    (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
-    trainer, hook = make_trainer(EPOCHS=4), KeepBest(RunFolder(tmp_path), "accuracy", extra={})
-    weights = {}
-    hook.before_epoch(trainer)
-    assert hook.read() is None
-    for value in (0.2, 0.6, 0.6, 0.1):
-        trainer._train_epoch()
-        hook.after_epoch(trainer, {"accuracy": value})
-        weights[trainer.epoch] = trainer.task.student.state_dict()["weight"].clone()
-    resumed = KeepBest(RunFolder(tmp_path), "accuracy", extra={})
-    resumed.before_epoch(trainer)
-    best = resumed.read()
-    assert (best["epoch"], best["value"]) == (2, 0.6)
-    assert torch.equal(best["student"]["weight"], weights[2])
+    whole, first, second = (make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1) for _ in range(3))
+    hooks = Measured(0.5, 0.4, 0.4), Plateau("accuracy")
+    run(whole, *hooks)
+    run(first, *hooks, stop_at=7)
+    second.load_state(first.state())
+    assert second.optimizer.param_groups[1]["lr"] == pytest.approx(0.1)
+    run(second, *hooks)
+    for trainer in (whole, second):
+        assert trainer.optimizer.param_groups[1]["lr"] == pytest.approx(0.01)

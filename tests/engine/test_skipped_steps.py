@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import simplejson
 import torch
-from toy_trainer import make_trainer
+from toy_trainer import make_trainer, run
 
 from kdvideo.engine.hooks import MetricsWriter
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
@@ -29,11 +29,7 @@ def lines_of(folder: Path) -> list[dict]:
 def test_one_overflowing_step(tmp_path: Path):
     """The loss is of all three steps, the gradient's norm of the two that were taken."""
     trainer = scaled_trainer(scale=2.0**124)  # a gradient of 2^3 and more overflows, half as much does not
-    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
-    seen = []
-    train_step = trainer._train_step
-    trainer._train_step = lambda batch: seen.append(train_step(batch)) or seen[-1]
-    trainer.train()
+    seen = run(trainer, MetricsWriter(RunFolder(tmp_path), first_epoch=0)).steps
     (line,) = lines_of(tmp_path)
     taken = [step["grad_norm"] for step in seen if "grad_norm" in step]
     assert len(seen) == 3
@@ -47,8 +43,7 @@ def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
     """There is no norm to tell of."""
     trainer = scaled_trainer(scale=2.0**127)
     trainer.scaler.set_backoff_factor(0.999)
-    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
-    trainer.train()
+    run(trainer, MetricsWriter(RunFolder(tmp_path), first_epoch=0))
     (line,) = lines_of(tmp_path)
     assert line["skipped_steps"] == 3
     assert "grad_norm" not in line
@@ -56,8 +51,7 @@ def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
 
 def test_an_epoch_without_overflow_says_nothing_of_it(tmp_path: Path):
     trainer = scaled_trainer(scale=1.0)
-    trainer.hooks = (MetricsWriter(RunFolder(tmp_path), first_epoch=0),)
-    trainer.train()
+    run(trainer, MetricsWriter(RunFolder(tmp_path), first_epoch=0))
     assert "skipped_steps" not in lines_of(tmp_path)[0]
 
 
@@ -75,10 +69,8 @@ def test_gradients_that_no_scale_makes_finite():
 def test_resuming_within_such_an_epoch(tmp_path: Path):
     """The sums of the checkpoint know how many steps were left out."""
     whole, parts = scaled_trainer(scale=2.0**124), scaled_trainer(scale=2.0**124)
-    expected = whole._train_epoch()
-    parts.should_stop = lambda: parts.epoch_step == 2
-    with pytest.raises(Exception, match="stopped after step 2"):
-        parts._train_epoch()
+    (expected,) = run(whole).epochs
+    run(parts, stop_at=2)
     continued = scaled_trainer(scale=1.0)
     continued.load_state(parts.state())
-    assert continued._train_epoch() == expected
+    assert run(continued).epochs == [expected]

@@ -1,12 +1,16 @@
 """A trainer of one weight, for tests of the loop, its hooks and its schedules."""
 
+from collections.abc import Mapping
+
+import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kdvideo.config import get_defaults
 from kdvideo.data.loader import EpochSampler
 from kdvideo.engine.optim import build_optimizer, build_schedule
-from kdvideo.engine.trainer import StepOptions, Trainer
+from kdvideo.engine.stop import Preempted
+from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.tasks.task import Task
 
 
@@ -51,3 +55,44 @@ def make_trainer(**solver) -> Trainer:
         device=torch.device("cpu"),
         options=StepOptions(clip_gradients=cfg.SOLVER.CLIP_GRADIENTS, accumulate=cfg.SOLVER.ACCUMULATE),
     )
+
+
+class Lines(Hook):
+    """Keeps each epoch's line, and each step's scalars.
+
+    As the last hook it sees what the others have added.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict] = []
+        self.steps: list[dict] = []
+
+    def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
+        self.steps.append({**scalars, "weight": trainer.task.trainable.weight.item()})
+
+    def after_epoch(self, trainer: Trainer, metrics: dict) -> None:
+        self.epochs.append(dict(metrics))
+
+
+class Measured(Hook):
+    """Says what each epoch's evaluation measures as `accuracy`; None for epochs without one."""
+
+    def __init__(self, *values: float | None) -> None:
+        self.values = values
+
+    def after_epoch(self, trainer: Trainer, metrics: dict) -> None:
+        value = self.values[trainer.epoch - 1]
+        metrics.update({} if value is None else {"accuracy": value})
+
+
+def run(trainer: Trainer, *hooks: Hook, stop_at: int | None = None) -> Lines:
+    """Trains, to the end or to the step after which it is stopped; returns what its epochs and steps said."""
+    lines = Lines()
+    trainer.hooks = (*hooks, lines)
+    trainer.should_stop = lambda: trainer.step == stop_at
+    if stop_at is None:
+        trainer.train()
+    else:
+        with pytest.raises(Preempted, match=f"stopped after step {stop_at}, {(stop_at - 1) % 3 + 1} of epoch"):
+            trainer.train()
+    return lines

@@ -202,7 +202,7 @@ def test_num_negatives_is_at_most_the_other_videos(num_videos, asked, expected):
 @pytest.mark.parametrize("num_videos", [0, 1])
 def test_fewer_than_two_videos_are_refused(num_videos):
     """Without another video there is nothing to contrast with."""
-    with pytest.raises(ValueError, match=r"\S"):
+    with pytest.raises(ValueError, match=f"at least 2 videos .* not {num_videos}$"):
         BankNCE(num_videos=num_videos)
 
 
