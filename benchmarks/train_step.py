@@ -105,6 +105,7 @@ def make_ours(backbone: str, case: str, *, compiled: bool, folder: Path) -> Step
     from kdvideo.engine.trainer import Trainer
     from kdvideo.registry import TASKS
     from kdvideo.tasks.replay import ReplayStore
+    from kdvideo.tasks.teacher import teacher_output_shapes
 
     keep_freed_memory()
     cfg = get_defaults()
@@ -115,11 +116,12 @@ def make_ours(backbone: str, case: str, *, compiled: bool, folder: Path) -> Step
     student, teacher = (kdvideo.create_pcl_model(backbone) for _ in range(2))
     student.to(memory_format=torch.channels_last_3d)
     prepare_frozen(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
-    task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher)
-    prepare_student(student.backbone, cfg, device=device)
+    options: dict = {}
     if case == "replay":
-        shapes = task.teacher_output_shapes(tuple_len=TUPLE_LEN)
-        task.replay = ReplayStore(folder, {}, shapes=shapes, num_epochs=1, num_videos=NUM_VIDEOS)
+        shapes = teacher_output_shapes(teacher, cfg.TEACHER.LOSSES, tuple_len=TUPLE_LEN)
+        options["replay"] = ReplayStore(folder, {}, shapes=shapes, num_epochs=1, num_videos=NUM_VIDEOS)
+    task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher, **options)
+    prepare_student(student.backbone, cfg, device=device)
     optimizer = build_optimizer(cfg, task.trainable, backbone=student.backbone)
     samples = make_samples()
     loader = DataLoader(samples, batch_size=NUM_TUPLES, sampler=EpochSampler(NUM_TUPLES, seed=0, batch_size=NUM_TUPLES))  # type: ignore[arg-type]

@@ -75,6 +75,7 @@ FORMER_ATTRIBUTES = {
     "kdvideo.models.heads": _HEADS,
     "kdvideo.models.r2plus1d": _R2PLUS1D,
     "kdvideo.models.r3d": _R3D,
+    "kdvideo.tasks.distill": {name: f"kdvideo.tasks.teacher.{name}" for name in ("check_teacher", "resample_clips")},
 }
 
 

@@ -26,7 +26,7 @@ from kdvideo.engine.trainer import Hook
 from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
-from kdvideo.tasks.distill import check_teacher
+from kdvideo.tasks.teacher import check_teacher
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_model

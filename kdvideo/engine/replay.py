@@ -14,30 +14,41 @@ from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
 from kdvideo.data.plan import PLAN_VERSION
 from kdvideo.data.videos import VideoList
+from kdvideo.models.spec import Model
 from kdvideo.paths import kdvideo_home
-from kdvideo.registry import PRETEXTS
-from kdvideo.tasks.distill import DistillTask
+from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.replay import ReplayStore
-from kdvideo.tasks.task import Task
+from kdvideo.tasks.teacher import teacher_output_shapes
 
-__all__ = ["add_replay", "replay_key"]
+__all__ = ["open_replay", "replay_key"]
 
 _NESTED = ("CLIP", "PRETEXT", "AUGMENT")  # sections that a key of a store has whole
 _PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # decode, resize and compute
 
 
-def add_replay(task: Task, cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: torch.device) -> None:
-    """Gives a task the store of its teacher and samples in KDVIDEO_HOME/replay; runs with both the same share it.
+def open_replay(
+    cfg: CfgNode, videos: VideoList, *, teacher: Model, teacher_sha256: str, device: torch.device
+) -> ReplayStore:
+    """Opens the store of a teacher's answers to a run's samples in KDVIDEO_HOME/replay.
+
+    Runs with the same teacher and samples share it.
+
+    Args:
+        cfg: a valid config.
+        videos: those that are trained on.
+        teacher: the built network.
+        teacher_sha256: of its weights' file.
+        device: where it computes.
 
     Raises:
-        ValueError: the task has no teacher to replay, or the store cannot be written.
+        ValueError: the task does not know replay, or the store cannot be written.
     """
-    if not isinstance(task, DistillTask):
+    if not TASKS.get(cfg.TASK.NAME).takes_replay:
         raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to off")
-    task.replay = ReplayStore(
+    return ReplayStore(
         kdvideo_home() / "replay",
         replay_key(cfg, videos, teacher_sha256=teacher_sha256, device=device),
-        shapes=task.teacher_output_shapes(tuple_len=cfg.PRETEXT.TUPLE_LEN),
+        shapes=teacher_output_shapes(teacher, cfg.TEACHER.LOSSES, tuple_len=cfg.PRETEXT.TUPLE_LEN),
         num_epochs=cfg.SOLVER.EPOCHS,
         num_videos=len(videos),
     )

@@ -29,7 +29,7 @@ from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
-from kdvideo.engine.replay import add_replay
+from kdvideo.engine.replay import open_replay
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.models.pcl import ClassificationModel
@@ -56,6 +56,7 @@ class Run(ABC):
         resumed: whether the weights will come from a checkpoint, so that MODEL.WEIGHTS are not loaded.
     """
 
+    videos: VideoList  # trained on
     validation_metric: str  # what a held-out part of the training list is looked at for
     class_names: Sequence[str] = ()  # of a classifier's outputs, where the dataset names all of them
 
@@ -132,9 +133,7 @@ class Run(ABC):
         if teacher is not None:
             folded = prepare_frozen(teacher, AMP_DTYPES[cfg.SOLVER.AMP])
             logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
-        task = TASKS.get(cfg.TASK.NAME).from_config(
-            cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher
-        )
+        task = self._build_task(teacher, teacher_weights)
         if cfg.SOLVER.SYNC_BN and world_size() > 1:
             synchronise_batch_norm(self.model)
         task.to(self.device)
@@ -142,9 +141,6 @@ class Run(ABC):
         prepare_student(backbone_of(self.model), cfg, device=self.device)
         logger.info("%s", task.describe())
         dataset = self.train_dataset(task)
-        if cfg.TEACHER.REPLAY:
-            assert teacher_weights is not None, "a config with TEACHER.REPLAY has a teacher"
-            add_replay(task, cfg, dataset.videos, teacher_sha256=teacher_weights.sha256, device=self.device)
         loader = build_train_loader(cfg, dataset)
         optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(self.model))
         trainer = Trainer(
@@ -175,6 +171,19 @@ class Run(ABC):
             *extra_hooks,
         )
         return trainer
+
+    def _build_task(self, teacher: Model | None, teacher_weights: Weights | None) -> Task:
+        cfg = self.cfg
+        options: dict[str, Any] = {}
+        if cfg.TEACHER.REPLAY:
+            assert teacher is not None, "a config with TEACHER.REPLAY has a teacher"
+            assert teacher_weights is not None
+            options["replay"] = open_replay(
+                cfg, self.videos, teacher=teacher, teacher_sha256=teacher_weights.sha256, device=self.device
+            )
+        return TASKS.get(cfg.TASK.NAME).from_config(
+            cfg, model=self.model, num_videos=self.num_training_videos, teacher=teacher, **options
+        )
 
     def describe_model(self) -> dict[str, Any]:
         """Returns what a file of weights says about its model: `model` and `classes`."""

@@ -1,5 +1,6 @@
 """Losses, each with its paper and a slow reference in the tests."""
 
+from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.losses.distill import (
     DistillationLoss,
     EmbeddingDistillation,
@@ -12,6 +13,7 @@ from kdvideo.losses.queue import Queue, QueueNCE
 __all__ = [
     "BankNCE",
     "BatchNCE",
+    "ContrastiveLoss",
     "DistillationLoss",
     "EmbeddingDistillation",
     "LogitDistillation",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdvideo.distributed import gather, gather_with_gradient, rank
+from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.registry import LOSSES
 
 __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
@@ -52,7 +53,7 @@ class MemoryBank(nn.Module):
 
 
 @LOSSES.register_as("bank_nce")
-class BankNCE(nn.Module):
+class BankNCE(ContrastiveLoss):
     """NCE with two memory banks, one a clip (PCL, arXiv 2010.15464, section 3.2; banks as in CMC, arXiv 1906.05849).
 
     The first clip's projection has to find its own video's entry in the last clip's bank among those of the negatives,
@@ -135,7 +136,7 @@ class BankNCE(nn.Module):
 
 
 @LOSSES.register_as("batch_nce")
-class BatchNCE(nn.Module):
+class BatchNCE(ContrastiveLoss):
     """InfoNCE whose negatives are the other videos of the batch (van den Oord et al., arXiv 1807.03748, equation 4).
 
     With several processes it is the batch of all of them; the gradient goes through the others' projections too.
@@ -143,8 +144,6 @@ class BatchNCE(nn.Module):
     Args:
         temperature: divides the similarities.
     """
-
-    num_negatives = 0
 
     def __init__(self, *, temperature: float = 0.07) -> None:
         super().__init__()

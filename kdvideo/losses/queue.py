@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdvideo.distributed import gather
+from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.registry import LOSSES
 
 __all__ = ["Queue", "QueueNCE"]
@@ -54,7 +55,7 @@ class Queue(nn.Module):
 
 
 @LOSSES.register_as("queue_nce")
-class QueueNCE(nn.Module):
+class QueueNCE(ContrastiveLoss):
     """InfoNCE whose negatives are the latest projections of other videos (queue: He et al., arXiv 1911.05722).
 
     The first clip's projection has to find its own last clip among a queue of last clips, and the other way round; the
@@ -66,8 +67,6 @@ class QueueNCE(nn.Module):
         dim: length of a projection.
         temperature: divides the similarities.
     """
-
-    num_negatives = 0  # none to be drawn: the queue has them
 
     def __init__(self, *, length: int = 1024, dim: int = 128, temperature: float = 0.07) -> None:
         super().__init__()

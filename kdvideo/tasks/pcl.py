@@ -9,11 +9,47 @@ from torch.nn import functional as F
 
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.models.pcl import PCLModel
 from kdvideo.registry import LOSSES, TASKS
 from kdvideo.tasks.task import Task
 
-__all__ = ["PCLTask"]
+__all__ = ["PCLTask", "build_contrast", "describe_pcl", "pcl_losses"]
+
+
+def build_contrast(cfg: CfgNode, *, num_videos: int) -> ContrastiveLoss:
+    """Builds the contrastive loss that CONTRAST names, for `num_videos` training videos."""
+    return LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
+
+
+def pcl_losses(
+    outputs: Mapping[str, Tensor], batch: Batch, *, contrast: ContrastiveLoss, contrast_weight: float
+) -> dict[str, Tensor]:
+    """Computes PCL's two losses from a model's outputs.
+
+    Args:
+        outputs: `pretext_logits[B, P]` and `z[B, 2, E]`.
+        batch: `pretext_label[B]`, `index[B]` and `negatives[B, K]`.
+        contrast: the contrastive loss.
+        contrast_weight: what it is multiplied by.
+
+    Returns:
+        Scalars: `loss` to minimise, and to log `pretext_loss`, `contrast_loss`, `train_pretext_accuracy`.
+    """
+    logits, label = outputs["pretext_logits"], batch["pretext_label"]
+    pretext_loss = F.cross_entropy(logits, label)
+    contrast_loss = contrast(outputs["z"], batch["index"], batch["negatives"])
+    return {
+        "loss": pretext_loss + contrast_weight * contrast_loss,
+        "pretext_loss": pretext_loss.detach(),
+        "contrast_loss": contrast_loss.detach(),
+        "train_pretext_accuracy": (logits.detach().argmax(dim=1) == label).float().mean(),
+    }
+
+
+def describe_pcl(contrast: ContrastiveLoss, contrast_weight: float) -> str:
+    """Returns PCL's two losses in words."""
+    return f"pretext cross-entropy + {contrast_weight:g} * {type(contrast).__name__}"
 
 
 @TASKS.register_as("pcl")
@@ -28,65 +64,49 @@ class PCLTask(Task):
         contrast_weight: 0.5 in the paper.
     """
 
-    def __init__(self, model: PCLModel, *, contrast: nn.Module, contrast_weight: float = 0.5) -> None:
+    trainable: PCLModel
+
+    def __init__(self, model: PCLModel, *, contrast: ContrastiveLoss, contrast_weight: float = 0.5) -> None:
         super().__init__()
-        self.trainable: nn.Module = model
+        self.trainable = model
         self.contrast = contrast
         self.contrast_weight = contrast_weight
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: nn.Module | None = None) -> Self:
         """Reads CONTRAST; the teacher is not used."""
-        contrast = LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
-        return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT)
+        return cls(model, contrast=build_contrast(cfg, num_videos=num_videos), contrast_weight=cfg.CONTRAST.WEIGHT)
 
     @property
     def num_negatives(self) -> int:
         """What the contrastive loss asks for."""
-        num_negatives = self.contrast.num_negatives
-        assert isinstance(num_negatives, int)
-        return num_negatives
+        return self.contrast.num_negatives
 
     def describe(self) -> str:
-        """The two losses."""
-        return f"pretext cross-entropy + {self.contrast_weight:g} * {type(self.contrast).__name__}"
+        """Returns the two losses in words."""
+        return describe_pcl(self.contrast, self.contrast_weight)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step's losses.
+        """Computes one step's losses.
 
         Args:
             batch: `clips` uint8 `[B, N, C, T, H, W]`, `pretext_label` `[B]`, `index` `[B]`, `negatives` `[B, K]`.
 
         Returns:
-            Scalars: `loss` to minimise, and to log `pretext_loss`, `contrast_loss`, `train_pretext_accuracy`.
+            The scalars of `pcl_losses`.
         """
-        scalars, _ = self.forward_with_outputs(batch)
-        return scalars
-
-    def forward_with_outputs(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """As `forward`, and what `trainable` gives: `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`."""
         outputs = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
-        logits, label = outputs["pretext_logits"], batch["pretext_label"]
-        pretext_loss = F.cross_entropy(logits, label)
-        contrast_loss = self.contrast(outputs["z"], batch["index"], batch["negatives"])
-        scalars = {
-            "loss": pretext_loss + self.contrast_weight * contrast_loss,
-            "pretext_loss": pretext_loss.detach(),
-            "contrast_loss": contrast_loss.detach(),
-            "train_pretext_accuracy": (logits.detach().argmax(dim=1) == label).float().mean(),
-        }
-        return scalars, outputs
+        return pcl_losses(outputs, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
 
     @property
     def student(self) -> PCLModel:
-        """The network."""
-        assert isinstance(self.trainable, PCLModel)
+        """The network that is trained."""
         return self.trainable
 
     def task_state(self) -> dict[str, Tensor]:
-        """The memory banks or queues."""
+        """Returns the memory banks or queues."""
         return self.contrast.state_dict()
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `task_state`."""
+        """Restores what `task_state` has returned."""
         self.contrast.load_state_dict(state)

@@ -12,22 +12,24 @@ __all__ = ["Task"]
 
 
 class Task(nn.Module):
-    """One step's computation: from a batch to the loss that is minimised. The trainer knows nothing else of a method.
+    """One step's computation, from a batch to the loss that is minimised; the trainer knows nothing else of a method.
 
     Attributes:
         needs_teacher: whether `from_config` is handed a built teacher.
+        takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
         needs_labels: whether it learns classes, and its model is a `ClassificationModel` instead of a `PCLModel`.
         teacher_clip_spec: of the clips that a batch has to bring along as `teacher_clips`; None where it has not.
         trainable: the one module that is optimised: the student, and what it needs in training only.
     """
 
     needs_teacher: ClassVar[bool] = False
+    takes_replay: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     teacher_clip_spec: ClipSpec | None = None
     trainable: nn.Module
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step's numbers.
+        """Computes one step's losses.
 
         Args:
             batch: what the loader gives, on the training device: `clips` uint8 `[B, N, C, T, H, W]` and what else the
@@ -40,21 +42,21 @@ class Task(nn.Module):
 
     @property
     def num_negatives(self) -> int:
-        """How many other videos' numbers a sample has to bring along as `negatives`."""
+        """Returns how many other videos' numbers a sample has to bring along as `negatives`."""
         return 0
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Returns one line for the log."""
         return type(self).__name__
 
     @property
     def student(self) -> nn.Module:
-        """The network that goes to the zoo; all of `trainable`, unless a task says otherwise."""
+        """Returns the network that goes to the zoo; all of `trainable`, unless a task says otherwise."""
         return self.trainable
 
     def task_state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs besides the student; nothing, unless a task says otherwise."""
+        """Returns what a checkpoint needs besides the student; nothing, unless a task says otherwise."""
         return {}
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `task_state`."""
+        """Restores what `task_state` has returned."""

@@ -13,7 +13,8 @@ from kdvideo.data.videos import VideoList
 from kdvideo.engine.launch import train
 from kdvideo.engine.replay import replay_key
 from kdvideo.engine.trainer import Hook
-from kdvideo.tasks.distill import FrozenTeacher
+from kdvideo.paths import kdvideo_home
+from kdvideo.tasks import DistillTask, FrozenTeacher
 
 CPU = torch.device("cpu")
 
@@ -151,3 +152,13 @@ def test_a_run_says_what_it_stores(distill, tmp_path: Path):
     assert "0 of 24 answers are there" in log
     distill("replayed", "TEACHER.REPLAY", "on")
     assert "24 of 24 answers are there" in (tmp_path / "replayed" / "log.txt").read_text()
+
+
+def test_a_task_that_does_not_know_replay_is_told(distill, monkeypatch: pytest.MonkeyPatch):
+    """A teacher's task of a user's own; nothing is written for it."""
+    monkeypatch.setattr(DistillTask, "takes_replay", False)
+    with pytest.raises(
+        ValueError, match=r"TEACHER\.REPLAY is on, but TASK\.NAME distill does not know it: set it to off"
+    ):
+        distill("recorded", "TEACHER.REPLAY", "on")
+    assert not (kdvideo_home() / "replay").exists()

@@ -7,7 +7,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BatchNCE, EmbeddingDistillation, SimilarityDistillation
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.tasks import DistillTask, FrozenTeacher
-from kdvideo.tasks.distill import resample_clips
+from kdvideo.tasks.teacher import resample_clips
 
 CLIP = ClipSpec(clip_len=8, size=32)  # residual
 TEACHERS = ClipSpec(clip_len=4, size=48, mean=(0.4, 0.3, 0.5), std=(0.2, 0.25, 0.3), modality="rgb")

@@ -8,7 +8,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BatchNCE, EmbeddingDistillation, LogitDistillation, SimilarityDistillation
 from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
 from kdvideo.tasks import DistillTask, FrozenTeacher, PCLTask
-from kdvideo.tasks.distill import check_teacher
+from kdvideo.tasks.teacher import check_teacher
 
 CLIP = ClipSpec(clip_len=4, size=32)
 STUDENT_DIM, TEACHER_DIM = 32, 64

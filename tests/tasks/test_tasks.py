@@ -8,7 +8,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BankNCE, BatchNCE, LogitDistillation
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.tasks import DistillTask, FrozenTeacher, PCLTask
-from kdvideo.tasks.distill import check_teacher, resample_clips
+from kdvideo.tasks.teacher import check_teacher, resample_clips, teacher_output_shapes
 
 CLIP = ClipSpec(clip_len=4, size=32)
 
@@ -97,6 +97,46 @@ def test_banks_are_task_state():
     second.load_task_state(first.task_state())
     for a, b in zip(first.contrast.banks, second.contrast.banks, strict=True):
         assert torch.equal(a.vectors, b.vectors)
+
+
+def test_no_adapter_where_none_is_needed():
+    """The student's feature passes through unchanged, and a checkpoint holds nothing of it."""
+    task = distill_task(build(), build("r2plus1d_10")).eval()
+    outputs = task.trainable(prepare_clips(make_batch()["clips"], CLIP))
+    assert torch.equal(outputs["adapted_feature"], outputs["feature"])
+    assert list(task.trainable.adapter.parameters()) == []
+    task.load_task_state({})  # what versions before wrote, which had no adapter here
+
+
+def test_a_teacher_with_frames_of_its_own():
+    """It takes `teacher_clips` as they are; the loader is told of what convention they have to be."""
+    own = ClipSpec(clip_len=4, size=16, frame_stride=2, modality="rgb")
+    teacher = FrozenTeacher(build(clip_spec=own), clip_spec=CLIP, frames="own")
+    losses = {"logit_distillation": (1.0, LogitDistillation())}
+    task = DistillTask(build(), contrast=BatchNCE(), teacher=teacher, losses=losses)
+    assert task.teacher_clip_spec == own
+    assert distill_task(build(), build()).teacher_clip_spec is None
+    batch = make_batch()
+    batch["teacher_clips"] = torch.randint(0, 256, (4, 3, 3, 4, 16, 16), dtype=torch.uint8)
+    expected = teacher.model(prepare_clips(batch["teacher_clips"], own))["pretext_logits"]
+    assert torch.equal(task.teacher_outputs(batch)["pretext_logits"], expected)
+    assert "its own of the spans of the student's clips, normalised" in teacher.describe()
+
+
+@pytest.mark.parametrize(
+    ("losses", "outputs"),
+    [
+        (["logit_distillation"], {"pretext_logits"}),
+        (["embedding_distillation"], {"feature", "pretext_logits"}),
+        (["logit_distillation", "similarity_distillation"], {"feature", "pretext_logits"}),
+    ],
+)
+def test_shapes_of_what_a_teacher_answers(losses: list[str], outputs: set[str]):
+    """One sample's, of what the losses compare and of the pretext logits; equal to what it gives."""
+    model = build("r2plus1d_10")
+    shapes = teacher_output_shapes(model, losses, tuple_len=3)
+    answers = FrozenTeacher(model, clip_spec=CLIP)(make_batch()["clips"])
+    assert shapes == {name: answers[name].shape[1:] for name in outputs}
 
 
 def test_teacher_with_its_own_input():

@@ -1,0 +1,186 @@
+"""A frozen teacher: what it is shown of a batch, what it answers, and whether it can be asked."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as F
+
+from kdvideo.data.batch import Batch
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import Model, backbone_of
+from kdvideo.registry import LOSSES, PRETEXTS
+
+__all__ = ["FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
+
+
+class FrozenTeacher(nn.Module):
+    """A trained network without gradient, always in eval mode, fed in its own input convention.
+
+    Args:
+        model: the trained network; of a classifier, the backbone is used.
+        clip_spec: the student's input convention.
+        frames: "shared" shows it the student's clips, resampled where they are too long or too large; "own" shows it
+            clips of its own length and size over the same spans, which the batch brings along as `teacher_clips`.
+    """
+
+    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Literal["shared", "own"] = "shared") -> None:
+        super().__init__()
+        self.model = model if isinstance(model, PCLModel) else backbone_of(model)
+        self.model.eval().requires_grad_(False)
+        self.frames = frames
+        self.given = clip_spec if frames == "shared" else self.wanted
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, model: Model, *, clip_spec: ClipSpec) -> Self:
+        """Reads TEACHER.SAMPLING.
+
+        Args:
+            cfg: a valid config.
+            model: the trained network.
+            clip_spec: the student's input convention.
+
+        Raises:
+            ValueError: the teacher is to have frames of its own, and its clips do not suit the pretext.
+        """
+        teacher = cls(model, clip_spec=clip_spec, frames=cfg.TEACHER.SAMPLING)
+        if teacher.frames == "own":
+            _check_own_frames(teacher.wanted, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+        return teacher
+
+    @property
+    def wanted(self) -> ClipSpec:
+        """The teacher's own input convention."""
+        return backbone_of(self.model).clip_spec
+
+    @property
+    def num_features(self) -> int:
+        """The length of its features."""
+        return backbone_of(self.model).num_features
+
+    def train(self, mode: bool = True) -> Self:
+        """Does nothing: `task.train()` must not put the teacher's BatchNorm into train mode."""
+        return self
+
+    def choose_clips(self, batch: Batch) -> Tensor:
+        """Returns the clips of a batch that are meant for it, uint8 `[B, N, C, T, H, W]`."""
+        return batch["clips"] if self.frames == "shared" else batch["teacher_clips"]
+
+    @torch.no_grad()
+    def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        """Computes the outputs for clips as `choose_clips` gives them.
+
+        Args:
+            clips: uint8 `[B, N, C, T, H, W]`.
+
+        Returns:
+            `feature[B, N, D]`, and all other outputs of a `PCLModel`.
+        """
+        prepared = prepare_clips(resample_clips(clips, given=self.given, wanted=self.wanted), self.wanted)
+        if isinstance(self.model, PCLModel):
+            return self.model(prepared)
+        return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, clips.shape[:2])}
+
+    def describe(self) -> str:
+        """Returns one line for the log: what the teacher sees of the student's clips."""
+        given, wanted = self.given, self.wanted
+        if self.frames == "own":
+            how = "its own of the spans of the student's clips"
+        elif (given.clip_len, given.size) != (wanted.clip_len, wanted.size):
+            how = "resampled from the student's clips"
+        else:
+            how = "the student's own clips"
+        if given.frame_stride != wanted.frame_stride:
+            how += f" at their frame stride {given.frame_stride} instead of its own {wanted.frame_stride}"
+        frames = f"{wanted.clip_len} {wanted.modality} frames of {wanted.size} x {wanted.size}"
+        return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
+
+
+def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tensor:
+    """Resamples clips to another length and size.
+
+    Frames are subsampled evenly over the same span, pictures are resized.
+
+    Args:
+        clips: uint8 `[..., C, T, H, W]` as `given` says.
+        given: length and size of the clips.
+        wanted: length and size to make.
+    """
+    if given.clip_len != wanted.clip_len:
+        frames = torch.linspace(0, given.clip_len - 1, wanted.clip_len, device=clips.device).round().long()
+        clips = clips.index_select(-3, frames)
+    if given.size != wanted.size:
+        *leading, channels, length, height, width = clips.shape
+        frames_first = clips.transpose(-4, -3).reshape(-1, channels, height, width)
+        resized = F.resize(frames_first, [wanted.size] * 2, antialias=True)
+        clips = resized.view(*leading, length, channels, wanted.size, wanted.size).transpose(-4, -3)
+    return clips
+
+
+def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a teacher's outputs for one sample.
+
+    Args:
+        teacher: the trained network.
+        losses: names of distillation losses; the outputs that they compare count, and the pretext logits.
+        tuple_len: N, the clips of a tuple.
+
+    Returns:
+        By output: `[N, D]` of "feature", `[P]` of "pretext_logits".
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if any(LOSSES.get(loss).output == "feature" for loss in losses):
+        shapes["feature"] = (tuple_len, backbone_of(teacher).num_features)
+    if isinstance(teacher, PCLModel):
+        shapes["pretext_logits"] = (teacher.pretext_head.num_classes,)
+    return shapes
+
+
+def check_teacher(
+    teacher: Model, losses: Sequence[str], *, name: str, num_pretext_classes: int, tuple_len: int, pretext: str
+) -> None:
+    """Checks that a teacher has the outputs that losses compare.
+
+    Args:
+        teacher: the trained network.
+        losses: names of distillation losses.
+        name: of the teacher, for messages.
+        num_pretext_classes: of the pretext.
+        tuple_len: the clips of a tuple.
+        pretext: its name.
+
+    Raises:
+        ValueError: no pretext head, or one for another number of classes or of clips in a tuple.
+    """
+    if all(LOSSES.get(loss).output == "feature" for loss in losses):
+        return
+    if not isinstance(teacher, PCLModel):
+        features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
+        raise ValueError(
+            f"TEACHER.WEIGHTS {name} has no pretext head, which TEACHER.LOSSES {list(losses)} compare: "
+            f"choose of {', '.join(features)}"
+        )
+    head = teacher.pretext_head
+    if head.num_classes != num_pretext_classes:
+        raise ValueError(
+            f"TEACHER.WEIGHTS {name} answers {head.num_classes} pretext classes, but PRETEXT.NAME {pretext} has "
+            f"{num_pretext_classes}: choose a teacher that was trained with {pretext}"
+        )
+    if head.tuple_len != tuple_len:
+        raise ValueError(
+            f"TEACHER.WEIGHTS {name} takes tuples of {head.tuple_len} clips, but PRETEXT.TUPLE_LEN is {tuple_len}: "
+            f"set it to {head.tuple_len} or choose another teacher"
+        )
+
+
+def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
+    try:
+        PRETEXTS.get(pretext).check(clip_len=clip.clip_len, size=clip.size, tuple_len=tuple_len)
+    except ValueError:
+        raise ValueError(
+            f"TEACHER.SAMPLING own: the teacher's clips of {clip.clip_len} frames of {clip.size} x {clip.size} do not "
+            f"suit PRETEXT.NAME {pretext}; use TEACHER.SAMPLING shared"
+        ) from None
