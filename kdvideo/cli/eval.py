@@ -37,6 +37,7 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from kdvideo.config.naming import naming_keys
     from kdvideo.engine.build import configured_zoo
     from kdvideo.engine.evaluate import evaluate
     from kdvideo.engine.evaluation_config import evaluation_config
@@ -45,7 +46,8 @@ def _run(options: argparse.Namespace) -> None:
 
     cfg = evaluation_config(options.model, options.config_file, options.overrides)
     if options.save:
-        check_recordable(options.model, zoo=configured_zoo(cfg))
+        with naming_keys():
+            check_recordable(options.model, zoo=configured_zoo(cfg))
     splits = (1, 2, 3) if options.all_splits else ()
     evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes

@@ -11,7 +11,11 @@ EXIT_STOPPED = 75  # was asked to stop and can go on: os.EX_TEMPFAIL, which Wind
 FLAGS = {  # what the command line calls parameters that errors name
     "gallery": "--gallery FILE.parquet",
     "import": "--import",
+    "licence": "--licence",
+    "replace": "--replace",
     "root": "ROOT",
+    "url": "--url",
+    "zoo": "--zoo",
 }
 
 _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"

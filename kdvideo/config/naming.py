@@ -12,6 +12,7 @@ PARAMETERS = {
     "frame_stride": "CLIP.FRAME_STRIDE",
     "size": "CLIP.SIZE",
     "tuple_len": "PRETEXT.TUPLE_LEN",
+    "replay": "TEACHER.REPLAY",
     "root": "DATA.ROOT",
     "list_dir": "DATA.LIST_DIR",
     "split": "DATA.SPLIT",
@@ -20,6 +21,8 @@ PARAMETERS = {
     "tuples_per_video": "EVAL.TUPLES_PER_VIDEO",
     "clips_per_video": "EVAL.CLIPS_PER_VIDEO",
     "directory": "OUTPUT_DIR",
+    "zoo": "ZOO.DIR",
+    "replace": "ZOO.REPLACE",
     "batch_size": "SOLVER.BATCH_SIZE",
 }
 

@@ -31,6 +31,7 @@ from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.protocols import check_protocols, choose_protocols, match_classes, obstacles
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.tuple_evaluation import TupleEvaluation
+from kdvideo.errors import naming
 from kdvideo.evaluation.clip_outputs import ClipOutputs, Views, compute_clip_outputs
 from kdvideo.evaluation.knn import measure_knn
 from kdvideo.evaluation.measure import Measurement, measure_classes, measure_retrieval
@@ -136,7 +137,8 @@ def _find_model(cfg: CfgNode, folder: RunFolder) -> tuple[Model, Weights | None]
     """The network to measure; CLIP and what else depends on it follow it, then the config is checked."""
     source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")
     clip_spec = read_clip_spec(cfg, "MODEL") if cfg.MODEL.WEIGHTS else None
-    model, weights = load_model(source, zoo=configured_zoo(cfg), clip_spec=clip_spec) if source else (None, None)
+    with naming(clip_spec="MODEL.CLIP_SPEC"):
+        model, weights = load_model(source, zoo=configured_zoo(cfg), clip_spec=clip_spec) if source else (None, None)
     if model is not None:
         follow_model(cfg, model)
     cfg.MODEL.WEIGHTS, cfg.TEACHER.WEIGHTS, cfg.TEACHER.REPLAY = source, "", False

@@ -23,6 +23,7 @@ from kdvideo.engine.run import Run
 from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
+from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import PRETEXTS, TASKS
@@ -126,7 +127,8 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model | None, Weights | None]
     if not cfg.TEACHER.WEIGHTS:
         return None, None
     clip_spec = read_clip_spec(cfg, "TEACHER")
-    model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
+    with naming(clip_spec="TEACHER.CLIP_SPEC"):
+        model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
     check_teacher(
         model,
         cfg.TEACHER.LOSSES,

@@ -32,6 +32,7 @@ from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
 from kdvideo.engine.replay import open_replay
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
+from kdvideo.errors import naming
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
@@ -107,7 +108,8 @@ class Run(ABC):
         """
         cfg, configured = self.cfg, self.spec.clip_spec
         clip_spec = read_clip_spec(cfg, "MODEL")
-        load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo=configured_zoo(cfg), clip_spec=clip_spec)
+        with naming(clip_spec="MODEL.CLIP_SPEC"):
+            load_pretrained(self.model, cfg.MODEL.WEIGHTS, zoo=configured_zoo(cfg), clip_spec=clip_spec)
         own = backbone_of(self.model).clip_spec
         if own.convention != configured.convention:
             raise ValueError(

@@ -84,8 +84,8 @@ class ReplayStore:
                 self._valid = {name: _map(self.directory / f"{name}.valid", _CHECK, (num_rows,)) for name in shapes}
         except OSError as error:
             raise ValueError(
-                f"TEACHER.REPLAY: {size / 1e6:.1f} MB cannot be written in {self.directory} "
-                f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or TEACHER.REPLAY to off"
+                f"a replay store of {size / 1e6:.1f} MB cannot be written in {self.directory} "
+                f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or turn `replay` off"
             ) from None
         there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
@@ -118,7 +118,7 @@ class ReplayStore:
         if not path.exists():
             write_text(path, key)
         elif path.read_text(encoding="utf-8") != key:
-            raise ValueError(f"TEACHER.REPLAY: {path} is of another key than its folder's name says: remove the folder")
+            raise ValueError(f"{path} is of another key than its folder's name says: remove the folder")
 
 
 def _checksums(values: np.ndarray) -> np.ndarray:

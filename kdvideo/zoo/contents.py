@@ -78,8 +78,8 @@ class Contents:
             fitting = ", ".join(network.backbone for network in self.networks) or "no backbone that is registered here"
             raise ValueError(
                 f"weights {self.source} do not say which network they are for, their tensors fit {fitting}: use a zoo "
-                "name, or a checkpoint or .safetensors file that a run has written; a backbone of your own is "
-                "registered by --import FILE.py"
+                "name, or a checkpoint or .safetensors file that a run has written; `import` FILE.py "
+                "that has it where the backbone is your own"
             )
         if clip_spec is None:
             raise self.lacks_convention()
@@ -91,8 +91,8 @@ class Contents:
         allowed = OWN_CLIP_SPECS if self.layout is None else self.layout.clip_specs
         return ValueError(
             f"weights {self.source} {what}, whose keys do not tell mean, std and modality of the input: use their zoo "
-            f"entry, or give one of {', '.join(allowed)} as TEACHER.CLIP_SPEC, MODEL.CLIP_SPEC or clip_spec; `kdvideo "
-            "zoo convert FILE --clip-spec NAME` makes an entry"
+            f"entry, or give one of {', '.join(allowed)} as `clip_spec`; `kdvideo zoo convert FILE "
+            "--clip-spec NAME` makes an entry"
         )
 
 

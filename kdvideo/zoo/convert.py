@@ -39,7 +39,7 @@ def convert_weights(
     weights = resolve_weights(source, zoo=zoo)
     entry = weights.entry
     if licence is None and entry is None:
-        raise ValueError(f"{source} has no entry that says its licence: give --licence")
+        raise ValueError(f"{source} has no entry that says its licence: give `licence`")
     contents = read_contents(weights)
     spec = contents.spec_with(clip_spec)
     model = build_filled(contents, spec)

@@ -129,13 +129,13 @@ def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
         raise ValueError(f"{address} does not exist")
     entry = ZooEntry.from_json(read_text(local), origin=address)
     if not entry.urls:
-        raise ValueError(f"{address} does not say where its weights are: release it with --url")
+        raise ValueError(f"{address} does not say where its weights are: release it with `url`")
     check_publishable(entry.name, zoo=zoo, replace=True, config=entry.config)
     with zoo.lock():
         for owner in zoos(zoo):  # in a zoo before another it would hide that one's model
             known = None if replace else owner.entry(entry.name)
             if known is not None and not _is_same_model(known, entry):
-                raise ValueError(f"{entry.name} is taken in {owner} by another model: remove it, or use --replace")
+                raise ValueError(f"{entry.name} is taken in {owner} by another model: remove it, or use `replace`")
         zoo.write(entry)
         zoo.render()
     return FoundEntry(entry, zoo)
@@ -167,7 +167,7 @@ def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
     if owner == zoo:
         return _remove_own(entry, zoo, also=fetched)
     if not owner.is_packaged:
-        raise ValueError(f"{entry.name} is in {owner}: use --zoo {owner}")
+        raise ValueError(f"{entry.name} is in {owner}: use `zoo` {owner}")
     if not fetched.exists():
         raise ValueError(f"{entry.name} comes with kdvideo and has no fetched file: there is nothing to remove")
     fetched.unlink()

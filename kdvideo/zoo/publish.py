@@ -38,15 +38,13 @@ def check_publishable(name: str, *, zoo: Zoo, replace: bool, config: str) -> Non
     check_name(name)
     known = None if replace else zoo.entry(name)
     if known is not None and settings_id(known.config) != settings_id(config):
-        raise ValueError(
-            f"ZOO.PUBLISH_AS {name} is taken in {zoo}: choose another name or set ZOO.REPLACE True (--replace)"
-        )
+        raise ValueError(f"{name} is taken in {zoo}: choose another name or use `replace`")
     try:
         zoo.path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=zoo.path).close()
     except OSError as error:
         raise ValueError(
-            f"ZOO.DIR {zoo} cannot be written: {error.strerror or error}; set ZOO.DIR or KDVIDEO_HOME to a folder "
+            f"`zoo` {zoo} cannot be written: {error.strerror or error}; set `zoo` or KDVIDEO_HOME to a folder "
             "that can be"
         ) from None
 

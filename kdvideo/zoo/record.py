@@ -19,7 +19,7 @@ def check_recordable(name: str, *, zoo: Zoo) -> ZooEntry:
     entry, owner = find_entry(name, zoo=zoo)
     if owner != zoo:
         raise ValueError(
-            f"{entry.name} is in {owner}, which is written only when it is asked for: set ZOO.DIR {owner}, or put the "
+            f"{entry.name} is in {owner}, which is written only when it is asked for: set `zoo` {owner}, or put the "
             f"model into your own zoo with kdvideo zoo convert"
         )
     return entry

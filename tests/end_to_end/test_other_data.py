@@ -64,7 +64,7 @@ def test_a_bare_file_as_initial_weights(tiny_overrides: list[str], tmp_path: Pat
     torch.save(mc3_18().state_dict(), tmp_path / "mc3_18.pth")
     options = [*tiny_overrides, *ONE_EPOCH, "MODEL.BACKBONE", "mc3_18", "MODEL.WIDTH", "64"]
     options += ["MODEL.WEIGHTS", str(tmp_path / "mc3_18.pth")]
-    assert "give one of torchvision as TEACHER.CLIP_SPEC, MODEL.CLIP_SPEC or" in error_of(capsys, *options)
+    assert "give one of torchvision as MODEL.CLIP_SPEC; `kdvideo zoo" in error_of(capsys, *options)
     message = error_of(capsys, *options, "MODEL.CLIP_SPEC", "torchvision")
     assert "take rgb clips, mean [0.43216, 0.394666, 0.37645]" in message
     assert "input convention 'nothing'" in error_of(capsys, *options, "MODEL.CLIP_SPEC", "nothing")

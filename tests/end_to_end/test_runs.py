@@ -262,10 +262,7 @@ def test_taken_names_and_folders_and_other_teachers(tiny_overrides: list[str], t
     published = [*tiny_overrides, "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "taken.x"]
     run(published)
     again = error_of(capsys, *published, "OUTPUT_DIR", str(tmp_path / "other"))
-    assert again == (
-        f"ZOO.PUBLISH_AS taken.x is taken in {tmp_path / 'zoo'}: choose another name or set ZOO.REPLACE True "
-        "(--replace)"
-    )
+    assert again == (f"taken.x is taken in {tmp_path / 'zoo'}: choose another name or use ZOO.REPLACE")
     assert error_of(capsys, *tiny_overrides) == (
         f"OUTPUT_DIR {tmp_path / 'run'} already holds a run (checkpoint.pt): "
         "continue it with --resume or choose another folder"

@@ -41,7 +41,7 @@ def test_a_home_of_somebody_else(tiny_dataset: Path, tiny_overrides: list[str]):
         fourth = run_in(folder, [*COMMAND, "train", *replay], environment={"KDVIDEO_HOME": str(home)}, user=NOBODY)
         assert fourth.returncode == 2
         last = fourth.stderr.splitlines()[-1]
-        assert last.startswith("kdvideo: error: TEACHER.REPLAY: ")
+        assert last.startswith("kdvideo: error: a replay store of ")
         assert last.endswith(
-            "(Permission denied): make room, set KDVIDEO_HOME to another disk or TEACHER.REPLAY to off"
+            "(Permission denied): make room, set KDVIDEO_HOME to another disk or turn TEACHER.REPLAY off"
         )

@@ -138,8 +138,8 @@ except ValueError as error:
     print(error)
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said.startswith("TEACHER.REPLAY: 5.5 MB cannot be written in ")
-    assert "make room, set KDVIDEO_HOME to another disk or TEACHER.REPLAY to off" in said
+    assert said.startswith("a replay store of 5.5 MB cannot be written in ")
+    assert "make room, set KDVIDEO_HOME to another disk or turn `replay` off" in said
     assert said.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ from kdvideo.zoo.sources import resolve_weights
 def test_names_that_are_taken():
     """Refused unless told to replace; replacing removes the old file."""
     _, first = publish_tiny()
-    with pytest.raises(ValueError, match=f"{NAME} is taken in .*: choose another name or set ZOO.REPLACE True"):
+    with pytest.raises(ValueError, match=f"{NAME} is taken in .*: choose another name or use `replace`"):
         publish_tiny(config="SEED: 1\n")
     _, second = publish_tiny(config="SEED: 1\n", replace=True)
     assert first.file != second.file
