@@ -94,7 +94,7 @@ def test_another_key_is_another_store(tmp_path: Path):
         other.answer(part, lambda: computed(part, offset=1.0))["pretext_logits"][0, 0], torch.tensor(2.0)
     )
     (store.directory / "key.json").write_text('{"key": "c"}')
-    with pytest.raises(ValueError, match=r"TEACHER\.REPLAY: .*key\.json is of another key .*: remove the folder"):
+    with pytest.raises(ValueError, match=r"key\.json is of another key .*: remove the folder"):
         open_store(tmp_path)
 
 
