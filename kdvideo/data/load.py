@@ -11,6 +11,7 @@ from kdvideo.data.checking.look import look_at
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import Subset, VideoRecord
 from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
@@ -45,15 +46,12 @@ def load_clips(path: Path | str, spec: ClipSpec, *, num_clips: int = NUM_CLIPS) 
         uint8 `[num_clips, C, T, size, size]`, RGB. `prepare_clips` normalises them.
 
     Raises:
-        ValueError: the video cannot be read, or `num_clips` is below 1.
+        VideoError: the video cannot be read.
+        ValueError: `num_clips` is below 1.
     """
     if num_clips < 1:
         raise ValueError(f"num_clips is {num_clips}; it must be 1 or more")
-    path = Path(path)
-    try:
-        clips, _ = read_uniform_clips(path, spec, num_clips=num_clips)
-    except LostVideoError as lost:
-        raise ValueError(f"video {path} {lost.reason}") from None
+    clips, _ = read_uniform_clips(Path(path), spec, num_clips=num_clips)
     return clips
 
 
@@ -72,17 +70,18 @@ def read_uniform_clips(
         The clips, uint8 `[num_clips, C, T, size, size]`, and the number of frames of the video.
 
     Raises:
-        LostVideoError: the video cannot be read; its `reason` says why.
+        VideoError: the video cannot be read.
     """
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
-        lost = LostVideoError(f"video {path} {found.problem}")
-        lost.reason = found.problem
-        raise lost
+        raise VideoError(path, found.problem)
     record = VideoRecord(path, path.name, class_id=None)
     video = VideoList([record], [found.frames], [found.reader], time_limit=time_limit)
     dataset = UniformClips(video, spec, num_clips=num_clips, short_side=spec.usual_short_side)
-    return torch.as_tensor(dataset[0]["clips"]), found.frames
+    try:
+        return torch.as_tensor(dataset[0]["clips"]), found.frames
+    except LostVideoError as lost:
+        raise VideoError(path, lost.reason) from None
 
 
 def load_dataset(

@@ -15,6 +15,7 @@ from kdvideo.data.datasets.records import VideoRecord
 from kdvideo.data.plan import plan_uniform_clips
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList
@@ -132,7 +133,7 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
     """Frame numbers and pixels, uint8 `[S, 3, T, H, W]`, of clips that overlap by a half."""
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
-        raise ValueError(f"video {path} {found.problem}")
+        raise VideoError(path, found.problem)
     steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)
     plans = plan_uniform_clips(spec, min(steps + 1, _MOST_CLIPS), num_frames=found.frames)
     video = VideoList(
@@ -143,7 +144,7 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
             0, plans, places=[CENTER] * len(plans), short_side=spec.usual_short_side, size=spec.size
         )
     except LostVideoError as lost:
-        raise ValueError(f"video {path} {lost.reason}") from None
+        raise VideoError(path, lost.reason) from None
     return plans, torch.stack(clips)
 
 

@@ -15,7 +15,7 @@ from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.load import NUM_CLIPS, read_uniform_clips
 from kdvideo.data.loader import create_loader
 from kdvideo.data.readers.decode import TIME_LIMIT
-from kdvideo.data.readers.outage import LostVideoError
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.evaluation.features import compute_outputs
 
 __all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
@@ -114,6 +114,6 @@ class _Clips(Dataset):
             clips, num_frames = read_uniform_clips(
                 path, self.spec, num_clips=self.num_clips, time_limit=self.time_limit
             )
-        except LostVideoError as lost:
-            return {"problem": lost.reason}
+        except VideoError as error:
+            return {"problem": error.reason}
         return {"problem": "", "num_frames": num_frames, "clips": clips}

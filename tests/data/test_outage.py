@@ -4,6 +4,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import pickle
 import shutil
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.readers import decode, outage
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.outage import LostVideoError
 from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList
@@ -113,7 +115,7 @@ def test_a_disk_that_fails_in_the_middle(videos: VideoList, pauses: list[float],
 
     def decode_indices(path: Path, *arguments: object, **options: object) -> object:
         if len(pauses) < 2:
-            raise ValueError(f"video {path} ends before frame 43; it gives 4 of 8 asked for")
+            raise VideoError(path, "ends before frame 43; it gives 4 of 8 asked for")
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(decode.pyav, "decode_indices", decode_indices)
@@ -137,7 +139,7 @@ def test_a_disk_that_is_back_at_once(videos: VideoList, pauses: list[float], mon
     def fail_once(path: Path, *arguments: object, **options: object) -> object:
         calls.append(1)
         if len(calls) == 1:
-            raise ValueError(f"video {path} does not exist")
+            raise VideoError(path, "does not exist")
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(decode.pyav, "decode_indices", fail_once)
@@ -196,3 +198,15 @@ def test_a_run_stops_during_an_outage(
     whole = train(load_config(None, [*common, "OUTPUT_DIR", str(tmp_path / "whole"), "DATA.ROOT", str(tiny_dataset)]))
     for (key, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), key
+
+
+def test_errors_keep_path_and_reason_between_processes(videos: VideoList):
+    """Both kinds are pickled; a DataLoader makes a new one from its worker's text alone."""
+    error = pickle.loads(pickle.dumps(VideoError("a b.avi", "gives no frame")))
+    assert (str(error), error.path, error.reason) == ("video a b.avi gives no frame", Path("a b.avi"), "gives no frame")
+    videos.records[0].path.write_bytes(b"no video")
+    with pytest.raises(LostVideoError) as caught:
+        READS["clips"](videos)
+    lost = pickle.loads(pickle.dumps(caught.value))
+    assert (str(lost), lost.reason) == (str(caught.value), "cannot be opened: Invalid data found when processing input")
+    assert str(LostVideoError("Caught LostVideoError in worker 0")) == "Caught LostVideoError in worker 0"

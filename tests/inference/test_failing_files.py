@@ -10,6 +10,7 @@ from pyarrow import parquet
 
 from kdvideo.cli import main
 from kdvideo.data.readers import decode
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.inference.gallery import GalleryFacts, write_features
 from kdvideo.inference.predict import Predictor
 from kdvideo.inference.videos import VideoOutput, list_videos
@@ -34,7 +35,7 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def decode_indices(path: Path, *arguments: object, **options: object) -> object:
         if path.name == "breaks.avi":
-            raise ValueError(f"video {path} ends before frame 63; it gives 9 of 80 asked for")
+            raise VideoError(path, "ends before frame 63; it gives 9 of 80 asked for")
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(decode.pyav, "decode_indices", decode_indices)

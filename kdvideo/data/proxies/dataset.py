@@ -31,7 +31,7 @@ from kdvideo.data.checking.manifest import (
 from kdvideo.data.datasets.records import check_apart
 from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.proxies.transcode import ProxyConfig, proxy_name, write_proxy
-from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, out_of_time, system_error
+from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, out_of_time, reason_of, system_error
 from kdvideo.data.readers.probe import VideoProbe
 from kdvideo.data.readers.revision import still_holds
 from kdvideo.files import file_sha256, locked, remove_temporaries, write_atomic
@@ -152,7 +152,7 @@ def _reason(error: Exception, source: Path, proxy: Path) -> str:
     if (unread := system_error(source)) is not None:
         return describe_error(unread, source)
     if not isinstance(error, OSError):
-        return " ".join(str(error).removeprefix(f"video {source} ").split())
+        return " ".join(reason_of(error).split())
     if error.errno in _OF_THE_NAME:
         return f"would have a proxy whose name the target cannot have ({error.strerror}): shorten or change its name"
     raise OSError(error.errno, f"{proxy} cannot be written: {error.strerror or error}") from None

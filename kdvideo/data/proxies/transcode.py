@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from kdvideo.data.datasets.records import PROXY_SUFFIX
 from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.orientation import orientation_of, turn_upright
 from kdvideo.data.readers.probe import VideoProbe, probe
 from kdvideo.data.readers.pyav import FrameDecoder, average_rate, open_video
@@ -93,7 +94,7 @@ def _encode(decoder: FrameDecoder, path: Path, config: ProxyConfig) -> int:
             container.mux(stream.encode(picture))
             count += 1
         if count == 0:
-            raise ValueError(f"video {decoder.path} gives no frame")
+            raise VideoError(decoder.path, "gives no frame")
         container.mux(stream.encode())
     return count
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kdvideo.data.readers import pyav, torchcodec
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.pyav import FrameDecoder
 
 __all__ = ["TIME_LIMIT", "Reader", "count_frames", "iter_frames", "read_frames"]
@@ -27,7 +28,7 @@ def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
     """
     count = sum(1 for _ in FrameDecoder(path, time_limit=time_limit))
     if count == 0:
-        raise ValueError(f"video {path} gives no frame")
+        raise VideoError(path, "gives no frame")
     return count
 
 

@@ -1,11 +1,14 @@
-"""What the system says of a file that it does not give: a fact about machine and moment, not about the video."""
+"""Errors of video files: what is wrong with one, and what the system says of one that it does not give.
+
+What the system says is a fact about machine and moment, not about the video.
+"""
 
 import errno
 import os
 import stat
 from pathlib import Path
 
-__all__ = ["RAISE_LIMIT", "describe_error", "may_pass", "out_of_time", "system_error"]
+__all__ = ["RAISE_LIMIT", "VideoError", "describe_error", "may_pass", "out_of_time", "reason_of", "system_error"]
 
 RAISE_LIMIT = "raise the limit by --time-limit, for training and evaluation by DATA.TIME_LIMIT"
 
@@ -20,10 +23,32 @@ _PASSING = (
 _PASSING_NUMBERS = frozenset(getattr(errno, name) for name in _PASSING if hasattr(errno, name))
 
 
+class VideoError(ValueError):
+    """A video that cannot be read, told as "video PATH REASON".
+
+    Attributes:
+        path: the file.
+        reason: why, in one line, without the file's name.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)  # as pickling between processes needs it
+        self.path = Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"video {self.path} {self.reason}"
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why a video cannot be read, without its name where the error tells them apart."""
+    return error.reason if isinstance(error, VideoError) else str(error)
+
+
 def system_error(path: Path, *, whole: bool = False) -> OSError | None:
     """Returns why the system does not give a file's first byte now, or with `whole` all of them.
 
-    None where it does, or the path is no file.
+    None means that it does, or that the path is no file.
     """
     try:
         if stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer, for ever
@@ -36,7 +61,7 @@ def system_error(path: Path, *, whole: bool = False) -> OSError | None:
 
 
 def describe_error(error: OSError, path: Path) -> str:
-    """Returns what goes behind "video PATH ", in one line."""
+    """Returns the system's reason for a `VideoError`."""
     if error.errno not in _ABSENT:
         return f"cannot be opened: {error.strerror or error}"
     try:
@@ -46,10 +71,10 @@ def describe_error(error: OSError, path: Path) -> str:
 
 
 def out_of_time(time_limit: float) -> str:
-    """Returns what goes behind "video PATH " for one that was given up."""
+    """Returns the reason for a video that was given up."""
     return f"takes longer than {time_limit:g} s: {RAISE_LIMIT}"
 
 
 def may_pass(error: OSError) -> bool:
-    """Returns whether an error may pass: whether the file may be there again in a moment."""
+    """Returns whether the file may be there again in a moment."""
     return error.errno in _PASSING_NUMBERS

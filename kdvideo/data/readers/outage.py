@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, may_pass, system_error
+from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, may_pass, reason_of, system_error
 
 __all__ = ["LostVideoError", "allow_waiting", "read_patiently"]
 
@@ -24,7 +24,9 @@ class LostVideoError(OSError):
         reason: why, in one line, without the file's name.
     """
 
-    reason = ""
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)  # a DataLoader passes its worker's message alone
+        self.reason = reason
 
 
 def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T:
@@ -79,8 +81,6 @@ def _wait(seconds: float) -> bool:
 
 
 def _lost(failed: Exception, path: Path, advice: str) -> LostVideoError:
-    own = str(failed).removeprefix(f"video {path} ")
-    reason = describe_error(failed, path) if isinstance(failed, OSError) else own
-    lost = LostVideoError(f"video {path} {reason}{advice}")
-    lost.reason = reason + (advice if advice.startswith(":") else "")
-    return lost
+    why = describe_error(failed, path) if isinstance(failed, OSError) else reason_of(failed)
+    limit = advice if advice.startswith(":") else ""
+    return LostVideoError(f"video {path} {why}{advice}", reason=why + limit)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdvideo.data.readers import pyav, torchcodec
 from kdvideo.data.readers.decode import TIME_LIMIT, Reader
+from kdvideo.data.readers.file_errors import VideoError, reason_of
 from kdvideo.data.readers.orientation import Orientation, orientation_of
 from kdvideo.data.readers.pyav import Clock
 from kdvideo.data.readers.revision import REVISION, is_shown_otherwise
@@ -63,7 +64,7 @@ def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
             clock = Clock.of(stream)
         return _decode_all(path, found, every=every, clock=clock, time_limit=time_limit)
     except ValueError as error:
-        return replace(found, problem=str(error).removeprefix(f"video {path} "))
+        return replace(found, problem=reason_of(error))
 
 
 def _decode_all(path: Path, found: VideoProbe, *, every: int, clock: Clock | None, time_limit: float) -> VideoProbe:
@@ -86,7 +87,7 @@ def _decode_all(path: Path, found: VideoProbe, *, every: int, clock: Clock | Non
         count += 1
     if count == 0:
         lost = f": {decoder.skipped} packets cannot be decoded" if decoder.skipped else ""
-        raise ValueError(f"video {path} gives no frame{lost}")
+        raise VideoError(path, f"gives no frame{lost}")
     reader: Reader = "pyav"
     if pictures and alike and not decoder.skipped:
         reader = _find_reader(path, count, pictures, has_clock=clock is not None, time_limit=time_limit)

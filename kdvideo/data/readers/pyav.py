@@ -20,6 +20,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.length import missing_seconds, stated_seconds
 from kdvideo.data.readers.orientation import Orientation, orientation_of, turn_upright
 
@@ -71,23 +72,23 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
         ValueError: it is not a file, cannot be opened or has no video stream.
     """
     if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
-        raise ValueError(f"video {path} is not a file" if path.exists() else f"video {path} does not exist")
+        raise VideoError(path, "is not a file" if path.exists() else "does not exist")
     try:
         # FFmpeg takes what stands before a colon for a protocol, but not in a path that begins at the root.
         container = av.open(os.path.abspath(path), timeout=time_limit, **_TEXT)
     except av.error.ExitError:
-        raise ValueError(f"video {path} takes longer than {time_limit:g} s to open") from None
+        raise VideoError(path, f"takes longer than {time_limit:g} s to open") from None
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise ValueError(f"video {path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        raise VideoError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     with container:
         if not _LISTS.isdisjoint(container.format.name.split(",")):
-            raise ValueError(f"video {path} is a list of other files ({container.format.name}): give these")
+            raise VideoError(path, f"is a list of other files ({container.format.name}): give these")
         stream = max(_video_tracks(container), key=_track_score, default=None)
         if stream is None:
             only = ", only a cover picture" if container.streams.video else ""
-            raise ValueError(f"video {path} has no video stream{only}")
+            raise VideoError(path, f"has no video stream{only}")
         if stream.codec_context is None:
-            raise ValueError(f"video {path} has a video stream that no decoder is known for")
+            raise VideoError(path, "has a video stream that no decoder is known for")
         stream.thread_type = "NONE"
         yield container, stream
 
@@ -148,7 +149,7 @@ class FrameDecoder:
                     count, end = count + 1, max(end, (frame.pts or 0) + (frame.duration or step))
                     yield frame
                 if time.monotonic() > deadline:
-                    raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode")
+                    raise VideoError(self.path, f"takes longer than {self.time_limit:g} s to decode")
             self.missing = missing_seconds(
                 stated_seconds(container, stream, rate=rate),
                 end=float(end * tick),
@@ -161,7 +162,7 @@ class FrameDecoder:
         try:
             yield from container.demux(stream)
         except av.error.ExitError:
-            raise ValueError(f"video {self.path} takes longer than {self.time_limit:g} s to decode") from None
+            raise VideoError(self.path, f"takes longer than {self.time_limit:g} s to decode") from None
         except (av.FFmpegError, OSError):
             self.skipped += 1
             yield None
@@ -190,9 +191,8 @@ def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -
         seen += 1
         yield index, picture
     if seen < len(set(indices)):
-        raise ValueError(
-            f"video {path} ends before frame {max(indices)}; it gives {seen} of {len(set(indices))} asked for"
-        )
+        wanted = len(set(indices))
+        raise VideoError(path, f"ends before frame {max(indices)}; it gives {seen} of {wanted} asked for")
 
 
 def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:

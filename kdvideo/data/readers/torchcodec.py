@@ -19,6 +19,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from kdvideo.data.readers.file_errors import VideoError
+
 __all__ = ["get_indices", "gives", "is_right_format", "is_right_kind", "torchcodec_loads"]
 
 logger = logging.getLogger("kdvideo")
@@ -89,7 +91,7 @@ def get_indices(path: Path, indices: Collection[int]) -> Iterator[tuple[int, np.
     try:
         pictures = _open(path).get_frames_at(in_order).data
     except (RuntimeError, IndexError) as error:
-        raise ValueError(f"video {path} cannot be read by torchcodec: {str(error).splitlines()[0]}") from None
+        raise VideoError(path, f"cannot be read by torchcodec: {str(error).splitlines()[0]}") from None
     yield from zip(in_order, pictures.permute(0, 2, 3, 1).numpy(), strict=True)
 
 
