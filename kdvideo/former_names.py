@@ -69,6 +69,7 @@ _C3D_SPORTS1M = {"create_c3d_sports1m": "kdvideo.models.c3d_sports1m.c3d_sports1
 _R2PLUS1D = {"create_r2plus1d": "kdvideo.models._former.create_r2plus1d"}
 _R3D = {"create_r3d": "kdvideo.models._former.create_r3d"}
 FORMER_ATTRIBUTES = {
+    "kdvideo.data.proxies.dataset": {"prepare_dataset": "kdvideo.data.proxies.dataset.write_proxies"},
     "kdvideo.models": _HEADS | _C3D | _C3D_SPORTS1M | _R2PLUS1D | _R3D,
     "kdvideo.models.c3d": _C3D,
     "kdvideo.models.c3d_sports1m": _C3D_SPORTS1M,

@@ -35,8 +35,8 @@ for found in pkgutil.walk_packages(kdvideo.__path__, "kdvideo."):
         importlib.import_module(found.name)
 from kdvideo.data import loader
 from kdvideo.data.checking import isolation
-isolation._prepare_worker()
-loader._leave_stopping_to_the_run(0)
+isolation._begin_worker()
+loader._ignore_stop_signals(0)
 print(loader.STOP_SIGNALS == (signal.SIGTERM,))
 """
 

@@ -72,11 +72,11 @@ def _listed(options: argparse.Namespace, root: Path) -> list[str]:
 
 def _prepare(options: argparse.Namespace) -> None:
     from kdvideo.data.checking.isolation import available_cores
-    from kdvideo.data.proxies.dataset import prepare_dataset
+    from kdvideo.data.proxies.dataset import write_proxies
     from kdvideo.data.proxies.transcode import ProxyConfig
 
     started = time.perf_counter()
-    entries = prepare_dataset(
+    entries = write_proxies(
         expand_user(options.source),
         expand_user(options.target),
         config=ProxyConfig() if options.short_side is None else ProxyConfig(short_side=options.short_side),

@@ -69,11 +69,11 @@ class Sample(TypedDict, total=False):
 
 
 def batch_size(batch: Batch) -> int:
-    """Returns the number of samples, B of each value `[B, ...]`."""
+    """Returns B, the number of samples: each value is `[B, ...]`."""
     values: Any = batch.values()
     return len(next(iter(values)))
 
 
 def map_batch(batch: Batch, function: Callable[[Any], Any]) -> Batch:
-    """Returns the batch with `function` applied to every value, tensors `[B, ...]` and others alike."""
+    """Applies `function` to every value, tensors `[B, ...]` and others alike."""
     return cast("Batch", {key: function(value) for key, value in batch.items()})

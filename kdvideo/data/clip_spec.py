@@ -1,4 +1,4 @@
-"""What a clip is to a network, and how decoded frames become its input."""
+"""A network's input convention, and how decoded frames become its input."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -15,7 +15,9 @@ _MOST = 1 << 16  # frames or pixels: a larger number is a mistake or an attack o
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """A network's input convention; part of its zoo entry, since weights alone do not tell it.
+    """A network's input convention.
+
+    It is part of a model's zoo entry, since weights alone do not tell it.
 
     Attributes:
         clip_len: frames in a clip.
@@ -35,17 +37,20 @@ class ClipSpec:
 
     @property
     def extent(self) -> int:
-        """Video frames from the clip's first frame to its last, both counted."""
+        """How many video frames a clip spans."""
         return (self.clip_len - 1) * self.frame_stride + 1
 
     @property
     def usual_short_side(self) -> int:
-        """Pixels of a frame's shorter side before the crop, with the margin of published recipes: 128 for 112."""
+        """A frame's shorter side before the crop.
+
+        It has the margin of published recipes: 128 pixels for a crop of 112.
+        """
         return round(self.size * 8 / 7)
 
     @property
     def convention(self) -> dict[str, Any]:
-        """Modality, mean and std: what pixels become before a network sees them."""
+        """How pixels are normalised: modality, mean, std."""
         return {"modality": self.modality, "mean": self.mean, "std": self.std}
 
     def describe_convention(self) -> str:
@@ -53,17 +58,17 @@ class ClipSpec:
         return f"{self.modality} clips, mean {list(self.mean)}, std {list(self.std)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
+        """Returns the fields as JSON types."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuilds what `to_dict` has described.
+        """Builds a spec from what `to_dict` returns.
 
         Raises:
-            ValueError: a value that is no input convention.
-            TypeError: an unknown key.
-            KeyError: no mean or std.
+            ValueError: a value is not allowed.
+            TypeError: a key is unknown.
+            KeyError: mean or std is missing.
         """
         spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
         for key in ("clip_len", "frame_stride", "size"):
@@ -84,7 +89,9 @@ def _is_finite(value: object) -> bool:
 
 
 def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
-    """Turns decoded clips into a network's input: scaled, normalised, and as residuals where the spec says so.
+    """Turns decoded clips into a network's input.
+
+    Pixels are scaled to [0, 1] and normalised; if the spec's modality is "residual", frames become differences.
 
     Args:
         clips: uint8 `[..., C, T, H, W]`, RGB.

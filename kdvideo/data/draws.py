@@ -1,7 +1,7 @@
-"""Random numbers that are a function of what they are for, not of when they are asked.
+"""Random numbers that depend on what they are for, not on when they are drawn.
 
-Drawn from the raw words of a counter-based generator (Philox 4x64, Salmon et al., SC 2011): no state is shared between
-samples, and no library version changes what a word is, as it may change how words become floats.
+They are made from the raw words of a counter-based generator (Philox 4x64, Salmon et al., SC 2011). So samples share no
+state. The words are the same in every library version, whereas the way from words to floats may change.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ class Draws:
         seed: the run's seed.
         purpose: what the draws are for, 1 to 8 bytes; other purposes have unrelated streams.
         epoch: counted from 0.
-        index: the sample's number, or 0 where the draws concern the whole epoch.
+        index: the sample's number, or 0 if the draws concern the whole epoch.
     """
 
     def __init__(self, seed: int, purpose: str, *, epoch: int = 0, index: int = 0) -> None:
@@ -30,25 +30,25 @@ class Draws:
         self._words = np.random.Philox(key=key, counter=counter)
 
     def integer(self, bound: int) -> int:
-        """One integer of 0 .. bound - 1, each as likely as the others (to 1 in 2^64 / bound)."""
+        """Draws an integer below `bound`, at least 0. All are equally likely (to 1 in 2^64 / bound)."""
         return int(self._words.random_raw()) * bound // _WORD
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """One number of [low, high)."""
+        """Draws one number from [low, high)."""
         return low + (high - low) * (int(self._words.random_raw()) >> 11) * 2.0**-53
 
     def chance(self, probability: float) -> bool:
-        """True with that probability."""
+        """Returns True with the given probability."""
         return self.uniform() < probability
 
     def permutation(self, count: int) -> np.ndarray:
-        """0 .. count - 1 in a drawn order, int64 `[count]`."""
+        """Draws an order of 0 to `count` - 1, int64 `[count]`."""
         return np.argsort(self._words.random_raw(count), kind="stable")
 
     def distinct(self, count: int, population: int) -> np.ndarray:
-        """`count` different integers of 0 .. population - 1 in a drawn order, int64 `[count]`.
+        """Draws different integers below `population`, int64 `[count]`.
 
-        Takes time for `count`, however large the population.
+        Their order is drawn, too. The time it takes depends on `count` only, however large the population is.
         """
         assert count <= population, (count, population)
         if population <= 4 * count:

@@ -13,7 +13,9 @@ __all__ = ["TrainClips"]
 
 
 class TrainClips(Dataset):
-    """One clip a video and epoch; the key of one is (epoch, index), as in `TrainTuples`.
+    """One labelled clip per video and epoch.
+
+    As in `TrainTuples`, the key of a sample is a `SampleKey`.
 
     Args:
         videos: all with a class.
@@ -45,9 +47,10 @@ class TrainClips(Dataset):
         return len(self.videos)
 
     def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
-        """Returns `clips` uint8 `[1, C, T, H, W]`, `class_id`, `index` and `epoch`.
+        """Reads the labelled clip of one video and epoch.
 
-        With `augment_on="device"` the sample also has what `augment_batch` takes.
+        It has `clips` uint8 `[1, C, T, H, W]`, `class_id`, `index` and `epoch`. With `augment_on="device"` it also has
+        what `augment_batch` takes.
         """
         key = SampleKey(*key)
         num_frames = self.videos.num_frames[key.video]

@@ -58,7 +58,9 @@ def load_clips(path: Path | str, spec: ClipSpec, *, num_clips: int = NUM_CLIPS) 
 def read_uniform_clips(
     path: Path, spec: ClipSpec, *, num_clips: int, time_limit: float = TIME_LIMIT
 ) -> tuple[Tensor, int]:
-    """Reads clips spread evenly over a video of which nothing is known yet.
+    """Reads clips spread evenly over a video.
+
+    Nothing has to be known of the video.
 
     Args:
         path: the video.

@@ -1,4 +1,4 @@
-"""Loaders: which rank and which worker reads what changes nothing of what a training run or an evaluation sees."""
+"""Loaders whose batches depend neither on the number of workers nor on the number of ranks."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from kdvideo.workers import end_if_rerun, explain_loss, worker_context, workers_
 
 __all__ = ["STOP_SIGNALS", "EpochSampler", "create_loader", "gather_shares", "take_share"]
 
-# What schedulers announce the end of a job's time with. Windows has no SIGUSR2.
+# Signals by which schedulers announce the end of a job's time. Windows has no SIGUSR2.
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
 
 
@@ -37,11 +37,11 @@ class EpochSampler(Sampler[SampleKey]):
         rank 1 of 2          5 2       4 6
 
     Args:
-        num_samples: of the dataset.
+        num_samples: size of the dataset.
         seed: the run's seed.
-        batch_size: samples of one step, of all ranks together.
-        rank: of this process.
-        world_size: processes that share each batch.
+        batch_size: samples in one step, over all ranks.
+        rank: this process's rank.
+        world_size: number of processes that share each batch.
 
     Raises:
         ValueError: the ranks cannot share a batch evenly.
@@ -59,7 +59,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.start_step = 0
 
     def __len__(self) -> int:
-        """Samples that this rank reads in a whole epoch, wherever it starts."""
+        """Returns how many samples this rank reads per epoch. Where it starts does not matter."""
         return self.num_samples // self.batch_size * (self.batch_size // self.world_size)
 
     def __iter__(self) -> Iterator[SampleKey]:
@@ -79,16 +79,16 @@ def create_loader(
     num_workers: int,
     sampler: EpochSampler | None = None,
 ) -> DataLoader:
-    """A DataLoader whose batches do not depend on `num_workers`.
+    """Creates a DataLoader whose batches do not depend on `num_workers`.
 
     PyTorch gives each worker one thread, and the readers ask for no more.
 
     Args:
         dataset: what is read.
         batch_size: samples in a batch of this process; None gives the samples themselves.
-        num_workers: processes that read ahead, two batches each; 0 reads in this one.
-        sampler: for training: its workers stay alive between epochs, and a last smaller batch is dropped. Without one
-            each rank reads its share, see `take_share`.
+        num_workers: processes that read ahead, two batches each; 0 reads in this process.
+        sampler: chooses training samples. Workers then stay alive between epochs, and a smaller last batch is dropped.
+            Without a sampler each rank reads its share, see `take_share`.
     """
     return _Loader(
         take_share(dataset, rank=rank(), world_size=world_size()) if sampler is None else dataset,
@@ -98,14 +98,14 @@ def create_loader(
         drop_last=sampler is not None,
         persistent_workers=sampler is not None and num_workers > 0,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_stopping_to_the_run,
+        worker_init_fn=_ignore_stop_signals,
         collate_fn=pass_sample if batch_size is None else batch_samples,
         multiprocessing_context=worker_context() if num_workers else None,
     )
 
 
 class _Loader(DataLoader):
-    """A DataLoader that says in one line what became of its workers."""
+    """A DataLoader that reports lost workers in one line."""
 
     def __iter__(self) -> Any:
         if self.num_workers == 0:
@@ -126,28 +126,29 @@ class _Loader(DataLoader):
             raise lost from None
 
 
-def _leave_stopping_to_the_run(worker: int) -> None:
-    """Schedulers signal every process of a job; the run still needs its workers to reach the end of its step.
+def _ignore_stop_signals(worker: int) -> None:
+    """Ignores stop signals in a worker, except the parent process's.
 
-    Who sent a signal is told to those only who wait for it, so a thread does; PyTorch ends workers by SIGTERM, too.
-    Where nobody is told (macOS, Windows), only the signal that PyTorch does not use is passed over.
+    Schedulers signal every process of a job, but the run needs its workers until its step ends. PyTorch itself ends
+    workers by SIGTERM. Only a thread that waits for a signal learns who sent it. Where that is impossible (macOS,
+    Windows), only the signal that PyTorch does not use is ignored.
     """
     if not hasattr(signal, "sigwaitinfo"):
         for number in set(STOP_SIGNALS) - {signal.SIGTERM}:
             signal.signal(number, signal.SIG_IGN)
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    threading.Thread(target=_obey_the_run_alone, daemon=True).start()
+    threading.Thread(target=_exit_when_parent_asks, daemon=True).start()
 
 
-def _obey_the_run_alone() -> None:
+def _exit_when_parent_asks() -> None:
     while signal.sigwaitinfo(STOP_SIGNALS).si_pid != os.getppid():
-        allow_waiting(False)  # for a video that is away: the run hears of it, and stops
+        allow_waiting(False)  # for a video that is away: the run receives the error, and stops
     os._exit(0)
 
 
 def take_share(dataset: Dataset, *, rank: int, world_size: int) -> Dataset:
-    """The samples that one of several ranks evaluates: every `world_size`-th, none twice and none left out.
+    """Returns the samples that one of several ranks evaluates.
 
     ::
 
@@ -160,13 +161,13 @@ def take_share(dataset: Dataset, *, rank: int, world_size: int) -> Dataset:
 
 
 def gather_shares(outputs: Tensor) -> Tensor:
-    """Every rank's outputs for its share, put back into the samples' order, on every rank.
+    """Gathers all ranks' outputs in the samples' order.
 
     Args:
-        outputs: `[samples of this rank's share, ...]` on the CPU; of an empty share only the 0 counts.
+        outputs: `[samples of this rank's share, ...]` on the CPU; of an empty share only the length 0 matters.
 
     Returns:
-        `[samples, ...]`; `outputs` itself where there is one process.
+        `[samples, ...]`; with one process `outputs` itself.
     """
     if world_size() == 1:
         return outputs

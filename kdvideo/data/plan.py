@@ -1,7 +1,7 @@
-"""Sample plans: everything random about one sample, as a pure function of (seed, epoch, index, num_frames).
+"""Sample plans: everything random about one sample, as a pure function of seed, `SampleKey` and number of frames.
 
 A plan knows frame numbers and draws, no pixels. So batches do not depend on the number of workers, a run resumes
-exactly, and a teacher's outputs for (epoch, index) can be kept.
+exactly, and a teacher's outputs can be kept by sample key.
 """
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ class TupleLayout:
 
     Attributes:
         clip: what one clip is.
-        tuple_len: clips in a tuple.
-        interval: frames between two clips; shrinks to 0 in a video that is too short for it.
+        tuple_len: number of clips in a tuple.
+        interval: frames between two clips; it shrinks, down to 0, in a video that is too short.
     """
 
     clip: ClipSpec
@@ -54,32 +54,32 @@ class TupleLayout:
 
     @property
     def min_frames(self) -> int:
-        """Frames of the shortest video that has room for a tuple: its clips, one right after the other."""
+        """Length of the shortest possible tuple."""
         return self.tuple_len * self.clip.extent
 
     def interval_in(self, num_frames: int) -> int:
-        """The largest interval, at most `interval`, with which the tuple fits into the video."""
+        """Returns the interval in a video of this length. It is the largest one that fits, up to `interval`."""
         room = (num_frames - self.min_frames) // (self.tuple_len - 1)
         assert room >= 0, f"{num_frames} frames are fewer than {self.min_frames}"
         return min(self.interval, room)
 
     def span(self, interval: int) -> int:
-        """Frames from the tuple's first to its last, both counted."""
+        """Returns how many frames a tuple with this interval spans."""
         return self.min_frames + (self.tuple_len - 1) * interval
 
     def clips_from(self, start: int, interval: int) -> list[ClipFrames]:
-        """The frames of each clip of the tuple that begins at `start`."""
+        """Returns each clip's frames in the tuple from `start` on."""
         step = self.clip.extent + interval
         return [_clip_frames(start + i * step, self.clip) for i in range(self.tuple_len)]
 
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """One training or evaluation sample.
+    """The plan of one training or evaluation sample.
 
     Attributes:
         pretext: label, operation and the frames of each clip.
-        augments: one draw a clip.
+        augments: the augmentation of each clip.
     """
 
     pretext: PretextPlan
@@ -107,7 +107,7 @@ def plan_sample(
     """Plans the training sample of one video in one epoch.
 
     Args:
-        layout: how the clips of a tuple lie.
+        layout: how the clips of a tuple lie in a video.
         pretext: the pretext task.
         augment: what may be drawn.
         seed: the run's seed.
@@ -125,7 +125,9 @@ def plan_sample(
 def plan_clip(
     clip: ClipSpec, augment: AugmentConfig, *, seed: int, key: SampleKey, num_frames: int
 ) -> tuple[ClipFrames, AugmentPlan]:
-    """Plans one labelled training clip: somewhere in the video, which is looped where it is shorter than a clip.
+    """Plans one labelled training clip, anywhere in the video.
+
+    A video shorter than a clip is looped.
 
     Args:
         clip: what a clip is.
@@ -142,7 +144,10 @@ def plan_clip(
 def plan_fixed_tuple(
     layout: TupleLayout, pretext: Pretext, *, index: int, slot: int, num_slots: int, num_frames: int
 ) -> SamplePlan:
-    """Plans evaluation tuple `slot` of `num_slots` of one video: spread over the video, labels in turn, centre crop."""
+    """Plans evaluation tuple `slot` of `num_slots` of one video.
+
+    The tuples are spread over the video, take the labels in turn, and have centre crops.
+    """
     draws = Draws(_FIXED_SEED, "fixed", epoch=slot, index=index)
     interval = layout.interval_in(num_frames)
     start = _spread(slot, num_slots, num_frames - layout.span(interval))
@@ -154,7 +159,9 @@ def plan_fixed_tuple(
 
 
 def plan_uniform_clips(clip: ClipSpec, num_clips: int, *, num_frames: int) -> list[ClipFrames]:
-    """The frames of `num_clips` clips spread evenly over a video; a video shorter than a clip is looped.
+    """Returns the frames of clips spread evenly over a video.
+
+    A video shorter than a clip is looped.
 
     ::
 
@@ -179,12 +186,14 @@ def plan_negatives(*, seed: int, key: SampleKey, num_videos: int, num_negatives:
 
 
 def epoch_order(*, seed: int, epoch: int, num_samples: int) -> np.ndarray:
-    """The order in which an epoch goes through the videos, int64 `[num_samples]`."""
+    """Draws an epoch's order of the videos, int64 `[num_samples]`."""
     return Draws(seed, "order", epoch=epoch).permutation(num_samples)
 
 
 def respread(frames: ClipFrames, clip_len: int) -> ClipFrames:
-    """`clip_len` frames spread evenly over the span of a clip, its first and last included; repeated where it is short.
+    """Spreads `clip_len` frames evenly over the span of a clip.
+
+    The clip's first and last frame are included. Frames repeat if the span has fewer.
 
     ::
 
@@ -202,5 +211,5 @@ def _looped(frames: ClipFrames, num_frames: int) -> ClipFrames:
 
 
 def _spread(i: int, count: int, last: int) -> int:
-    """The i-th of `count` places spread evenly over 0 .. last, ends included; a single one lies in the middle."""
+    """Returns one of `count` places spread from 0 to `last`. A single one lies in the middle."""
     return last // 2 if count == 1 else i * last // (count - 1)

@@ -1,4 +1,4 @@
-"""Crops: where they lie in a picture, and resizing no more of it than a crop shows."""
+"""Crops: where they lie in a picture, and how to resize only the part that a crop shows."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _LAST = math.nextafter(1.0, 0.0)
 
 
 def spread_places(count: int, *, is_wide: bool) -> list[Place]:
-    """Spreads crops from end to end of the longer side, in the middle of the shorter one.
+    """Spreads crops from end to end of the longer side. They lie in the middle of the shorter one.
 
     Args:
         count: number of crops; a single one is the centre crop.
@@ -57,12 +57,12 @@ def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> l
 
 @dataclass(frozen=True)
 class Cut:
-    """How to resize frames and cut a crop out of them, from the window around it alone.
+    """How to make a crop of resized frames from a window of the original frames.
 
     Attributes:
         window: rows and columns of a frame from which the crop is made.
         shape: height and width to which the window is resized.
-        corner: first row and column of the crop in that.
+        corner: first row and column of the crop in the resized window.
         size: height and width of the crop.
     """
 
@@ -72,7 +72,7 @@ class Cut:
     size: int
 
     def of(self, windows: Tensor) -> Tensor:
-        """Returns, to the bit, what resizing whole frames and cutting would give.
+        """Returns the crops. They equal, to the bit, those of frames that are resized whole.
 
         Args:
             windows: uint8 `[T, C, h, w]`, `frames[..., *self.window]`.
@@ -86,7 +86,7 @@ class Cut:
 
 
 def find_cut(place: Place, frame: tuple[int, int], *, short_side: int, size: int) -> Cut:
-    """Finds where in frames of one size a crop comes from.
+    """Finds where in a frame a crop comes from.
 
     Args:
         place: where the crop lies in the resized frames.
@@ -102,10 +102,11 @@ def find_cut(place: Place, frame: tuple[int, int], *, short_side: int, size: int
 
 
 def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int, int]:
-    """Finds the pixels of one axis from which the result's `start` to `start + size` can be resized alone.
+    """Finds the pixels of one axis that a crop needs.
 
-    The weights repeat: 15 pixels always become 8 in the same way. A window of whole periods, longer by what a pixel
-    next to its ends sees beyond them, is resized as it is within the whole::
+    The result's pixels from `start` to `start + size` can be resized from them alone. The weights repeat: 15 pixels
+    always become 8 in the same way. A window of whole periods, longer by what a pixel next to its ends sees beyond
+    them, is resized as it is within the whole::
 
         before    |.............. |.............. |.............. |.............. |     240: 16 periods of 15
         after     |.......|.......|.......|.......|                                    128: 16 periods of 8

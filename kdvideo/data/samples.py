@@ -1,4 +1,4 @@
-"""Torch datasets that execute plans: decode the planned frames, crop, augment, do the pretext operation."""
+"""Torch datasets that execute plans: they decode the planned frames, crop, augment and apply the pretext."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TupleConfig:
-    """All that turns a video into tuples.
+    """Everything that decides how a video becomes tuples.
 
     Attributes:
         layout: how the clips lie.
@@ -54,7 +54,9 @@ class TupleConfig:
 
 
 class TrainTuples(Dataset):
-    """Training samples; the key of one is (epoch, index), so that a sample needs no state.
+    """Training samples for a pretext task.
+
+    The key of a sample is a `SampleKey`, so a sample needs no state.
 
     Args:
         videos: each at least `config.layout.min_frames` long.
@@ -94,15 +96,16 @@ class TrainTuples(Dataset):
         )
 
     def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
-        """Returns `clips` uint8 `[N, C, T, H, W]`, `pretext_label`, `index`, `epoch` and `negatives` `[K]`.
+        """Plans and reads the sample of one video and epoch.
 
-        With `augment_on="device"` the sample also has what `augment_batch` takes.
+        It has `clips` uint8 `[N, C, T, H, W]`, `pretext_label`, `index`, `epoch` and `negatives` `[K]`. With
+        `augment_on="device"` it also has what `augment_batch` takes.
         """
         key = SampleKey(*key)
         return self.read(key, self.plan(key))
 
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
-        """Reads the sample that `plan` describes, with `clips` `[N, C, T, H, W]`."""
+        """Reads the planned sample, with `clips` `[N, C, T, H, W]`."""
         config = self.config
         clips = self.videos.read_clips(
             key.video,
@@ -126,10 +129,10 @@ class TrainTuples(Dataset):
 
 
 def augment_batch(batch: Batch, *, pretext: Pretext | None) -> Batch:
-    """Augments a batch on its device and applies the pretext operation.
+    """Augments a batch and applies the pretext operation.
 
-    This is what a dataset with `augment_on="device"` leaves to do. The draws and the operations are those of the
-    workers, so the clips are the same up to the rounding of the device.
+    This is done on the batch's device. It is what a dataset with `augment_on="device"` leaves to do. The draws and the
+    operations are those of the workers, so the clips are the same up to the rounding of the device.
 
     Args:
         batch: `clips` uint8 `[B, N, C, T, H, W]`, `color` `[B, N, 3, 6]` and `blur_sigma` `[B, N]`; for a pretext also
@@ -161,7 +164,7 @@ class FixedTuples(Dataset):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Reads all tuples of one video: `clips` uint8 `[S, N, C, T, H, W]`, `pretext_label` `[S]`."""
+        """Reads all tuples of one video. They have `clips` uint8 `[S, N, C, T, H, W]` and `pretext_label` `[S]`."""
         plans = [
             plan_fixed_tuple(
                 self.config.layout,
@@ -188,14 +191,14 @@ class FixedTuples(Dataset):
 
 
 class UniformClips(Dataset):
-    """`num_clips` clips spread evenly over every video: what features for retrieval and tests of classes are made of.
+    """Clips spread evenly over every video, as retrieval and classification take them.
 
     Args:
         videos: of any length; one shorter than a clip is looped.
         clip: what a clip is.
-        num_clips: of a video.
+        num_clips: clips per video.
         short_side: pixels to which a frame's shorter side is resized before the crop.
-        num_crops: of each clip, spread along the longer side; 1 is the centre crop.
+        num_crops: crops per clip, spread along the longer side; 1 is the centre crop.
     """
 
     def __init__(
@@ -211,7 +214,10 @@ class UniformClips(Dataset):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Reads `clips` uint8 `[S, C, T, H, W]`, a clip's crops one after the other, and `class_id`."""
+        """Reads the clips of one video, `clips` uint8 `[S, C, T, H, W]`, and `class_id`.
+
+        A clip's crops come one after the other.
+        """
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
         clips = self.videos.read_views(
             index, frames, num_crops=self.num_crops, short_side=self.short_side, size=self.clip.size

@@ -1,4 +1,4 @@
-"""Parts of a training list: what is held out for choosing a model, and fractions for the study of little data."""
+"""Parts of a training list: videos held out for choosing a model, and fractions for studies of little data."""
 
 import re
 from collections import defaultdict
@@ -14,10 +14,10 @@ _GROUP = re.compile(r"_g(\d+)_c\d+")
 
 
 def hold_out(records: Sequence[VideoRecord], share: float) -> tuple[list[VideoRecord], list[VideoRecord]]:
-    """Splits a list into what remains for training and what is held out; the same split in every run.
+    """Splits a list into training and held-out videos.
 
-    Of each class, whole groups are held out, so that no recording is on both sides: a part of `share`, at least one
-    group and never all. A video that belongs to no group is a group of its own.
+    The split is the same in every run. A share of each class's groups is held out, at least one group and never all.
+    Groups stay whole, so that no recording is on both sides. A video that belongs to no group is a group of its own.
 
     Args:
         records: a training list.
@@ -36,14 +36,15 @@ def hold_out(records: Sequence[VideoRecord], share: float) -> tuple[list[VideoRe
 
 
 def take_fraction(records: Sequence[VideoRecord], fraction: float, *, seed: int) -> list[VideoRecord]:
-    """A part of every class, in the list's order (the limited data of Camarena et al., J. Imaging 2024, 10(4):85).
+    """Takes a part of every class, in the list's order.
 
-    Nested: the videos of a fraction are among those of any larger one of the same seed.
+    These are the limited data of Camarena et al., J. Imaging 2024, 10(4):85. The videos of a fraction are among those
+    of any larger fraction with the same seed.
 
     Args:
         records: a training list.
-        fraction: of each class, in (0, 1]; at least one video of it.
-        seed: which videos.
+        fraction: the part of each class, in (0, 1]; at least one video is taken.
+        seed: decides which videos are taken.
     """
     kept: set[str] = set()
     for class_id, members in _by_class(records).items():
@@ -65,5 +66,5 @@ def _group(record: VideoRecord) -> str:
 
 
 def _index(class_id: int | None) -> int:
-    """A draw's index: classes from 1, videos without labels 0."""
+    """Returns a draw's index for a class. Classes count from 1; videos without labels have 0."""
     return 0 if class_id is None else class_id + 1

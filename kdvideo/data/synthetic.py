@@ -86,7 +86,7 @@ class SyntheticConfig:
 
 
 def write_synthetic_ucf101(root: Path, config: SyntheticConfig) -> Path:
-    """Writes the videos and `ucfTrainTestlist`; the same config writes the same pictures.
+    """Writes the videos and `ucfTrainTestlist`. The same config writes the same pictures.
 
     Args:
         root: the folder to make; files in it are replaced.
@@ -115,7 +115,7 @@ def write_synthetic_ucf101(root: Path, config: SyntheticConfig) -> Path:
 
 
 def _render_video(motion: Motion, draws: Draws, scene: Draws, config: SyntheticConfig) -> Iterator[np.ndarray]:
-    """Frames uint8 `[HEIGHT, WIDTH, 3]` of one video; `scene` is the same for all videos of a group."""
+    """Renders one video, frames uint8 `[HEIGHT, WIDTH, 3]`. All videos of a group share `scene`."""
     num_frames = config.min_frames + draws.integer(config.max_frames - config.min_frames + 1)
     pan = scene.uniform(0.4, _MAX_PAN)
     backdrop = _backdrop(scene, WIDTH + int(_MAX_PAN * config.max_frames) + 1)
@@ -140,7 +140,7 @@ def _render_video(motion: Motion, draws: Draws, scene: Draws, config: SyntheticC
 
 
 def _backdrop(scene: Draws, width: int) -> np.ndarray:
-    """A bright sky that fades downwards, a dark grainy ground, `[HEIGHT, width, 3]` in [0, 1]."""
+    """Draws sky and ground, `[HEIGHT, width, 3]` in [0, 1]. The sky fades downwards; the ground is dark and grainy."""
     rows, columns = np.mgrid[0:HEIGHT, 0:width]
     sky = np.array([scene.uniform(0.5, 0.8), scene.uniform(0.6, 0.9), scene.uniform(0.8, 1.0)])
     ground = np.array([scene.uniform(0.1, 0.4), scene.uniform(0.2, 0.5), scene.uniform(0.0, 0.2)])

@@ -47,11 +47,11 @@ class TaughtTuples(TrainTuples):
         self.teacher = teacher
 
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
-        """Reads the student's sample and adds `teacher_clips`, uint8 `[N, C, T', H', W']`."""
+        """Adds `teacher_clips` to the sample, uint8 `[N, C, T', H', W']`."""
         return {**super().read(key, plan), "teacher_clips": self._read_teacher_clips(key.video, plan)}
 
     def _read_teacher_clips(self, index: int, plan: SamplePlan) -> Tensor:
-        """Returns what the teacher sees of the planned clips, uint8 `[N, C, T', H', W']`."""
+        """Reads the planned clips for the teacher, uint8 `[N, C, T', H', W']`."""
         config = self.config
         clips = self.videos.read_clips(
             index,

@@ -1,7 +1,7 @@
-"""How samples get from a loader's worker to the run: through shared memory, or through a pipe where there is none left.
+"""Passes samples from a loader's worker to the run: through shared memory, or through a pipe if it is full.
 
-PyTorch shares tensors through /dev/shm, of which docker gives a container 64 MB. Where that is full, a worker loses its
-batch in a thread of its own, and the run would wait for it for ever.
+PyTorch shares tensors through /dev/shm, of which docker gives a container 64 MB. If that is full, PyTorch loses the
+worker's batch in a thread, and the run would wait for it for ever.
 """
 
 import logging
@@ -24,12 +24,12 @@ _RESERVE = 1 << 20  # bytes, for the semaphores of the next processes
 
 
 def batch_samples(samples: Sequence[Any]) -> Any:
-    """Collates `samples` of `[...]` to `[B, ...]`, as PyTorch's `default_collate`; never waits for shared memory."""
+    """Collates `samples` of `[...]` to `[B, ...]`, as PyTorch's `default_collate`. It never waits for shared memory."""
     return _send(default_collate, _collate_in_own_memory, samples)
 
 
 def pass_sample(sample: Any) -> Any:
-    """Returns one sample with its arrays as tensors, as PyTorch's `default_convert`; never waits for shared memory."""
+    """Turns a sample's arrays into tensors, as PyTorch's `default_convert`. It never waits for shared memory."""
     return _send(default_convert, default_convert, sample)
 
 

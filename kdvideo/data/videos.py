@@ -24,13 +24,13 @@ __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
 @dataclass(frozen=True)
 class VideoList:
-    """Videos with what reading them needs.
+    """Videos, with everything that reading them needs.
 
     Attributes:
         records: the videos.
-        num_frames: how many frames decoding each gives.
-        readers: which reader is right for each; without them, PyAV for all.
-        revisions: of each, `VideoProbe.revision`; without them, 0 for all.
+        num_frames: how many frames decoding each video gives.
+        readers: which reader is right for each video. Defaults to PyAV for all.
+        revisions: each video's `VideoProbe.revision`. Defaults to 0 for all.
         time_limit: seconds that reading from a video may take; it changes no frame.
     """
 
@@ -53,7 +53,7 @@ class VideoList:
         short_side: int,
         size: int,
     ) -> list[Tensor]:
-        """Reads clips of one video, each cut out at its own place.
+        """Reads clips of one video and crops each.
 
         Each needed frame is decoded once, and only what the crops show of it is resized.
 
@@ -69,7 +69,7 @@ class VideoList:
             uint8 `[C, T, size, size]` each.
 
         Raises:
-            LostVideoError: the video, which has been looked at before, cannot be read any more; see `read_patiently`.
+            LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
         needed = {frame for clip in clips for frame in clip}
         path, reader = self.records[index].path, self._reader(index)
@@ -95,24 +95,26 @@ class VideoList:
     def read_views(
         self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
     ) -> list[Tensor]:
-        """Reads clips of one video, each cut at places spread along its longer side.
+        """Reads clips of one video and crops each several times.
+
+        The crops are spread along the longer side.
 
         ::
 
             three crops of a wide clip:  [111] [222] [333]      of a high one, from its top to its bottom
 
         Args:
-            index: as in `read_clips`.
-            clips: as in `read_clips`.
+            index: the video's number.
+            clips: frames of each clip.
             num_crops: crops of each clip; a single one lies in the middle.
-            short_side: as in `read_clips`.
-            size: as in `read_clips`.
+            short_side: pixels to which a frame's shorter side is resized.
+            size: height and width of the crops.
 
         Returns:
             uint8 `[C, T, size, size]` each, a clip's crops one after the other.
 
         Raises:
-            LostVideoError: as `read_clips`.
+            LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
@@ -132,7 +134,7 @@ class VideoList:
         return self.readers[index] if self.readers else "pyav"
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
-        """Returns the part of the list that these records of it make up."""
+        """Returns the part of the list with these records."""
         places = {record.name: place for place, record in enumerate(self.records)}
         return self.subset([places[record.name] for record in records])
 
@@ -165,7 +167,7 @@ class _Cutting:
         self.crops: Tensor | None = None  # from then on
 
     def add(self, frame: int, picture: np.ndarray) -> None:
-        """Takes what it needs of a picture `[H, W, C]`; resizes all windows when the last one is there."""
+        """Takes the window of a picture `[H, W, C]`. The last picture makes it resize all windows."""
         if frame not in self.missing:
             return
         if self.windows is None:
@@ -177,7 +179,7 @@ class _Cutting:
             self.windows = None  # for the next one to be written into memory that is warm
 
     def take(self, clip: ClipFrames) -> Tensor:
-        """Returns the crops of these frames, uint8 `[T, C, size, size]`."""
+        """Returns these frames' crops, uint8 `[T, C, size, size]`."""
         assert self.crops is not None, f"frames {self.missing} have not come"
         return _take(self.crops, [bisect_left(self.frames, frame) for frame in clip])
 
@@ -195,7 +197,7 @@ class _Windows(NamedTuple):
 
     @classmethod
     def make(cls, cut: Cut, count: int, *, picture: np.ndarray) -> Self:
-        """Makes room for the windows of `count` pictures of the size of `picture[H, W, C]`."""
+        """Makes room for the windows of `count` pictures. They have the size of `picture[H, W, C]`."""
         shape = (count, *picture[cut.window].shape)
         # Room for whole pictures, the rest untouched: memory of one size is used again, of many sizes it frays.
         room = np.empty(count * picture.size, dtype=np.uint8)
@@ -207,7 +209,7 @@ class _Windows(NamedTuple):
 
 
 def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
-    """`frames[places]`, as a view where the places are evenly spaced: copying costs as much as cropping."""
+    """Returns `frames[places]`, as a view if they are evenly spaced. Copying costs as much as cropping."""
     steps = {later - earlier for earlier, later in pairwise(places)}
     if len(steps) == 1 and (step := steps.pop()) > 0:
         return frames[places[0] : places[-1] + 1 : step]
@@ -215,7 +217,7 @@ def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
 
 
 def join_lists(lists: Sequence[VideoList]) -> VideoList:
-    """Every video of several lists of one dataset once, by its name, in the order in which they name it first."""
+    """Joins several lists of one dataset. Each video, told by its name, appears once, where it is named first."""
     records = [record for videos in lists for record in videos.records]
     num_frames = [frames for videos in lists for frames in videos.num_frames]
     readers: list[Reader] = []
@@ -229,7 +231,7 @@ def join_lists(lists: Sequence[VideoList]) -> VideoList:
 
 
 def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:
-    """The videos of at least `min_frames` frames.
+    """Returns the videos that have at least `min_frames` frames.
 
     Raises:
         ValueError: there is none.

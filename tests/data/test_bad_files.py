@@ -19,7 +19,7 @@ from kdvideo.data.checking.manifest import MANIFEST_NAME, ManifestEntry, read_ma
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.datasets.records import find_videos
 from kdvideo.data.proxies import dataset as prepare
-from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.dataset import write_proxies
 from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.data.readers import file_errors
 from kdvideo.data.readers.decode import count_frames
@@ -48,7 +48,7 @@ def root(good: Path, tmp_path: Path) -> Path:
 
 
 def prepare_all(source: Path, target: Path, **options) -> dict[str, ManifestEntry]:
-    return prepare_dataset(source, target, config=ProxyConfig(short_side=32), num_workers=2, **options)
+    return write_proxies(source, target, config=ProxyConfig(short_side=32), num_workers=2, **options)
 
 
 def test_prepare_names_each(root: Path, good: Path, tmp_path: Path):

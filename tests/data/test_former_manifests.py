@@ -17,7 +17,7 @@ from kdvideo.data.checking.check import check_dataset, usable_videos
 from kdvideo.data.checking.manifest import FORMAT, MANIFEST_NAME, read_manifest
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.proxies import dataset as prepare
-from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.dataset import write_proxies
 from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.engine.replay import _hash_videos
 
@@ -90,7 +90,7 @@ def test_a_training_does_not_believe_it_either(former: Path, looked_at: list[str
 def test_proxies_of_frames_that_changed_are_made_again(former: Path, looked_at: list[str]):
     """The others stay as they are."""
     whole = (former / "proxies" / "whole.avi.mp4").stat().st_mtime_ns
-    made = prepare_dataset(former / "videos", former / "proxies", config=ProxyConfig(), num_workers=1, time_limit=60)
+    made = write_proxies(former / "videos", former / "proxies", config=ProxyConfig(), num_workers=1, time_limit=60)
     assert {entry.source["path"]: entry.probe.frames for entry in made.values()} == FRAMES
     assert looked_at == [name for name in NAMES if name != "whole.avi"]
     assert (former / "proxies" / "whole.avi.mp4").stat().st_mtime_ns == whole

@@ -13,7 +13,7 @@ import pytest
 from kdvideo.data.checking.manifest import MANIFEST_NAME, is_current, read_manifest
 from kdvideo.data.datasets import ucf101
 from kdvideo.data.datasets.records import find_videos
-from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.dataset import write_proxies
 from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.data.readers.decode import count_frames
 from kdvideo.files import file_sha256
@@ -22,7 +22,7 @@ CONFIG = ProxyConfig(short_side=32)
 
 
 def prepare(source: Path, target: Path, **options):
-    return prepare_dataset(source, target, config=CONFIG, num_workers=2, time_limit=60.0, **options)
+    return write_proxies(source, target, config=CONFIG, num_workers=2, time_limit=60.0, **options)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_only_what_changed_is_written_again(source: Path, tmp_path: Path):
     prepare(source, target)
     after = times(target)
     assert {name for name in after if after[name] != before[name]} == {Path(names[0]).name, Path(names[2]).name}
-    prepare_dataset(source, target, config=ProxyConfig(short_side=40), num_workers=2, time_limit=60.0)
+    write_proxies(source, target, config=ProxyConfig(short_side=40), num_workers=2, time_limit=60.0)
     assert all(time != after[name] for name, time in times(target).items())
 
 

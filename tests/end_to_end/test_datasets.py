@@ -7,7 +7,7 @@ import pytest
 import simplejson
 
 from kdvideo.config import load_config
-from kdvideo.data.proxies.dataset import prepare_dataset
+from kdvideo.data.proxies.dataset import write_proxies
 from kdvideo.data.proxies.transcode import ProxyConfig
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
@@ -42,7 +42,7 @@ def test_training_with_a_broken_and_a_missing_video(
 def test_proxies_train_as_their_sources(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path):
     """DATA.ROOT is all that changes; videos, labels and draws are the same."""
     proxies = tmp_path / "proxies"
-    prepare_dataset(tiny_dataset, proxies, config=ProxyConfig(short_side=36), num_workers=2, time_limit=60.0)
+    write_proxies(tiny_dataset, proxies, config=ProxyConfig(short_side=36), num_workers=2, time_limit=60.0)
     overrides = [*tiny_overrides, "SOLVER.EPOCHS", "1"]
     train(load_config(None, overrides))
     train(load_config(None, [*overrides, "DATA.ROOT", str(proxies), "OUTPUT_DIR", str(tmp_path / "second")]))

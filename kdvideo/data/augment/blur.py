@@ -11,12 +11,17 @@ _BLOCK = 16  # rows of the result made at a time; beyond the radius around them 
 
 
 def blur_radius(size: int) -> int:
-    """SimCLR's kernel is a tenth of the picture wide, an odd number of pixels (arXiv 2002.05709, appendix A)."""
+    """Returns the radius of SimCLR's kernel in pixels.
+
+    The kernel is a tenth of the picture wide and has an odd number of pixels (arXiv 2002.05709, appendix A).
+    """
     return size // 20
 
 
 def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
-    """Blurs each clip's frames; beyond its edges a picture goes on as in a mirror, the edge itself not repeated.
+    """Blurs the frames of each clip.
+
+    Frames are mirrored at their edges; the edge itself is not repeated.
 
     ::
 
@@ -24,12 +29,12 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
         matrix[a:b] =  | 0 0 * * * * 0 0 0 |             lo, hi = a - radius, b + radius
 
     Args:
-        pixels: float `[K, C, T, S, S]`; used up. Best in memory as `[K, S, C, T, S]`: row y of all a clip's planes is
-            one long row then, and the first product a large one.
-        sigma: `[K]`, in pixels, above 0.
+        pixels: float `[K, C, T, S, S]`; overwritten. It is fastest if its memory order is `[K, S, C, T, S]`: row y of
+            all planes of a clip is one long row then, and the first product a large one.
+        sigma: the width of each clip's blur, `[K]`, in pixels, above 0.
 
     Returns:
-        As `pixels`, in memory as `[K, S, C, T, S]`.
+        The blurred clips, shaped as `pixels`; their memory order is `[K, S, C, T, S]`.
     """
     num_clips, channels, num_frames, size, _ = pixels.shape
     radius = blur_radius(size)
@@ -50,7 +55,10 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _shifts(size: int, radius: int) -> Tensor:
-    """`[2 * radius + 1, size, size]`: the r-th matrix moves pixel i + r - radius to i, mirrored at the edges."""
+    """Returns one matrix per pixel of the kernel, `[2 * radius + 1, size, size]`.
+
+    Matrix r moves pixel i + r - radius to i, mirrored at the edges.
+    """
     source = torch.arange(size) + torch.arange(-radius, radius + 1)[:, None]
     mirrored = (size - 1) - ((size - 1) - source.abs()).abs()
     return torch.nn.functional.one_hot(mirrored, size).float()

@@ -26,12 +26,12 @@ _QUARTER_TURN = np.linalg.inv(_RGB_TO_YIQ) @ np.array([[0, 0, 0], [0, 0, 1], [0,
 
 
 def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor:
-    """One map for a chain of operations.
+    """Returns one map for a chain of operations.
 
     Args:
         jitter: (operation, amount) in the order of application: "brightness", "contrast" and "saturation" with 1 for no
             change, "hue" in turns.
-        grayscale: whether brightness in all channels comes last.
+        grayscale: whether all channels become the brightness at the end.
 
     Returns:
         float32 `[3, 6]`.
@@ -54,8 +54,8 @@ def apply_color(pixels: Tensor, color: Tensor, *, rows_first: bool) -> Tensor:
 
     Args:
         pixels: float `[K, 3, T, H, W]` of values in [0, 255].
-        color: `[K, C, 6]`, one map a clip, or the rows of it that are wanted.
-        rows_first: whether the result is to lie in memory as `[K, H, C, T, W]`, which suits `gaussian_blur`.
+        color: `[K, C, 6]`, one map per clip, or only the rows of it that are needed.
+        rows_first: whether the result's memory order is `[K, H, C, T, W]`, which suits `gaussian_blur`.
 
     Returns:
         float `[K, C, T, H, W]`.

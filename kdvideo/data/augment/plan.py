@@ -1,4 +1,4 @@
-"""SimCLR's augmentations: one draw a clip, all its frames alike (Chen et al., arXiv 2002.05709, appendix A).
+"""SimCLR's augmentations: one draw per clip, for all its frames (Chen et al., arXiv 2002.05709, appendix A).
 
 An `AugmentPlan` says what was drawn. Colours and blur are applied clip by clip in a worker (`augment_each`) or to a
 whole batch on the training device (`augment_clips`). Crop and flip come earlier, where a video is read.
@@ -48,14 +48,14 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class AugmentPlan:
-    """What is done to one clip.
+    """The augmentation of one clip.
 
     Attributes:
         crop: where the crop lies.
         flip: whether left and right are exchanged.
         jitter: (operation, amount) in the order of application; empty without colour jitter.
-        grayscale: whether the colours go.
-        blur_sigma: pixels, or None.
+        grayscale: whether the colours are removed.
+        blur_sigma: the width of the blur in pixels; None leaves the clip sharp.
     """
 
     crop: Place
@@ -82,12 +82,12 @@ def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
 
 
 def center_crop_plan() -> AugmentPlan:
-    """Returns evaluation's plan: the crop in the middle and nothing else."""
+    """Returns evaluation's plan: the centre crop and nothing else."""
     return AugmentPlan(crop=CENTER)
 
 
 def stack_maps(augments: Sequence[AugmentPlan]) -> Sample:
-    """Returns what `augment_clips` takes, for N plans: `color` `[N, 3, 6]` and `blur_sigma` `[N]`."""
+    """Stacks N plans for `augment_clips`: `color` `[N, 3, 6]`, `blur_sigma` `[N]`."""
     return {
         "color": torch.stack([color_map(augment.jitter, grayscale=augment.grayscale) for augment in augments]),
         "blur_sigma": torch.tensor([augment.blur_sigma or 0.0 for augment in augments]),
@@ -95,9 +95,9 @@ def stack_maps(augments: Sequence[AugmentPlan]) -> Sample:
 
 
 def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Tensor:
-    """Does what `augment_clips` does, for N clips `[C, T, S, S]` one after the other.
+    """Augments N clips `[C, T, S, S]` one after the other.
 
-    On the CPU this is a third faster, since one clip fits into its cache.
+    The result is that of `augment_clips`. On the CPU this is a third faster, since one clip fits into its cache.
 
     Returns:
         uint8 `[N, C, T, S, S]`.
@@ -134,7 +134,9 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
 
 
 def _augment_pixels(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
-    """Augments as `augment_clips` does, and adds one half, so that cutting off the fraction rounds.
+    """Augments as `augment_clips` does, and adds one half.
+
+    Cutting off the fraction then rounds.
 
     Returns:
         float32, as `clips`.

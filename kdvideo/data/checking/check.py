@@ -55,17 +55,19 @@ def check_dataset(
     num_workers: int,
     time_limit: float = TIME_LIMIT,
 ) -> dict[str, ManifestEntry]:
-    """Looks at every video once and writes a manifest and a summary beside it.
+    """Looks at every video once and writes a manifest.
 
-    What a manifest of the files as they are now says already is not looked at again, so a killed check goes on, and
-    a check of the whole after the parts only joins their manifests.
+    A summary is written beside it.
+
+    Videos that a manifest describes as they are now are not looked at again. So a killed check goes on where it was,
+    and a check of the whole dataset after its parts only joins their manifests.
 
     Args:
         root: the dataset's folder.
         names: paths relative to it.
-        manifest: where to; `root/kdvideo-manifest.jsonl` unless given.
+        manifest: where to write. Defaults to `root/kdvideo-manifest.jsonl`.
         part: (i, n): only every n-th video from the i-th on, into a manifest of its own.
-        num_workers: processes.
+        num_workers: how many processes look at videos.
         time_limit: seconds after which a video is given up.
 
     Returns:
@@ -97,20 +99,20 @@ def usable_videos(
     label: str = "videos",
     time_limit: float = TIME_LIMIT,
 ) -> VideoList:
-    """The videos that give frames; the others are left out, counted and named in the log.
+    """Returns the videos that give frames.
 
-    Videos that neither the manifest nor an earlier run knows are looked at now, and remembered in the user's directory,
-    since datasets often lie where one cannot write.
+    The others are counted and named in the log. Videos that neither the manifest nor an earlier run knows are looked at
+    now. What is found is remembered in the user's directory, since datasets often lie where one cannot write.
 
     Args:
-        records: of a dataset.
+        records: the videos of a dataset.
         root: the dataset's folder.
-        manifest: as `kdvideo data check` writes it; `root/kdvideo-manifest.jsonl`, if it is there, unless given.
+        manifest: as `kdvideo data check` writes it. Defaults to `root/kdvideo-manifest.jsonl`, if it exists.
         max_bad_fraction: the share of videos, in [0, 1], that may be left out.
-        num_workers: processes that look at videos.
+        num_workers: how many processes look at videos.
         label: what the videos are called in messages.
-        time_limit: seconds a video, now and whenever the list is read; what a video got when it was looked at, if that
-            was more.
+        time_limit: seconds per video, now and whenever the list is read. If a video was given more when it was looked
+            at, that limit holds for the list.
 
     Raises:
         ValueError: a given manifest that is not there, or too many videos that cannot be used.
@@ -137,7 +139,10 @@ def usable_videos(
 
 
 def describe_summary(summary: Mapping[str, object]) -> str:
-    """Returns a summary for people: one line per fact, per damaged or cut-off file and per problem."""
+    """Returns a summary for people to read.
+
+    It has one line per fact, per damaged or cut-off file and per problem.
+    """
     named = ("skipped", "cut_off", "problems")
     facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name not in named]
     skipped, cut_off, problems = (summary[name] for name in named)
@@ -160,7 +165,10 @@ def _look_at(
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
-    """Returns each name's entry: the first known one that still holds, or the result of looking at the video."""
+    """Returns the entry of each name.
+
+    It is the first known one that still holds, or else what looking at the video finds.
+    """
     checked: dict[str, ManifestEntry] = {}
     former: dict[str, ManifestEntry] = {}  # written by a kdvideo that read some files otherwise
     for name in names:
@@ -187,7 +195,10 @@ def _look_at(
 
 
 def _holds(entry: ManifestEntry, root: Path, *, time_limit: float) -> bool:
-    """Returns whether the file is unchanged and readable, and whether its problem would stay within this time limit."""
+    """Returns whether an entry still holds.
+
+    The file must be unchanged and readable, and a problem must not go away within this time limit.
+    """
     enough = entry.probe.problem is None or entry.time_limit >= time_limit
     return enough and is_current(entry, root) and os.access(root / entry.path, os.R_OK)
 
@@ -200,10 +211,10 @@ def _look_at_one(root: Path, item: tuple[str, ManifestEntry | None], *, time_lim
 
 
 def _entry(root: Path, name: str, look: Look, *, time_limit: float) -> ManifestEntry:
-    """Returns what was found, with the file's size and time of change.
+    """Returns what was found, with the file's size and modification time.
 
-    A size of -1 marks a file that the system did not give: that may be otherwise the next time, without a change of the
-    file, and is not remembered.
+    A size of -1 marks a file that the system did not give. The file may be readable the next time without having
+    changed, so this is not remembered.
     """
     num_bytes, changed = -1, -1
     if look.lasting:

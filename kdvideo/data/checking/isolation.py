@@ -1,4 +1,4 @@
-"""Work on files that may hang or crash: in processes of its own, with a time limit each."""
+"""Work on files that may hang or crash: in separate processes, with a time limit per file."""
 
 import multiprocessing
 import os
@@ -31,24 +31,27 @@ class Failure:
 def run_isolated(
     function: Callable[[T], R], items: Sequence[T], *, num_workers: int, time_limit: float
 ) -> Iterator[tuple[T, R | Failure]]:
-    """Calls `function` on every item in worker processes; what comes back comes as it is ready.
+    """Calls `function` on every item in worker processes.
 
-    A worker that dies or takes too long is replaced and its item is a `Failure`; the others go on. When this process
-    ends, however it ends, the workers end.
+    Each result comes as soon as it is ready. A worker that dies or takes too long is replaced, and its item's result is
+    a `Failure`; the others go on. The workers end with this process, however it ends.
 
     Args:
-        function: of a module, so that it can be sent to a process.
-        items: each given to one call.
-        num_workers: processes.
-        time_limit: seconds an item.
+        function: a module's function, so that it can be sent to a process.
+        items: each is given to one call.
+        num_workers: how many processes work at once.
+        time_limit: seconds per item.
+
+    Yields:
+        An item and its result.
 
     Raises:
-        Exception: what `function` raises is raised here.
+        Exception: whatever `function` raises.
         ChildProcessError: no worker can be started.
     """
     end_if_rerun()
     workers = min(num_workers, max(len(items), 1))
-    with ProcessPool(max_workers=workers, initializer=_prepare_worker, context=worker_context()) as pool:
+    with ProcessPool(max_workers=workers, initializer=_begin_worker, context=worker_context()) as pool:
         futures: dict[Future[R], T] = {pool.schedule(function, args=[item], timeout=time_limit): item for item in items}
         try:
             for future in as_completed(futures):
@@ -59,7 +62,10 @@ def run_isolated(
 
 
 def available_cores() -> int:
-    """The cores that this process may use; a cluster's job has fewer than the machine."""
+    """Returns how many cores this process may use.
+
+    A cluster's job has fewer than the machine.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -78,7 +84,7 @@ def _describe_exit(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _prepare_worker() -> None:
+def _begin_worker() -> None:
     torch.set_num_threads(1)
     if hasattr(signal, "SIGUSR2"):  # not on Windows
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job; no video is to blame for it

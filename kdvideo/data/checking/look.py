@@ -1,4 +1,4 @@
-"""Looking at one file, whatever it is: what is wrong is a problem of this file, never an error of the command."""
+"""Looking at one file, whatever it is: a fault is reported as the file's problem, never as an error of the command."""
 
 import time
 from dataclasses import replace
@@ -13,11 +13,12 @@ __all__ = ["Look", "look_at"]
 
 
 class Look(NamedTuple):
-    """What was found, and whether it is about the file's content: what the system does not give now may be there later.
+    """What was found out about a file.
 
     Attributes:
         found: what the file is, or its problem.
-        lasting: whether it holds for as long as the file does not change.
+        lasting: whether that holds until the file changes. A file that the system does not give now may be readable
+            later.
     """
 
     found: VideoProbe
@@ -25,7 +26,10 @@ class Look(NamedTuple):
 
 
 def look_at(path: Path, *, time_limit: float = TIME_LIMIT) -> Look:
-    """Returns what `probe` finds; a problem says what the system says, or which limit to raise, where that is it."""
+    """Returns what `probe` finds out about a file.
+
+    If the system or the time limit is the cause of a problem, the problem says so.
+    """
     started = time.monotonic()
     try:
         found = probe(path, time_limit=time_limit)

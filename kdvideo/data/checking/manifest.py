@@ -1,7 +1,7 @@
-"""Manifests: what is known about the files of a dataset, one JSON line a video.
+"""Manifests: what is known about the files of a dataset, one JSON line per video.
 
-A line is appended as soon as its video has been looked at, so that a killed check goes on where it was. Lines that
-cannot be read, the torn last one of a kill for example, are as good as absent.
+A line is appended as soon as its video has been looked at, so a killed check goes on where it was. Lines that cannot be
+read, such as a last line that a kill has cut off, are ignored.
 """
 
 import io
@@ -46,16 +46,16 @@ logger = logging.getLogger("kdvideo")
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One video.
+    """What is known about one video.
 
     Attributes:
         path: relative to the dataset's root, with "/".
         probe: what the file is; `probe.problem` says why it cannot be used.
         file_bytes: the file's size when it was looked at.
-        mtime_ns: its time of change.
-        source: of a proxy, what it was made from and how.
-        format: of the line; another one than `FORMAT` was written by a kdvideo that read some files otherwise.
-        time_limit: seconds that it was given; 0 where a line does not say.
+        mtime_ns: the file's modification time then.
+        source: for a proxy, what it was made from and how.
+        format: the line's format; one other than `FORMAT` was written by a kdvideo that read some files differently.
+        time_limit: seconds that the file was given; 0 if the line does not say.
     """
 
     path: str
@@ -68,7 +68,7 @@ class ManifestEntry:
 
 
 def is_current(entry: ManifestEntry, root: Path) -> bool:
-    """Whether the file is there and has not changed since."""
+    """Returns whether the file exists and is unchanged since then."""
     try:
         status = (root / entry.path).stat()
     except OSError:
@@ -77,7 +77,7 @@ def is_current(entry: ManifestEntry, root: Path) -> bool:
 
 
 def read_manifest(path: Path) -> dict[str, ManifestEntry]:
-    """The entries of a manifest and of its parts by `path`; of two about one video, the later one."""
+    """Returns the entries of a manifest and its parts, by path. A later entry replaces an earlier one."""
     entries: dict[str, ManifestEntry] = {}
     for file in (*_parts(path), path):
         if file.is_file():
@@ -89,7 +89,7 @@ def read_manifest(path: Path) -> dict[str, ManifestEntry]:
 
 
 def write_manifest(path: Path, entries: Mapping[str, ManifestEntry]) -> None:
-    """Writes one sorted manifest in place of `path` and its parts."""
+    """Writes one sorted manifest, which replaces `path` and its parts."""
     parts = _parts(path)
     write_text(path, "".join(_format(entries[name]) for name in sorted(entries)))
     for part in parts:
@@ -98,7 +98,7 @@ def write_manifest(path: Path, entries: Mapping[str, ManifestEntry]) -> None:
 
 @contextmanager
 def open_journal(path: Path) -> Iterator[TextIO]:
-    """Opens a manifest for appending; a torn last line is ended first."""
+    """Opens a manifest for appending. Ends a last line that was cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as raw:
         if raw.tell() > 0:
@@ -110,7 +110,7 @@ def open_journal(path: Path) -> Iterator[TextIO]:
 
 
 def read_memory(path: Path) -> dict[str, ManifestEntry]:
-    """Reads what earlier runs have noted, as `read_manifest`; an unreadable file of another user counts as empty."""
+    """Reads what earlier runs have noted. An unreadable file of another user counts as empty."""
     try:
         return read_manifest(path)
     except OSError:
@@ -119,7 +119,7 @@ def read_memory(path: Path) -> dict[str, ManifestEntry]:
 
 @contextmanager
 def open_memory(path: Path) -> Iterator[TextIO]:
-    """Opens what only saves time, as `open_journal`; if it cannot be written, warns and keeps nothing."""
+    """Opens a journal that only saves time. If it cannot be written, warns and keeps nothing."""
     with ExitStack() as stack:
         stream: TextIO = io.StringIO()
         try:
@@ -135,23 +135,29 @@ def _tell_once(why: str) -> None:
 
 
 def append_entry(journal: TextIO, entry: ManifestEntry) -> None:
-    """Writes one line, at once and in one piece: several processes may share a journal."""
+    """Appends one line, at once and in one piece. Several processes may share a journal."""
     journal.write(_format(entry))
     journal.flush()
 
 
 def part_path(path: Path, part: tuple[int, int] | None) -> Path:
-    """Where part (i, n) of a manifest is written: `NAME.part-i-of-n.jsonl`; the manifest itself for None."""
+    """Returns where part (i, n) of a manifest is written.
+
+    That is `NAME.part-i-of-n.jsonl`, or `path` itself for None.
+    """
     return path if part is None else path.with_name(f"{path.stem}.part-{part[0]}-of-{part[1]}{path.suffix}")
 
 
 def part_of(names: Sequence[str], part: tuple[int, int] | None) -> list[str]:
-    """Every n-th name from the i-th on for part (i, n), i counted from 1; all for None."""
+    """Returns the names of part (i, n), or all names for None.
+
+    A part has every n-th name from the i-th on, i counted from 1.
+    """
     return list(names) if part is None else list(names[part[0] - 1 :: part[1]])
 
 
 def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
-    """Counts over the entries; by path, what damaged and cut-off files lack, and each problem."""
+    """Counts the entries. Lists by path each problem and what damaged and cut-off files lack."""
     entries = list(entries)
     good = [entry.probe for entry in entries if entry.probe.problem is None]
     return {

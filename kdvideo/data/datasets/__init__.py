@@ -1,4 +1,4 @@
-"""Datasets as lists of videos; importing this registers them in DATASETS."""
+"""Datasets as lists of videos; importing this package registers them in DATASETS."""
 
 from kdvideo.data.datasets.folders import class_folders, unlabelled
 from kdvideo.data.datasets.hmdb51 import hmdb51

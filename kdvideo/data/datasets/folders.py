@@ -1,4 +1,4 @@
-"""Datasets without lists: a folder a class, or a folder of videos without labels."""
+"""Datasets without lists: one folder per class, or one folder of videos without labels."""
 
 import logging
 from collections.abc import Mapping
@@ -32,22 +32,24 @@ _TO_CLASSES = (
 
 @DATASETS.register()
 def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """A folder a class: `root/train/CLASS/...` and `root/test/CLASS/...` (or `val`), or just `root/CLASS/...`.
+    """Lists videos in one folder per class.
 
-    Without a folder `train`, a tenth of each class's videos is held out for testing, chosen by the hash of their names.
+    The layout is `root/train/CLASS/...` with `root/test/CLASS/...` (or `val`), or just `root/CLASS/...`. Without a
+    folder `train`, a tenth of each class's videos is held out for testing, chosen by the hash of their names.
+
     Class ids count the training classes in alphabetical order. A folder called train, training, test, testing, val,
-    valid or validation, in any case, is a class only where its videos lie directly in it and two classes with other
+    valid or validation, in any case, is a class only if its videos lie directly in it and two classes with other
     names lie beside it. Of several test folders the first one with class folders is used: test before val.
 
     Args:
-        root: as above.
+        root: the folder that is laid out so.
         list_dir: not used.
-        split: 1.
+        split: must be 1.
         subset: which part.
 
     Raises:
-        ValueError: no folder, no video, a folder that cannot be read, a class without training videos, or folders that
-            may be parts or classes.
+        ValueError: there is no folder or no video, a folder cannot be read, a class has no training videos, or folders
+            may be either parts or classes.
     """
     check_only_split(split, "class_folders")
     train, test = _both_parts(check_root(root))
@@ -65,19 +67,19 @@ def class_folders(root: Path, list_dir: Path | None = None, *, split: int, subse
 
 @DATASETS.register()
 def unlabelled(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """Every video below a folder, without labels, for pretraining.
+    """Lists every video below a folder, without labels, for pretraining.
 
-    A tenth, chosen by the hash of the names, is held out to measure pretext accuracy on. Retrieval needs classes and is
+    A tenth, chosen by the hash of the names, is held out to measure pretext accuracy. Retrieval needs classes and is
     left out.
 
     Args:
         root: the folder.
         list_dir: not used.
-        split: 1.
+        split: must be 1.
         subset: which part.
 
     Raises:
-        ValueError: no folder, or fewer than two videos.
+        ValueError: there is no folder, or it has fewer than two videos.
     """
     check_only_split(split, "unlabelled")
     names = find_videos(check_root(root))
@@ -92,7 +94,10 @@ def unlabelled(root: Path, list_dir: Path | None = None, *, split: int, subset: 
 
 
 def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Returns two dicts, class name -> videos relative to `root`: those to train on and those to test on."""
+    """Returns the videos to train on and those to test on.
+
+    Each is a dict, class name -> videos relative to `root`.
+    """
     names, files = top_level(root)
     folders = {name: look_below(root / name, root=root) for name in names}
     parts = _find_parts(root, folders)
@@ -117,7 +122,7 @@ def _both_parts(root: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 
 def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | None:
-    """Returns the training and the test folder, or None where all folders are classes."""
+    """Returns training and test folder. None means that all folders are classes."""
     train, tests = _called(folders, _TRAIN_FOLDERS), _called(folders, _TEST_FOLDERS)
     parts = [*train, *tests]
     refuse_unreadable([line for name in parts for line in folders[name].unreadable])
@@ -140,7 +145,7 @@ def _find_parts(root: Path, folders: Mapping[str, Below]) -> tuple[str, str] | N
 
 
 def _called(folders: Mapping[str, Below], names: tuple[str, ...]) -> list[str]:
-    """Returns the folders that have one of these names, in any case, in the order of `names`."""
+    """Returns the folders that have one of these names. Case does not count; the order is that of `names`."""
     return [folder for name in names for folder in folders if folder.casefold() == name]
 
 
@@ -153,7 +158,7 @@ def _may_be_class(below: Below) -> bool:
 
 
 def _videos_by_class(below: Below, part: str) -> dict[str, list[str]]:
-    """Returns class name -> videos of the class folders in `part`, relative to the dataset's folder."""
+    """Groups the videos in `part` by their class folders. Paths are relative to the dataset's folder."""
     by_class: dict[str, list[str]] = {}
     for name in below.videos:
         class_name, _, rest = name.partition("/")
@@ -163,7 +168,7 @@ def _videos_by_class(below: Below, part: str) -> dict[str, list[str]]:
 
 
 def _warn_of_unused(root: Path, folders: Mapping[str, Below], parts: tuple[str, str], beside: list[str]) -> None:
-    """Counts the videos that belong to no class; of a second test folder with classes the docs tell."""
+    """Warns of videos that belong to no class. The docs tell of a second test folder with classes."""
     documented = [name for name in _called(folders, _TEST_FOLDERS) if _has_classes(folders[name])]
     unused = [
         f"{name}/{video}"

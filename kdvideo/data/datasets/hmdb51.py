@@ -13,12 +13,14 @@ _MARKS = {"0": None, "1": "train", "2": "test"}  # 0: in neither list of this sp
 
 @DATASETS.register()
 def hmdb51(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """HMDB51 as its authors publish it, unpacked: `root/class/NAME.avi`, one list a class and split.
+    """Lists HMDB51 as its authors publish it.
+
+    Unpacked, it has videos `root/class/NAME.avi` and one list per class and split.
 
     Args:
         root: the folder of the class folders.
-        list_dir: holds `CLASS_test_splitN.txt`; `root/testTrainMulti_7030_splits` unless given.
-        split: N, 1 to 3.
+        list_dir: holds `CLASS_test_splitN.txt`. Defaults to `root/testTrainMulti_7030_splits`.
+        split: N, from 1 to 3.
         subset: which of the lists' marks.
 
     Raises:
@@ -33,10 +35,12 @@ def hmdb51(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
 
 
 def read_hmdb51_lists(list_dir: Path, *, split: int, subset: Subset) -> list[tuple[str, int]]:
-    """The names and class ids (classes in alphabetical order) of a split's lists; no video is looked for.
+    """Reads the names and class ids of a split's lists.
+
+    No video is looked for. Class ids count the classes in alphabetical order.
 
     Raises:
-        ValueError: as `hmdb51`.
+        ValueError: there are no lists of this split, or a line has no mark.
     """
     ending = f"_test_split{split}.txt"
     files = {file.name.removesuffix(ending): file for file in list_dir.glob(f"[!.]*{ending}")}

@@ -1,4 +1,4 @@
-"""Kinetics-400, -600 and -700: the official csv files, and whatever part of the videos somebody has."""
+"""Kinetics-400, -600 and -700: the official csv files, and the part of the videos that somebody has."""
 
 import csv
 import logging
@@ -16,18 +16,19 @@ _FILES = {"train": "*train*.csv", "test": "*val*.csv"}  # the test labels were h
 
 @DATASETS.register()
 def kinetics(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """Kinetics: files `{youtube_id}_{start:06d}_{end:06d}` anywhere below `root`, in class folders or flat.
+    """Lists the videos of Kinetics that are there.
 
-    No copy of Kinetics is complete: videos that are not there are left out and counted in the log.
+    Files are named `{youtube_id}_{start:06d}_{end:06d}` and lie anywhere below `root`, in class folders or flat. No
+    copy of Kinetics is complete: missing videos are left out and counted in the log.
 
     Args:
         root: the folder of the videos.
-        list_dir: holds the official `train.csv` and `val.csv` (or `validate.csv`); `root` unless given.
-        split: 1.
+        list_dir: holds the official `train.csv` and `val.csv` (or `validate.csv`). Defaults to `root`.
+        split: must be 1.
         subset: "test" is the validation list.
 
     Raises:
-        ValueError: a folder or csv is missing, a column too, or none of the listed videos is there.
+        ValueError: a folder, a csv or a column is missing, or none of the listed videos is there.
     """
     check_only_split(split, "kinetics")
     list_dir = list_dir or check_root(root)
@@ -52,10 +53,13 @@ def kinetics(root: Path, list_dir: Path | None = None, *, split: int, subset: Su
 
 
 def read_kinetics_csv(path: Path) -> list[tuple[str, str]]:
-    """File names without their ending, and labels, of an official csv.
+    """Reads file names, without their ending, and labels.
+
+    Args:
+        path: an official csv.
 
     Raises:
-        ValueError: no such file, a missing column, a time that is no number.
+        ValueError: the file or a column is missing, or a time is no number.
     """
     if not path.is_file():
         raise ValueError(f"list file {path} does not exist: set `list_dir` to the folder of Kinetics' csv files")

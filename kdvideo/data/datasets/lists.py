@@ -1,4 +1,4 @@
-"""Datasets given by one's own lists: CSV or JSON lines of paths and labels."""
+"""Datasets given by the user's own lists: CSV or JSON lines with paths and labels."""
 
 import re
 from pathlib import Path
@@ -24,20 +24,21 @@ _NUM_SHOWN = 3
 
 @DATASETS.register()
 def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """Lists `train` and `test`, each a `.csv` with the columns path and label or a `.jsonl` with these keys.
+    """Lists the videos of the user's own lists.
 
-    Labels that are all whole numbers are class ids, without names: 007 is 7. Others are names, numbered alphabetically
-    over the training list. Lists without labels give a dataset without classes.
+    They are called `train` and `test`. Each list is a `.csv` with the columns path and label, or a `.jsonl` with these
+    keys. If all labels are whole numbers, they are class ids without names: 007 is 7. Otherwise they are names,
+    numbered alphabetically over the training list. Lists without labels give a dataset without classes.
 
     Args:
         root: the folder that the paths are relative to.
-        list_dir: the folder of the lists; `root` unless given.
-        split: 1.
+        list_dir: the folder of the lists. Defaults to `root`.
+        split: must be 1.
         subset: which list.
 
     Raises:
-        ValueError: a missing list or column, a path that leaves `root`, labels on some lines only or in a column of
-            another name, an unknown label, ids that are negative or far beyond the number of classes.
+        ValueError: a list or column is missing, a path leaves `root`, only some lines have labels, the labels are in a
+            column of another name, a label is unknown, or ids are negative or far beyond the number of classes.
     """
     check_only_split(split, "video_lists")
     finder = VideoFinder(root)
@@ -63,7 +64,7 @@ def video_lists(root: Path, list_dir: Path | None = None, *, split: int, subset:
 
 
 def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
-    """Paths and labels; a label is None in a list without labels."""
+    """Returns paths and labels. In a list without labels, each is None."""
     files = [file for ending in ("csv", "jsonl") if (file := list_dir / f"{subset}.{ending}").is_file()]
     if len(files) != 1:
         raise ValueError(f"{list_dir} must hold either {subset}.csv or {subset}.jsonl: set `list_dir`")
@@ -86,7 +87,7 @@ def _read_list(list_dir: Path, subset: Subset) -> list[tuple[str, str | None]]:
 
 
 def _are_ids(labels: set[str], list_dir: Path) -> bool:
-    """Returns whether the labels of the training list are class ids.
+    """Returns whether the training list's labels are class ids.
 
     Raises:
         ValueError: they are, and some are negative.
@@ -120,5 +121,5 @@ def _number_classes(labels: set[str], list_dir: Path, *, are_ids: bool) -> dict[
 
 
 def _plain(label: str, are_ids: bool) -> str:
-    """Returns an id without leading zeros, and any other label unchanged."""
+    """Removes leading zeros from an id. Other labels stay unchanged."""
     return label.lstrip("0") or "0" if are_ids and label.isascii() and label.isdecimal() else label

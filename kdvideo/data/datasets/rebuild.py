@@ -1,4 +1,4 @@
-"""Rebuilding a subset of UCF101 from a list of file names: videos cannot be passed on, their names can."""
+"""Rebuilding a subset of UCF101 from a list of file names, since videos cannot be passed on but their names can."""
 
 import csv
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class SubsetFile:
     """One line of a subset's list.
 
     Attributes:
-        name: as UCF101's lists have it, e.g. "Archery/v_Archery_g08_c01.avi".
+        name: as in UCF101's lists, e.g. "Archery/v_Archery_g08_c01.avi".
         class_number: counted from 1, in the subset's own `classInd.txt`.
         subset: "train" or "test".
-        sha256: of the file, "" where it is not known.
+        sha256: the file's hash, "" if it is not known.
     """
 
     name: str
@@ -38,10 +38,10 @@ class SubsetFile:
 
 
 def find_subset_list(name: str) -> Path:
-    """The list of a subset: a path, or the name of one that travels with kdvideo.
+    """Finds a subset's list by its path or name. Only lists that come with kdvideo have names.
 
     Raises:
-        ValueError: neither.
+        ValueError: there is no such list.
     """
     folder = zoo_root() / "datasets"
     packaged = {path.stem: path for path in sorted(folder.glob("*.csv"))}
@@ -53,10 +53,12 @@ def find_subset_list(name: str) -> Path:
 
 
 def read_subset_list(path: Path) -> list[SubsetFile]:
-    """Reads a csv with the columns file, class_number, subset and sha256.
+    """Reads a subset's list.
+
+    It is a csv with the columns file, class_number, subset and sha256.
 
     Raises:
-        ValueError: another header, or a line that does not fit it.
+        ValueError: the header is another one, or a line does not fit it.
     """
     reader = csv.DictReader(read_lines(path))
     if reader.fieldnames != _COLUMNS:
@@ -72,17 +74,18 @@ def read_subset_list(path: Path) -> list[SubsetFile]:
 
 
 def rebuild_subset(source: Path, files: Sequence[SubsetFile], target: Path) -> None:
-    """Copies the listed videos out of a copy of UCF101 and writes `ucfTrainTestlist` beside them.
+    """Copies the listed videos out of a copy of UCF101.
 
-    Everything is looked at before anything is written. What `target` already has is not copied again.
+    `ucfTrainTestlist` is written beside them. All videos are checked before anything is written. Files that `target`
+    already has are not copied again.
 
     Args:
         source: the folder of UCF101's class folders.
-        files: of the subset.
-        target: a folder apart from it.
+        files: the lines of the subset's list.
+        target: a folder apart from `source`.
 
     Raises:
-        ValueError: a video is missing or is not the one that the list means.
+        ValueError: a video is missing, or is not the one that the list means.
     """
     check_apart(source, target)
     finder = VideoFinder(source)

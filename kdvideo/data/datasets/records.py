@@ -1,4 +1,4 @@
-"""What all datasets share: the record of a video, finding files, reading lists without leaving the root."""
+"""What all datasets share: records of videos, finding files, and reading lists without leaving the root."""
 
 import hashlib
 import os
@@ -39,10 +39,10 @@ class VideoRecord:
     """One video of a list.
 
     Attributes:
-        path: the file; a list may name one that is not there, which loading the videos then says.
-        name: its line in the list or its path below the root, e.g. "Archery/v_Archery_g08_c01.avi".
+        path: the file. A list may name one that does not exist; loading the videos then says so.
+        name: the video's line in the list or its path below the root, e.g. "Archery/v_Archery_g08_c01.avi".
         class_id: counted from 0; None in a dataset without labels.
-        class_name: what the dataset itself calls the class; None where it does not say.
+        class_name: the dataset's own name of the class; None if it gives none.
     """
 
     path: Path
@@ -52,22 +52,25 @@ class VideoRecord:
 
 
 class VideoFinder:
-    """Finds a list's videos below a root: under their name, as a proxy, or in a copy that spells them otherwise.
+    """Finds a list's videos below a root.
 
-    Such a copy has names in other case, or with accents as marks of their own (NFD, as macOS writes) or not (NFC).
+    A video is found under its name, as a proxy, or under another spelling of its name. Copies of a dataset may spell
+    names in other case, or write accents as separate marks (NFD, as macOS does) or not (NFC).
 
     Args:
         root: the folder that a list's names are relative to.
 
     Raises:
-        ValueError: no such folder, or nothing in it.
+        ValueError: the folder does not exist or is empty.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = check_root(root)
 
     def find(self, name: str) -> Path:
-        """Returns the file of a listed name; where there is none, the path at which it was looked for first.
+        """Returns the file of a listed name.
+
+        If there is none, the result is the path where it should be.
 
         Raises:
             ValueError: several files differ from the name in case only.
@@ -83,7 +86,7 @@ class VideoFinder:
 
     @cached_property
     def _alike(self) -> dict[str, list[str]]:
-        """The videos below the root by their folded names, without those in unreadable folders."""
+        """The readable videos by their folded names."""
         alike: dict[str, list[str]] = {}
         for name in look_below(self.root).videos:
             alike.setdefault(_fold(name), []).append(name)
@@ -91,10 +94,10 @@ class VideoFinder:
 
 
 def check_root(root: Path) -> Path:
-    """The root, if it is a folder with something in it.
+    """Returns `root` if it is a folder that is not empty.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is no folder, cannot be read or is empty.
     """
     if not os.path.isdir(root):
         raise ValueError(f"`root` {root} is not a folder: give the folder that holds the videos")
@@ -108,10 +111,12 @@ def check_root(root: Path) -> Path:
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Refuses folders of which one lies in the other: what is written would be read, or written over what is read.
+    """Refuses folders of which one lies in the other.
+
+    Otherwise what is written would be read, or would overwrite what is read.
 
     Raises:
-        ValueError: that, or `source` is no folder.
+        ValueError: one lies in the other, or `source` is no folder.
     """
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder")
@@ -121,16 +126,16 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 def check_only_split(split: int, dataset: str) -> None:
-    """Refuses the splits 2 and 3 of a dataset that has one split."""
+    """Refuses other splits for a dataset that has one."""
     if split != 1:
         raise ValueError(f"`split` is {split}, but {dataset} has one split: use 1")
 
 
 def check_inside(name: str, *, origin: str) -> str:
-    """A listed name, if it is a path below the root.
+    """Returns `name` if it is a path below the root.
 
     Raises:
-        ValueError: it is absolute, climbs with "..", is empty or no path; `origin` says where it stands.
+        ValueError: the name is absolute, climbs with "..", is empty or no path; the text names `origin`, its place.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
@@ -139,14 +144,14 @@ def check_inside(name: str, *, origin: str) -> str:
 
 
 def class_names(records: Iterable[VideoRecord]) -> list[str]:
-    """Returns what the dataset calls its classes, in the order of their ids.
+    """Returns the dataset's own class names, ordered by id.
 
     Args:
-        records: of all lists of the dataset: a class may have videos in one of them only.
+        records: those of all lists of the dataset, since a class may have videos in one of them only.
 
     Returns:
-        A name for each id from 0 to the highest one. An empty list, if a class has no name or two, if two classes have
-        the same name, or if no video belongs to an id: an incomplete list would shift the names behind the gap.
+        A name for each id from 0 to the highest one. The list is empty if a class has no name or two, if two classes
+        have the same name, or if no video belongs to an id: an incomplete list would shift the names behind the gap.
     """
     found: dict[int, set[str | None]] = {}
     for record in records:
@@ -158,10 +163,12 @@ def class_names(records: Iterable[VideoRecord]) -> list[str]:
 
 
 def check_class_ids(class_ids: Iterable[int], *, origin: str) -> None:
-    """Refuses ids that are no numbering from 0: a classifier gets an output for each id up to the highest one.
+    """Refuses ids that do not count from 0.
+
+    A classifier would have an output for each id up to the highest one.
 
     Raises:
-        ValueError: the highest id is 1000 or more, and ten times as high as there are ids.
+        ValueError: the highest id is 1000 or more, and at least ten times the number of ids.
     """
     found = set(class_ids)
     highest = max(found, default=0)
@@ -173,17 +180,20 @@ def check_class_ids(class_ids: Iterable[int], *, origin: str) -> None:
 
 
 def held_out(names: Iterable[str]) -> set[str]:
-    """A tenth of the names, at least one of two or more, chosen by their hash: the same in every run and of proxies."""
+    """Chooses a tenth of the names by their hash.
+
+    Of two or more names at least one is chosen. The choice is the same in every run, and the same for proxies.
+    """
     by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(_source_name(name))).digest())
     count = 0 if len(by_hash) < 2 else -(-len(by_hash) // _HELD_OUT)
     return set(by_hash[:count])
 
 
 def read_lines(path: Path) -> list[str]:
-    """A list file's lines, stripped, without the empty ones.
+    """Reads a list's lines, stripped, without the empty ones.
 
     Raises:
-        ValueError: no such file, or nothing in it.
+        ValueError: the file does not exist or names nothing.
     """
     if not path.is_file():
         raise ValueError(f"list file {path} does not exist: set `list_dir` to the folder of the lists")
@@ -195,12 +205,12 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _fold(name: str) -> str:
-    """Returns the form that all spellings of a name share: lower case, composed letters."""
+    """Returns the form that all spellings of a name share. It has lower case and composed letters."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _choose(name: str, alike: Sequence[str]) -> str:
-    """Returns the file that a listed name means: the one in another Unicode form, or else the only one."""
+    """Returns the file that a listed name means. It is the one in another Unicode form, or else the only one."""
     composed = unicodedata.normalize("NFC", name)
     same = [found for found in alike if unicodedata.normalize("NFC", found) == composed] or alike
     if len(same) > 1:

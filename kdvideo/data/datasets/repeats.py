@@ -1,4 +1,4 @@
-"""What a dataset lists more than once: a video in both lists or twice in one, a class under two spellings."""
+"""Finds what a dataset lists more than once: a video in both lists or twice in one, a class in two spellings."""
 
 import os
 import re
@@ -14,9 +14,10 @@ _NUM_SHOWN = 3
 
 
 def find_repeats(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> list[str]:
-    """Returns a line on each kind of repetition, files told apart by where their links lead.
+    """Returns one line per kind of repetition.
 
-    A repeated video stays where it is listed: leaving it out would be another dataset.
+    Files are the same if their links lead to the same place. A repeated video stays where it is listed, since leaving
+    it out would make another dataset.
     """
     in_train, in_test = _by_file(train), _by_file(test)
     both = [records[0].name for file, records in in_test.items() if file in in_train]
@@ -39,7 +40,7 @@ def find_repeats(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> l
 
 
 def _find_lookalikes(names: Iterable[str]) -> list[str]:
-    """Returns a line on each group of classes whose names are one name to a reader: two people made the list."""
+    """Returns one line per group of lookalike class names. A reader would take them for one name."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
         letters = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())

@@ -1,4 +1,4 @@
-"""The rows of one's own lists: CSV with a header, or JSON lines."""
+"""Reading the rows of the user's own lists: CSV with a header, or JSON lines."""
 
 import csv
 from collections.abc import Sequence
@@ -22,12 +22,13 @@ _LABEL_LIKE = frozenset(
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a `.csv` or `.jsonl` file by the names of their columns, in lower case and without blanks.
+    """Reads the rows of a `.csv` or `.jsonl` file.
 
-    A column `label` gives the classes. A list without it has none; columns that look like labels are then refused.
+    Column names become lower case without blanks. The column `label` gives the classes. A list without it has none;
+    columns that look like labels are then refused.
 
     Raises:
-        ValueError: names the file, and the line or the columns.
+        ValueError: the file is malformed; the text names the file, and the line or the columns.
     """
     rows = _read_csv(file) if file.suffix == ".csv" else _read_jsonl(file)
     _check_labels(file, list(dict.fromkeys(name for row in rows for name in row if name)))
@@ -68,7 +69,7 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """Returns the fields of one line. Lines are read one by one: an open quote must not swallow the next ones."""
+    """Returns the fields of one line. An open quote must not swallow the next lines."""
     return [
         field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     ]
@@ -88,7 +89,10 @@ def _read_jsonl(file: Path) -> list[dict[str, Any]]:
 
 
 def _check_labels(file: Path, columns: Sequence[str]) -> None:
-    """Refuses a list without `label` whose other columns may be the labels, and names columns that are not used."""
+    """Refuses a list whose labels may be in another column.
+
+    Warns of columns that are not used.
+    """
     others = [name for name in columns if name not in ("path", "label")]
     if "label" in columns or not others:
         return

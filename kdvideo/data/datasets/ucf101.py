@@ -24,15 +24,15 @@ _TRAIN_LINE = re.compile(r"(.+?)\s+[0-9]+")  # a name, then the number of its cl
 
 @DATASETS.register()
 def ucf101(root: Path, list_dir: Path | None = None, *, split: int, subset: Subset) -> list[VideoRecord]:
-    """UCF101 as its authors publish it: `root/Class/v_Class_gXX_cYY.avi`, lists in `ucfTrainTestlist`.
+    """Lists UCF101 as its authors publish it.
 
-    The class HandstandPushups has files `v_HandStandPushups_*`; copies differ in how they spell either, so a name that
-    is not there is looked for in other case.
+    Videos are `root/Class/v_Class_gXX_cYY.avi`, lists lie in `ucfTrainTestlist`. The class HandstandPushups has files
+    `v_HandStandPushups_*`, and copies spell either differently, so a missing name is looked for in other case.
 
     Args:
         root: the folder of the class folders.
-        list_dir: holds `classInd.txt` and `trainlist0N.txt` / `testlist0N.txt`; `root/ucfTrainTestlist` unless given.
-        split: N, 1 to 3.
+        list_dir: holds `classInd.txt` and `trainlist0N.txt` / `testlist0N.txt`. Defaults to `root/ucfTrainTestlist`.
+        split: N, from 1 to 3.
         subset: which list.
 
     Raises:
@@ -47,10 +47,12 @@ def ucf101(root: Path, list_dir: Path | None = None, *, split: int, subset: Subs
 
 
 def read_ucf101_list(list_dir: Path, *, split: int, subset: Subset) -> list[tuple[str, int]]:
-    """The names and class ids, counted from 0, of an official list; no video is looked for.
+    """Reads the names and class ids of an official list.
+
+    Ids count from 0. No video is looked for.
 
     Raises:
-        ValueError: as `ucf101`.
+        ValueError: a list is missing, or names a class that is not in `classInd.txt`.
     """
     class_ids = _read_class_ids(list_dir / "classInd.txt")
     list_file = list_dir / f"{subset}list{split:02d}.txt"
@@ -66,13 +68,13 @@ def read_ucf101_list(list_dir: Path, *, split: int, subset: Subset) -> list[tupl
 
 
 def _listed_name(line: str) -> str:
-    """Returns the name without the class number at the end of a training line. A name may contain blanks."""
+    """Removes the class number at a training line's end. A name may contain blanks."""
     match = _TRAIN_LINE.fullmatch(line)
     return match[1] if match and (is_video(match[1]) or len(match[1].split()) == 1) else line
 
 
 def _read_class_ids(path: Path) -> dict[str, int]:
-    """Class name -> id counted from 0; a line is `NUMBER NAME`."""
+    """Reads the id of each class name. Lines are `NUMBER NAME`, and ids count from 0."""
     class_ids: dict[str, int] = {}
     for line in read_lines(path):
         match = _CLASS_LINE.fullmatch(line)

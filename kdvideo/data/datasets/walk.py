@@ -1,4 +1,4 @@
-"""The videos below a folder; what is passed over and what cannot be read is said, too."""
+"""Finds the videos below a folder, and reports files that are skipped and folders that cannot be read."""
 
 import logging
 import os
@@ -59,8 +59,8 @@ class Below:
 
     Attributes:
         videos: paths of all files that end like a video, relative to the folder, sorted.
-        skipped: paths of files that are no videos by their ending, and neither lists, text, pictures nor sound.
-        unreadable: a line on each folder that could not be listed.
+        skipped: paths of files whose ending is none of a video, a list, text, a picture or sound.
+        unreadable: one line per folder that could not be listed.
     """
 
     videos: list[str]
@@ -69,7 +69,9 @@ class Below:
 
 
 def look_below(folder: Path, *, root: Path | None = None) -> Below:
-    """Returns what lies below a folder; links to folders are followed, each folder is visited once.
+    """Returns what lies below a folder.
+
+    Links to folders are followed, and each folder is visited once.
 
     Args:
         folder: where to look.
@@ -82,7 +84,7 @@ def look_below(folder: Path, *, root: Path | None = None) -> Below:
 
 
 def top_level(root: Path) -> tuple[list[str], list[str]]:
-    """Returns the names of a folder's visible folders and files, sorted.
+    """Returns a folder's visible folders and files, sorted.
 
     Raises:
         ValueError: the folder cannot be listed.
@@ -94,9 +96,10 @@ def top_level(root: Path) -> tuple[list[str], list[str]]:
 
 
 def find_videos(root: Path) -> list[str]:
-    """Returns the paths relative to `root` of all files that end like a video, sorted, as a dataset takes them.
+    """Returns all files below `root` that end like videos.
 
-    Hidden files and folders are left out. Other files that may be videos are counted in a warning.
+    Their paths are relative to `root` and sorted. Hidden files and folders are left out. Other files that may be videos
+    are counted in a warning.
 
     Raises:
         ValueError: a folder cannot be listed.
@@ -108,7 +111,7 @@ def find_videos(root: Path) -> list[str]:
 
 
 def find_readable_videos(root: Path) -> list[str]:
-    """Returns what `find_videos` does, but names folders that cannot be listed in warnings and goes on."""
+    """Returns what `find_videos` does. It only warns of folders that cannot be listed."""
     below = look_below(root)
     for line in below.unreadable:
         logger.warning("%s: its videos are left out", line)
@@ -117,10 +120,10 @@ def find_readable_videos(root: Path) -> list[str]:
 
 
 def refuse_unreadable(unreadable: Sequence[str]) -> None:
-    """Refuses a dataset of which a part is hidden: it would silently lack a class.
+    """Refuses a dataset with unreadable folders. It would silently lack a class.
 
     Raises:
-        ValueError: names the first folder.
+        ValueError: a folder is unreadable; the text names the first one.
     """
     if unreadable:
         more = f", and {len(unreadable) - 1} more folders" if len(unreadable) > 1 else ""
@@ -128,7 +131,7 @@ def refuse_unreadable(unreadable: Sequence[str]) -> None:
 
 
 def warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:
-    """Counts the files that are passed over, by ending; each warning appears once."""
+    """Warns once of skipped files and counts them by ending."""
     if skipped:
         endings = Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in skipped)
         counts = ", ".join(f"{ending} {count}" for ending, count in endings.most_common())
@@ -139,7 +142,7 @@ def warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:
 
 
 def is_video(name: str) -> bool:
-    """Returns whether a file's name ends like a video's and is not hidden."""
+    """Returns whether a name ends like a video's. Hidden files are none."""
     return PurePosixPath(name).suffix.lower() in _VIDEO_SUFFIXES and not name.startswith(".")
 
 
@@ -151,7 +154,7 @@ def _is_unknown(name: str) -> bool:
 
 @cache
 def warn_once(message: str) -> None:
-    """Logs a warning, the first time only: a dataset is read once for each of its lists."""
+    """Logs a warning the first time only. A dataset is read once for each of its lists."""
     logger.warning("%s", message)
 
 
@@ -172,7 +175,10 @@ def _walk(folder: Path, root: Path | None, unreadable: list[str]) -> Iterator[Pa
 
 
 def _list_folders(folder: Path, unreadable: list[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Goes on as os.walk does, without hidden folders; lines on what cannot be listed come into `unreadable`."""
+    """Yields what os.walk does, without hidden folders.
+
+    Adds a line to `unreadable` for each folder that cannot be listed.
+    """
     walk = os.walk(folder, onerror=lambda error: unreadable.append(_describe(error)), followlinks=True)
     for place, subfolders, files in walk:
         subfolders[:] = sorted(name for name in subfolders if not (name.startswith(".") or name in _SYSTEM_FOLDERS))

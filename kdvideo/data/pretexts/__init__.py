@@ -1,1 +1,1 @@
-"""Pretext tasks: what is done to a tuple of clips, and how many answers there are."""
+"""Pretext tasks: operations on a tuple of clips, which a network has to recognise."""

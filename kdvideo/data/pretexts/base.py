@@ -1,4 +1,4 @@
-"""Pretext tasks: what is done to a tuple of clips, and the label a network has to find out."""
+"""The contract of pretext tasks: an operation on a tuple of clips, and the label that a network has to predict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +38,13 @@ class PretextPlan(PretextOperation):
 
 
 class Pretext:
-    """The base of all pretext tasks, and the contract of `PRETEXTS`: a subclass sets `num_classes` and has `apply`.
+    """The base of all pretext tasks, and the contract of `PRETEXTS`.
+
+    A subclass sets `num_classes` and defines `apply`.
 
     Attributes:
-        num_classes: labels, counted from 0.
-        head: the name in `HEADS` of what reads a tuple's features and answers.
+        num_classes: number of labels, which count from 0.
+        head: the name in `HEADS` of the head that predicts the label from a tuple's features.
     """
 
     num_classes: ClassVar[int]
@@ -50,26 +52,29 @@ class Pretext:
 
     @classmethod
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
-        """Raises ValueError where the operation cannot be done to such clips; all are welcome unless a task says so."""
+        """Raises ValueError if such clips do not suit the pretext. By default all do."""
 
     def plan(
         self, draws: Draws, clips: Sequence[ClipFrames], *, num_frames: int, label_slot: int | None = None
     ) -> PretextPlan:
-        """Chooses label and operation, knowing frame numbers only; here: any label as likely as the others.
+        """Chooses label and operation from frame numbers only.
+
+        By default all labels are equally likely.
 
         Args:
             draws: where the choice comes from.
             clips: frames of each clip, in order and without overlap.
             num_frames: frames of the video.
-            label_slot: for fixed evaluation tuples: takes the possible labels in turn instead of drawing one, so that
-                slots 0, 1, 2, ... of a video hold every label equally often.
+            label_slot: takes the possible labels in turn instead of drawing one, for fixed evaluation tuples. Slots
+                0, 1, 2, ... of a video then have every label equally often. Defaults to drawing.
         """
         label = draws.integer(self.num_classes) if label_slot is None else label_slot % self.num_classes
         return PretextPlan(label=label, argument=0, clips=tuple(clips))
 
     def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
-        """Applies the operation to `clips[N, C, T, H, W]`, which hold the planned frames; may change them in place.
+        """Applies the operation to `clips[N, C, T, H, W]`.
 
-        On the training device it knows label and argument only, not the frames.
+        The clips hold the planned frames and may be changed in place. On the training device `plan` has label and
+        argument only, not the frames.
         """
         raise NotImplementedError(f"{type(self).__name__} has no apply")

@@ -87,6 +87,9 @@ class VCP(Pretext):
 
 
 def _reverse_quadrants(clip: Tensor) -> Tensor:
-    """Quadrants 0 1 / 2 3 of `[..., H, W]` become 3 2 / 1 0; each keeps its own orientation."""
+    """Reverses the order of the quadrants of `[..., H, W]`.
+
+    0 1 / 2 3 become 3 2 / 1 0; each keeps its own orientation.
+    """
     height, width = clip.shape[-2:]
     return clip.roll((height // 2, width // 2), dims=(-2, -1))

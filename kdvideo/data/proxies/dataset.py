@@ -1,4 +1,4 @@
-"""A whole dataset as proxies: many processes, many jobs, killed and continued."""
+"""Writing a whole dataset as proxies, with many processes or jobs, which may be killed and continued."""
 
 import errno
 import logging
@@ -35,8 +35,10 @@ from kdvideo.data.readers.file_errors import RAISE_LIMIT, describe_error, out_of
 from kdvideo.data.readers.probe import VideoProbe
 from kdvideo.data.readers.revision import still_holds
 from kdvideo.files import file_sha256, locked, remove_temporaries, write_atomic
+from kdvideo.former_names import former_attributes
 
-__all__ = ["prepare_dataset"]
+__all__ = ["write_proxies"]
+__getattr__ = former_attributes(__name__)
 
 logger = logging.getLogger("kdvideo")
 _LIST_SUFFIXES = (".txt", ".csv", ".json", ".jsonl")
@@ -45,7 +47,7 @@ _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # of a file sys
 _LOCK_SECONDS = 20.0  # as long as workers of a killed run may need to notice that
 
 
-def prepare_dataset(
+def write_proxies(
     source: Path,
     target: Path,
     *,
@@ -54,25 +56,26 @@ def prepare_dataset(
     num_workers: int,
     time_limit: float,
 ) -> dict[str, ManifestEntry]:
-    """Writes a proxy of every video below `source` at the same place below `target`, and copies the lists.
+    """Writes a proxy of every video below `source`.
 
-    `target` gets a manifest, so that it needs no check: its lines also say what each proxy was made from (path, sha256,
-    size, time of change) and how. A proxy whose line says what would be done again is left alone, so a killed run
-    goes on; sources that give no frame are named in the manifest and tried again when they change.
+    A proxy has the same place below `target`, and the lists are copied there. `target` gets a manifest, so it needs no
+    check. Each line also says how a proxy was made and from what (path, sha256, size, modification time). A proxy whose
+    line still holds is left alone, so a killed run goes on. Sources that give no frame are named in the manifest and
+    tried again when they change.
 
     Args:
         source: the dataset's folder.
-        target: a folder outside it.
+        target: a folder outside `source`.
         config: how to encode.
-        part: (i, n): only every n-th video from the i-th on; a last call for the whole joins the parts' manifests.
-        num_workers: processes.
-        time_limit: seconds a video.
+        part: (i, n): only every n-th video from the i-th on. A last call for the whole joins the parts' manifests.
+        num_workers: how many processes work at once.
+        time_limit: seconds per video.
 
     Returns:
         The entry of each proxy, by its path below `target`.
 
     Raises:
-        ValueError: folders that cannot be these, two sources with one proxy's name, or another process at work.
+        ValueError: one folder lies in the other, two sources have one proxy's name, or another process is at work.
     """
     check_apart(source, target)
     by_proxy = _sources_by_proxy(source, part)
@@ -91,7 +94,7 @@ def prepare_dataset(
         }
         done = {proxy: entry for proxy, entry in there.items() if entry.format == FORMAT}
         todo = [(name, there.get(proxy)) for proxy, name in by_proxy.items() if proxy not in done]
-        make = partial(_prepare_one, source, target, config=config, time_limit=time_limit)
+        make = partial(_write_one, source, target, config=config, time_limit=time_limit)
         results = run_isolated(make, todo, num_workers=num_workers, time_limit=2 * time_limit)
         with open_journal(journal) as stream:
             for (name, _), result in tqdm(results, total=len(todo), desc="writing proxies", unit="video", disable=None):
@@ -108,7 +111,7 @@ def prepare_dataset(
 
 
 def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, str]:
-    """The part's videos below `source`, by their proxies' names."""
+    """Returns the part's videos by the names of their proxies."""
     names = find_readable_videos(source)
     if len({proxy_name(name) for name in names}) < len(names):
         raise ValueError(f"{source} has both a and a.mp4, whose proxies would be one file")
@@ -118,10 +121,10 @@ def _sources_by_proxy(source: Path, part: tuple[int, int] | None) -> dict[str, s
     return by_proxy
 
 
-def _prepare_one(
+def _write_one(
     source: Path, target: Path, item: tuple[str, ManifestEntry | None], *, config: ProxyConfig, time_limit: float
 ) -> ManifestEntry:
-    """Makes the proxy of one source, or keeps a former one that was made from the same frames."""
+    """Writes the proxy of one source. Keeps a former one that was made from the same frames."""
     name, former = item
     if former is not None and still_holds(source / name, frames=former.probe.frames, time_limit=time_limit):
         return replace(former, format=FORMAT)
@@ -177,7 +180,7 @@ def _describe_source(source: Path, name: str, config: ProxyConfig) -> dict[str, 
 
 
 def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path, *, time_limit: float) -> bool:
-    """Whether the proxy, or the reason why there is none, is of the source as it is now and of this config."""
+    """Returns whether a proxy, or its absence, is up to date. Source and config must be the same as now."""
     before = {key: value for key, value in (entry.source or {}).items() if key != "sha256"}
     if entry.probe.problem is not None:
         return before == made_from and entry.time_limit >= time_limit
@@ -185,19 +188,22 @@ def _is_done(entry: ManifestEntry, made_from: Mapping[str, Any], target: Path, *
 
 
 def _is_lasting(entry: ManifestEntry) -> bool:
-    """Returns whether the entry is about the source's content, and not about a file that the system withholds now."""
+    """Returns whether the entry is about the source's content.
+
+    Otherwise it is about a file that the system withholds now.
+    """
     return entry.source is None or entry.source["file_bytes"] >= 0
 
 
 def _remove_outdated(target: Path, entry: ManifestEntry) -> None:
-    """Removes the proxy of a source as it was before it broke."""
+    """Removes the former proxy of a source that broke."""
     if entry.probe.problem is not None:
         with suppress(OSError):  # of a name that the target cannot have
             (target / entry.path).unlink(missing_ok=True)
 
 
 def _remove_leftovers(target: Path, proxies: Iterable[str]) -> None:
-    """Removes the temporary files of a killed run, and leaves those of other parts that are at work."""
+    """Removes the temporary files of a killed run. Those of other parts at work stay."""
     by_folder: dict[Path, set[str]] = {}
     for proxy in proxies:
         by_folder.setdefault((target / proxy).parent, set()).add(Path(proxy).name)
@@ -206,7 +212,7 @@ def _remove_leftovers(target: Path, proxies: Iterable[str]) -> None:
 
 
 def _copy_lists(source: Path, target: Path) -> None:
-    """Copies text, csv and JSON files to the same places, so that `target` can be used as the dataset."""
+    """Copies text, csv and JSON files to the same places. `target` is then a complete dataset."""
     own = Path(MANIFEST_NAME).stem
     for folder, _, names in os.walk(source):
         for name in sorted(names):

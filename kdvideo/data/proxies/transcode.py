@@ -30,12 +30,14 @@ _MAX_RATE = 240  # frames a second; files without a sensible clock state 1000
 
 @dataclass(frozen=True)
 class ProxyConfig:
-    """How proxies are encoded: H.264 without B-frames, tuned for decoding. `benchmarks/proxy_settings.py` measures it.
+    """How proxies are encoded: H.264 without B-frames, tuned for decoding.
+
+    `benchmarks/proxy_settings.py` measures the choice.
 
     Attributes:
         short_side: pixels of the shorter side; a smaller video keeps its size. The default leaves a margin for crops of
             112.
-        gop: frames from one key frame to the next; a reader that jumps into a video decodes half of it for nothing.
+        gop: frames from one key frame to the next; a reader that seeks decodes half of them in vain on average.
         crf: x264's constant rate factor, 0 to 51; lower is better and bigger.
     """
 
@@ -45,26 +47,27 @@ class ProxyConfig:
 
 
 def proxy_name(name: str) -> str:
-    """The proxy's name beside its source's: `a.avi` -> `a.avi.mp4`, `a.mp4` -> `a.mp4`."""
+    """Names a source's proxy: `a.avi` -> `a.avi.mp4`, `a.mp4` -> `a.mp4`."""
     return name if name.endswith(PROXY_SUFFIX) else f"{name}{PROXY_SUFFIX}"
 
 
 def write_proxy(
     source: Path, target: Path, config: ProxyConfig | None = None, *, time_limit: float = TIME_LIMIT
 ) -> VideoProbe:
-    """Encodes one video; `target` is there whole or not at all.
+    """Encodes one video as a proxy.
 
-    Sound goes, the rotation that the file asks for is baked in, frames that a sequential decode of the source delivers
-    are the proxy's frames one by one, at a constant rate. The finished proxy is decoded once to see that.
+    `target` is written completely or not at all. The proxy has no sound and a constant rate. Its frames are those that
+    a sequential decode of the source delivers, one by one, turned as the file asks for. The finished proxy is decoded
+    once to verify that.
 
     Args:
         source: the video.
         target: an MP4 file.
-        config: the defaults unless given.
-        time_limit: seconds for decoding either.
+        config: how to encode. Defaults to `ProxyConfig()`.
+        time_limit: seconds for decoding the source, and again for the proxy.
 
     Returns:
-        What the proxy is; `skipped` and `missing` are the source's.
+        What the proxy is; `skipped` and `missing` are those of the source.
 
     Raises:
         ValueError: the source gives no frame, or the proxy does not give the source's frames back.
@@ -113,16 +116,17 @@ def _add_stream(
 
 
 def _rate_of(source: Path, *, time_limit: float) -> Fraction:
-    """The source's mean frame rate, so that a proxy lasts as long; 25 where it states none or a senseless one."""
+    """Returns the source's mean frame rate. It is 25 if the source states none or a senseless one."""
     with open_video(source, time_limit=time_limit) as (_, stream):
         rate = average_rate(stream) or _FALLBACK_RATE
     return rate.limit_denominator(1001) if 0 < rate <= _MAX_RATE else _FALLBACK_RATE
 
 
 def _small_pictures(frames: Iterable[av.VideoFrame], short_side: int) -> Iterator[av.VideoFrame]:
-    """All frames, upright, of the size that the first one gives.
+    """Yields all frames, upright and in one small size.
 
-    They go through RGB, as a reader shows them: what a file says about its colours need not be passed on then.
+    The first frame decides the size. They go through RGB, as a reader shows them, so the file's colour settings need
+    not be passed on.
     """
     to_rgb, to_yuv = VideoReformatter(), VideoReformatter()
     size = None
@@ -135,6 +139,9 @@ def _small_pictures(frames: Iterable[av.VideoFrame], short_side: int) -> Iterato
 
 
 def _proxy_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """The nearest even size, which yuv420p takes, whose shorter side is `short_side`; never larger than before."""
+    """Returns the nearest even size whose shorter side is `short_side`.
+
+    yuv420p needs even sizes. Nothing is enlarged.
+    """
     scale = min(1.0, short_side / min(width, height))
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))

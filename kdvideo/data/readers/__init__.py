@@ -1,1 +1,1 @@
-"""Reading video files: the readers, what a file is, and what the system says of one that it does not give."""
+"""Reading video files: the readers, what a file is, and why a file cannot be read."""

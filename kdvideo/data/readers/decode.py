@@ -1,4 +1,4 @@
-"""Reading frames of a video: frame i is the i-th one that a sequential decode delivers, in display order."""
+"""Reading frames of a video. Frame i is the i-th one that a sequential decode delivers, in display order."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,11 +20,11 @@ TIME_LIMIT = 120.0  # seconds of decoding after which a file is given up
 
 
 def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
-    """How many frames a sequential decode delivers; headers and packet counts are often wrong by a few.
+    """Counts the frames that a sequential decode delivers. Headers are often wrong by a few.
 
     Raises:
-        ValueError: the file cannot be opened, has no video stream, gives no frame or takes longer than `time_limit`
-            seconds; says which.
+        VideoError: the file cannot be opened, has no video stream, gives no frame or takes longer than `time_limit`
+            seconds.
     """
     count = sum(1 for _ in FrameDecoder(path, time_limit=time_limit))
     if count == 0:
@@ -35,22 +35,24 @@ def count_frames(path: Path, *, time_limit: float = TIME_LIMIT) -> int:
 def iter_frames(
     path: Path | str, indices: Collection[int], *, reader: Reader = "pyav", time_limit: float = TIME_LIMIT
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The asked-for frames one at a time, each once, in the order in which the reader has them.
+    """Yields the given frames one at a time, each once.
+
+    Their order is that in which the reader delivers them.
 
     Args:
         path: the video.
-        indices: counted from 0, at least one.
-        reader: "pyav" decodes from the start up to the largest index and is always right. "seek" is PyAV, too, from the
-            key frame before the smallest index on; "torchcodec" seeks as often as it likes: both to be used where
-            `kdvideo.data.readers.probe` has found them right for this file. Without torchcodec that one means "pyav".
-        time_limit: seconds; looked at between frames by "pyav" only.
+        indices: frame numbers, counted from 0, at least one.
+        reader: "pyav" decodes from the start up to the largest index and is always right. "seek" also uses PyAV, from
+            the key frame before the smallest index on; "torchcodec" seeks freely. Use these two only if
+            `kdvideo.data.readers.probe` has found them right for this file. Without torchcodec, its name means "pyav".
+        time_limit: seconds; only "pyav" checks it between frames.
 
     Yields:
-        An index and its picture, uint8 `[H, W, C]`, RGB, turned upright where the file says so, a view of the reader's
-        memory; all of the first frame's size.
+        An index and its picture, uint8 `[H, W, C]`, RGB, turned upright as the file asks for, as a view of the reader's
+        memory. All pictures have the first frame's size.
 
     Raises:
-        ValueError: the file cannot be opened, ends before the largest index or takes too long.
+        VideoError: the file cannot be opened, ends before the largest index or takes too long.
     """
     path = Path(path)
     if min(indices) < 0:
@@ -70,21 +72,21 @@ def read_frames(
     time_limit: float = TIME_LIMIT,
     shrink: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Returns the asked-for frames, in the asked-for order; an index may repeat.
+    """Returns the given frames in the given order. An index may repeat.
 
     Args:
-        path: as `iter_frames`.
-        indices: as `iter_frames`.
-        reader: as `iter_frames`.
-        time_limit: as `iter_frames`.
-        shrink: makes of each picture, uint8 `[1, C, H, W]`, what is kept of it, so that large pictures never lie in
-            memory together. Defaults to the whole picture.
+        path: the video.
+        indices: frame numbers, counted from 0, at least one.
+        reader: how to read; see `iter_frames`.
+        time_limit: seconds; see `iter_frames`.
+        shrink: is applied to each picture, uint8 `[1, C, H, W]`, so that large pictures never lie in memory together.
+            Defaults to the whole picture.
 
     Returns:
-        uint8 `[len(indices), C, H, W]`, of pictures as `shrink` leaves them.
+        uint8 `[len(indices), C, H, W]`, the pictures that `shrink` returns.
 
     Raises:
-        ValueError: as `iter_frames`.
+        VideoError: the file cannot be opened, ends before the largest index or takes too long.
     """
     places = defaultdict(list)
     for place, index in enumerate(indices):

@@ -41,14 +41,15 @@ class VideoError(ValueError):
 
 
 def reason_of(error: Exception) -> str:
-    """Returns why a video cannot be read, without its name where the error tells them apart."""
+    """Returns why a video cannot be read, without its name."""
     return error.reason if isinstance(error, VideoError) else str(error)
 
 
 def system_error(path: Path, *, whole: bool = False) -> OSError | None:
-    """Returns why the system does not give a file's first byte now, or with `whole` all of them.
+    """Returns why the system does not give a file now.
 
-    None means that it does, or that the path is no file.
+    Only its first byte is read, or with `whole` all of them. None means that the system gives the file, or that the
+    path is no file.
     """
     try:
         if stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer, for ever
@@ -76,5 +77,5 @@ def out_of_time(time_limit: float) -> str:
 
 
 def may_pass(error: OSError) -> bool:
-    """Returns whether the file may be there again in a moment."""
+    """Returns whether the file may soon be there again."""
     return error.errno in _PASSING_NUMBERS

@@ -1,7 +1,7 @@
-"""How long a file says that its video is: a copy or download that was cut off says more than it has.
+"""The length that a file states. A copy or download that was cut off states more than it has.
 
-Only what a muxer has written into the file counts, not what FFmpeg estimates from the file's size, and only where it is
-about the video alone: sound may go on for longer.
+Only what a muxer has written into the file counts, not what FFmpeg estimates from the file's size. It must be about the
+video alone, since sound may be longer.
 """
 
 import re
@@ -17,7 +17,7 @@ _LEAST = 0.5  # seconds
 
 
 def stated_seconds(container: InputContainer, stream: VideoStream, *, rate: Fraction | None) -> float:
-    """Returns how long the video is by the file's own words, in seconds; 0.0 where it does not say.
+    """Returns the length in seconds that a file states. It is 0.0 if the file states none.
 
     Args:
         container: the opened file.
@@ -37,14 +37,14 @@ def stated_seconds(container: InputContainer, stream: VideoStream, *, rate: Frac
 
 
 def missing_seconds(stated: float, *, end: float, stated_frames: int, frames: int) -> float:
-    """Returns how much of the stated length is missing at a file's end, in seconds; 0.0 where it is a tenth or less.
+    """Returns how many seconds are missing at a file's end. A tenth of the stated length or less counts as 0.0.
 
     Args:
-        stated: what `stated_seconds` says.
-        end: when the last frame that came is over, in seconds.
-        stated_frames: what the header says, 0 where it does not. A file that gives as many is whole, whatever its
-            times say: a last picture may stand for long.
-        frames: how many came, those that could not be decoded among them.
+        stated: what `stated_seconds` returns.
+        end: when the last delivered frame ends, in seconds.
+        stated_frames: the number of frames in the header, 0 if it has none. A file that gives as many is whole,
+            whatever its times say, since a last picture may stand for long.
+        frames: how many frames were delivered, plus those that could not be decoded.
     """
     missing = stated - end
     whole = stated_frames > 0 and frames >= (1 - _SHARE) * stated_frames

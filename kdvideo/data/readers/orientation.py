@@ -1,6 +1,6 @@
-"""How a file wants its pictures to be shown: turned by quarters, mirrored, or as they are.
+"""How a file's pictures are to be shown: turned by quarters, mirrored, or as they are.
 
-A file keeps it as a display matrix, which FFmpeg hands on with each frame. A pixel (x, y) of the stored picture is
+A file states this as a display matrix, which FFmpeg passes on with each frame. A pixel (x, y) of the stored picture is
 shown at (x', y')::
 
     x' = a x + c y        a = -1: mirrored left to right         b, c = 1: the two axes change places
@@ -21,7 +21,7 @@ _LARGEST_SKEW = 0.0175  # the tangent of one degree: as ffmpeg does, what is tur
 
 
 class Orientation(NamedTuple):
-    """What is done to a stored picture, in this order.
+    """Operations on a stored picture, in this order.
 
     Attributes:
         transpose: rows become columns.
@@ -35,9 +35,9 @@ class Orientation(NamedTuple):
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """Returns how a frame is to be shown; as it is stored where the file asks for none of the eight ways.
+    """Returns in which of the eight ways a frame is shown.
 
-    Files with a turn that is no quarter exist, most of them broken. Their pictures are left as they are.
+    Some files ask for a turn that is no quarter; most of them are broken. Their pictures are left as they are.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -51,7 +51,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
 
 def turn_upright(image: np.ndarray, orientation: Orientation) -> np.ndarray:
-    """Returns a picture `[H, W, C]` as it is to be shown, as a view."""
+    """Turns a picture `[H, W, C]` upright. The result is a view."""
     if orientation.transpose:
         image = image.swapaxes(0, 1)
     if orientation.flip_x:

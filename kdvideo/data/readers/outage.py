@@ -1,4 +1,4 @@
-"""Reading a video that could be read before: what is away for a moment is tried again, what is lost is said."""
+"""Reading a video that could be read before: retries while the file is away, and reports one that is lost."""
 
 import logging
 import time
@@ -30,15 +30,17 @@ class LostVideoError(OSError):
 
 
 def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T:
-    """Calls `read`, and calls it again after growing pauses while the system withholds the file.
+    """Calls `read`, and retries while the file is away.
+
+    Each try comes after a longer pause.
 
     Args:
         path: the video, which could be read before.
-        read: reads it from its start; raises ValueError or OSError where it cannot.
+        read: reads the video from its start; raises ValueError or OSError if it cannot.
         time_limit: seconds that `read` gives the video.
 
     Raises:
-        LostVideoError: the file is away for about a minute, is another one now, or takes longer than `time_limit`.
+        LostVideoError: the file is away for about a minute, has become another one, or takes longer than `time_limit`.
     """
     pauses, back = iter(_PAUSES), False
     while True:
@@ -67,13 +69,16 @@ def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T
 
 
 def allow_waiting(allowed: bool) -> None:
-    """Ends this process's pauses, now and until they are allowed again; a signal's handler may call it."""
+    """Allows this process's pauses, or ends them at once.
+
+    Pauses that were ended stay off until they are allowed again. A signal handler may call it.
+    """
     global _may_wait
     _may_wait = allowed
 
 
 def _wait(seconds: float) -> bool:
-    """Returns whether all of the pause passed."""
+    """Waits for `seconds`. Returns False if the pause was ended early."""
     until = time.monotonic() + seconds
     while _may_wait and (left := until - time.monotonic()) > 0:
         time.sleep(min(left, _SLICE))

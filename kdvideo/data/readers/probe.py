@@ -1,4 +1,4 @@
-"""What one file is: looked at once, so that training neither stumbles over it nor has to ask again."""
+"""Finds out what a file is, once, so that training neither fails on it nor has to ask again."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,20 +24,20 @@ _NUM_PROOFS = 4  # about as many pictures, spread over the video, have to come o
 
 @dataclass(frozen=True)
 class VideoProbe:
-    """One file.
+    """What is known about one video file.
 
     Attributes:
-        frames: how many a sequential decode delivers.
-        fps: the mean rate that the file states, 0.0 where it states none.
-        width: of the upright picture, in pixels; 0 without a frame.
-        height: of the upright picture, in pixels; 0 without a frame.
-        codec: FFmpeg's name of the decoder, "" where the file cannot be opened.
-        reader: the fastest one that gives the right frames of this file.
-        skipped: how many packets could not be decoded and are left out; of a proxy, those of its source.
-        revision: 0 where the file is read as ever, or the number of the change that its reading has seen. What was
-            computed from its pictures before does not hold then.
-        problem: why there is no frame, in one line; None where there is one.
-        missing: seconds that a cut-off file lacks of the length that it states, 0.0 for others; of a proxy, those of
+        frames: how many frames a sequential decode delivers.
+        fps: the mean rate that the file states, 0.0 if it states none.
+        width: the upright picture's width in pixels; 0 without a frame.
+        height: the upright picture's height in pixels; 0 without a frame.
+        codec: FFmpeg's name of the decoder, "" if the file cannot be opened.
+        reader: the fastest reader that gives the right frames of this file.
+        skipped: how many packets could not be decoded and are left out; for a proxy, those of its source.
+        revision: 0 if the file is read as ever. Otherwise the number of the change since which its pictures are others,
+            so that nothing computed from them before still holds.
+        problem: why there is no frame, in one line; None if there is one.
+        missing: seconds that a cut-off file lacks of the length that it states, 0.0 for others; for a proxy, those of
             its source.
     """
 
@@ -54,7 +54,7 @@ class VideoProbe:
 
 
 def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
-    """Decodes the whole file once, for `time_limit` seconds at most. What is wrong with it is said, not raised."""
+    """Decodes the whole file once. Faults are returned, not raised; decoding ends after `time_limit` seconds."""
     found = VideoProbe()
     try:
         with pyav.open_video(path, time_limit=time_limit) as (container, stream):
@@ -68,7 +68,10 @@ def probe(path: Path, *, time_limit: float = TIME_LIMIT) -> VideoProbe:
 
 
 def _decode_all(path: Path, found: VideoProbe, *, every: int, clock: Clock | None, time_limit: float) -> VideoProbe:
-    """Counts, and keeps the last picture of each `every` (none for 0) to hold other readers' against it."""
+    """Counts the frames and decides which reader is right.
+
+    Every `every`-th picture (none for 0) is kept to compare other readers with.
+    """
     pictures: dict[int, Tensor] = {}
     reformatter = VideoReformatter()
     decoder = pyav.FrameDecoder(path, time_limit=time_limit)
@@ -108,7 +111,10 @@ def _shown_as(frame: VideoFrame) -> tuple[int, int, Orientation]:
 
 
 def _find_reader(path: Path, count: int, pictures: dict[int, Tensor], *, has_clock: bool, time_limit: float) -> Reader:
-    """The first one that gives these pictures `[C, H, W]`; PyAV's own seek opens a file in a third of the time."""
+    """Finds the first reader that gives these pictures `[C, H, W]`.
+
+    PyAV's seek comes first, because it opens a file in a third of torchcodec's time.
+    """
     if has_clock and all(
         np.array_equal(sought.transpose(2, 0, 1), picture.numpy())
         for i, picture in pictures.items()

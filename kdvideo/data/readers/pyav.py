@@ -1,7 +1,7 @@
-"""Decoding with PyAV: the reader that is always there, and the one that says which frame is which.
+"""Decoding with PyAV, the reader that is always available and that defines which frame is which.
 
-Frame i is the i-th one that a sequential decode delivers, in display order. Every other way to read a frame has to give
-the same picture; `seek_indices` does where `kdvideo.data.readers.probe` has seen to it.
+Frame i is the i-th one that a sequential decode delivers, in display order. Every other way to read a frame must give
+the same picture; for `seek_indices`, `kdvideo.data.readers.probe` verifies that.
 """
 
 import os
@@ -35,11 +35,11 @@ _DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as in ffmpeg's choice
 
 @dataclass(frozen=True)
 class Clock:
-    """Which frame is shown when, in a file with as much time between any two frames.
+    """When each frame is shown, in a file whose frames are evenly spaced.
 
     Attributes:
         start: time stamp of frame 0.
-        step: from one frame to the next, in the same units.
+        step: time from one frame to the next, in the same units.
     """
 
     start: int
@@ -47,7 +47,10 @@ class Clock:
 
     @classmethod
     def of(cls, stream: VideoStream) -> Self | None:
-        """As the file states it, or None where its frames are stored in another order or its rate does not divide."""
+        """Returns the clock that a file states.
+
+        None means that its frames are stored in another order, or that a frame does not last a whole number of units.
+        """
         rate = average_rate(stream)
         if not (rate and stream.time_base) or stream.codec_context.has_b_frames:
             return None
@@ -55,7 +58,7 @@ class Clock:
         return cls(stream.start_time or 0, int(step)) if step.denominator == 1 else None
 
     def index(self, time_stamp: int | None) -> int | None:
-        """The frame that is shown at that time stamp; None between two frames."""
+        """Returns the frame of a time stamp. None means that it lies between two frames."""
         if time_stamp is None or (time_stamp - self.start) % self.step:
             return None
         return (time_stamp - self.start) // self.step
@@ -63,13 +66,13 @@ class Clock:
 
 @contextmanager
 def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Opens a file and chooses its video track. Decoding takes one thread: the loader's workers are the parallelism.
+    """Opens a file and chooses its video track.
 
-    The track is the one that ffmpeg's command line takes: the largest picture, with a bonus for the default track. A
-    cover picture is no video.
+    Decoding takes one thread, since the loader's workers already run in parallel. The track is the one that ffmpeg's
+    command line takes: the largest picture, with a bonus for the default track. A cover picture is no video.
 
     Raises:
-        ValueError: it is not a file, cannot be opened or has no video stream.
+        VideoError: `path` is not a file, cannot be opened or has no video stream.
     """
     if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
         raise VideoError(path, "is not a file" if path.exists() else "does not exist")
@@ -94,7 +97,7 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
 
 
 def average_rate(stream: VideoStream) -> Fraction | None:
-    """Returns the mean frame rate that the file states, in frames per second, or None where it states none."""
+    """Returns the stated mean frame rate, in frames per second. None means that the file states none."""
     rate = stream.average_rate  # PyAV 19 has a type of its own, which says 0/0 for none
     return Fraction(rate.numerator, rate.denominator) if rate else None
 
@@ -111,23 +114,22 @@ def _track_score(stream: VideoStream) -> int:
 
 
 class FrameDecoder:
-    """The frames of a file in display order: iterate over it once.
+    """Yields the frames of a file in display order; iterate over it once.
 
-    A packet that cannot be decoded is skipped, as ffmpeg's command line does, and decoding goes on behind it. Where the
-    file itself cannot be read on, the frames that the decoder still holds come last.
+    As in ffmpeg's command line, a packet that cannot be decoded is skipped, and decoding goes on behind it. If the file
+    itself becomes unreadable, the frames that the decoder still holds come last.
 
     Args:
         path: the video.
-        time_limit: seconds. The time is looked at after every packet; FFmpeg itself looks while it waits for data.
+        time_limit: seconds. The time is checked after every packet, and by FFmpeg while it waits for data.
 
     Attributes:
         skipped: how many packets could not be read or decoded so far.
-        missing: how many seconds a cut-off file lacks at its end, 0.0 for a whole one; known behind the last frame.
-        is_first_track: whether the track is the first one in the file, as it nearly always is; known from the first
-            frame on.
+        missing: how many seconds a cut-off file lacks at its end, 0.0 for a whole one; set after the last frame.
+        is_first_track: whether the track is the first one in the file, as it nearly always is; set at the first frame.
 
     Raises:
-        ValueError: in iterating: the file cannot be opened, has no video stream or takes longer than `time_limit`.
+        VideoError: while iterating: the file cannot be opened, has no video stream or takes longer than `time_limit`.
     """
 
     def __init__(self, path: Path, *, time_limit: float) -> None:
@@ -158,7 +160,7 @@ class FrameDecoder:
             )
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
-        """Yields the track's packets; the last one, which holds no data, makes the decoder give what it has."""
+        """Yields the track's packets. The last one has no data and flushes the decoder."""
         try:
             yield from container.demux(stream)
         except av.error.ExitError:
@@ -176,15 +178,16 @@ class FrameDecoder:
 
 
 def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Decodes from the start up to the largest index and converts only what is asked for.
+    """Decodes from the start up to the largest index.
 
-    Where a video changes its size on the way, pictures are scaled to the size of the first one, as ffmpeg does it.
+    Only the given frames are converted. If a video changes its size on the way, pictures are scaled to the size of the
+    first one, as ffmpeg does.
 
     Yields:
         Each index once, in rising order, and its picture, uint8 `[H, W, C]`.
 
     Raises:
-        ValueError: as `FrameDecoder`, and where the video ends too early.
+        VideoError: the file cannot be read, takes too long or ends before the largest index.
     """
     seen = 0
     for index, picture in _pick(enumerate(FrameDecoder(path, time_limit=time_limit)), indices):
@@ -196,16 +199,16 @@ def decode_indices(path: Path, indices: Collection[int], *, time_limit: float) -
 
 
 def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> Iterator[tuple[int, np.ndarray]]:
-    """As `decode_indices`, from the key frame before the smallest index on.
+    """Decodes from the key frame before the smallest index on.
 
-    For files whose `Clock` tells which frame is which; where it turns out not to, what is missing is decoded from the
-    start.
+    The pictures are those of `decode_indices`. This suits files whose `Clock` tells which frame is which. If it turns
+    out not to, missing frames are decoded from the start.
 
     Yields:
-        As `decode_indices`, in any order.
+        Each index once, in any order, and its picture, uint8 `[H, W, C]`.
 
     Raises:
-        ValueError: as `decode_indices`.
+        VideoError: the file cannot be read, takes too long or ends before the largest index.
     """
     missing = set(indices)
     with open_video(path, time_limit=time_limit) as (container, stream):
@@ -226,7 +229,7 @@ def seek_indices(path: Path, indices: Collection[int], *, time_limit: float) -> 
 def _pick(
     numbered: Iterable[tuple[int | None, av.VideoFrame]], indices: Collection[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the pictures of the asked-for frames, each when it comes first, up to the last one."""
+    """Yields the pictures of the given frames. Each comes once, up to the last one."""
     missing = set(indices)
     reformatter, size, orientation = VideoReformatter(), None, None
     for index, frame in numbered:
@@ -246,14 +249,14 @@ def to_rgb(
     size: tuple[int | None, int | None] = (None, None),
     orientation: Orientation | None = None,
 ) -> np.ndarray:
-    """Returns the picture, upright, uint8 `[H, W, C]`, a view of FFmpeg's memory.
+    """Returns a frame's upright picture, uint8 `[H, W, C]`. It is a view of FFmpeg's memory.
 
     Args:
-        frame: decoded.
+        frame: the decoded frame.
         reformatter: one for all frames of the file; `frame.to_ndarray` would set up a conversion for each of them,
             which takes longer than decoding it.
-        size: width and height before it is turned upright. Defaults to its own.
-        orientation: how it is turned upright. Defaults to its own.
+        size: width and height before the picture is turned upright. Defaults to the frame's own.
+        orientation: how the picture is turned upright. Defaults to the frame's own.
     """
     converted = reformatter.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
     plane = converted.planes[0]

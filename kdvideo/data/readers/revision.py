@@ -1,7 +1,7 @@
-"""Which files are read otherwise than by the kdvideo that wrote manifests of format 1.
+"""Tells which files are read differently from the kdvideo that wrote manifests of format 1.
 
-That one read the first video track, stopped at the first packet that cannot be decoded and turned mirrored pictures.
-What it found out about any other file still holds, so that a checked dataset need not be checked again.
+That kdvideo read the first video track, stopped at the first packet that could not be decoded, and turned mirrored
+pictures. What it found out about any other file still holds, so a checked dataset need not be checked again.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from kdvideo.data.readers.pyav import open_video
 
 __all__ = ["REVISION", "is_shown_otherwise", "still_holds"]
 
-REVISION = 1  # of the reading of files that are read otherwise; 0 for all others
+REVISION = 1  # of files that are read differently; all others have 0
 _TURNED = (  # by quarters, counter-clockwise
     Orientation(),
     Orientation(transpose=True, flip_y=True),
@@ -29,13 +29,13 @@ def is_shown_otherwise(frame: av.VideoFrame) -> bool:
 
 
 def still_holds(path: Path, *, frames: int, time_limit: float) -> bool:
-    """Returns whether what a manifest of format 1 says of a file is still right.
+    """Returns whether a format 1 manifest's line still holds.
 
-    Packets are counted and the first frame is decoded: a fraction of the time that decoding all of them takes.
+    Packets are counted and the first frame is decoded, which takes a fraction of the time of decoding all frames.
 
     Args:
-        path: the video; of a proxy, its source.
-        frames: how many frames the manifest says that it gives; 0 never holds.
+        path: the video; for a proxy, its source.
+        frames: the number of frames in the manifest; 0 never holds.
         time_limit: seconds.
     """
     packets, first = 0, None

@@ -1,8 +1,8 @@
-"""Reading by index with torchcodec, for the kinds of file in which it gives the frames that PyAV gives.
+"""Reading by index with torchcodec, for kinds of files in which it gives the same frames as PyAV.
 
-torchcodec seeks to the last keyframe before a frame; PyAV's sequential decoding starts at frame 0. Seeking is right
-only where the file says exactly when each frame is shown, and two FFmpeg libraries give the same picture only where the
-codec's standard fixes every bit. `docs/results/data_path.md` has what was measured of this.
+torchcodec seeks to the last key frame before a frame, whereas PyAV's sequential decoding starts at frame 0. Seeking is
+right only if the file says exactly when each frame is shown. Two FFmpeg libraries give the same picture only if the
+codec's standard fixes every bit. `docs/results/data_path.md` has the measurements.
 """
 
 import logging
@@ -36,7 +36,7 @@ _PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 
 @cache
 def torchcodec_loads() -> bool:
-    """Whether torchcodec and its FFmpeg libraries load; says so once where they do not."""
+    """Returns whether torchcodec and its FFmpeg libraries load. Logs once why they do not."""
     try:
         import torchcodec.decoders  # noqa: F401
     except Exception as error:  # it raises ImportError, RuntimeError or OSError, depending on what does not fit
@@ -47,7 +47,7 @@ def torchcodec_loads() -> bool:
 
 
 def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
-    """Returns whether tracks, container, codec and size allow seeking, if the pixel format does, too."""
+    """Returns whether tracks, container, codec and size allow seeking. The pixel format is checked separately."""
     codec = stream.codec_context
     return (
         len(container.streams.video) == 1  # of several, each library chooses in its own way
@@ -59,15 +59,19 @@ def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def is_right_format(frame: VideoFrame) -> bool:
-    """Returns whether the frame's pixels become the same RGB values in every version of FFmpeg.
+    """Returns whether the frame's pixel format allows seeking.
 
-    A frame is asked, since PyAV 17 crashes where a stream does not say its format.
+    Its pixels must become the same RGB values in every version of FFmpeg. The frame is asked, because PyAV 17 crashes
+    if a stream states no format.
     """
     return frame.format.name in _PIXEL_FORMATS
 
 
 def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
-    """Whether torchcodec counts `num_frames` and gives exactly these pictures `[C, H, W]`, each after a seek."""
+    """Returns whether torchcodec reads a file right.
+
+    It must count `num_frames`, and give exactly these pictures `[C, H, W]`, each after a seek.
+    """
     try:
         decoder = _open(path)
         if decoder.metadata.num_frames != num_frames:
@@ -79,13 +83,13 @@ def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
 
 
 def get_indices(path: Path, indices: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """The asked-for frames in rising order.
+    """Reads the given frames in rising order.
 
     Yields:
         An index and its picture, uint8 `[H, W, C]`, upright.
 
     Raises:
-        ValueError: torchcodec cannot read them.
+        VideoError: torchcodec cannot read them.
     """
     in_order = sorted(indices)
     try:
