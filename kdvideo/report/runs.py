@@ -1,4 +1,4 @@
-"""What the report knows of runs: their folders' config, metrics and facts."""
+"""Reads what the report shows of runs: the config, metrics and facts in their folders."""
 
 import logging
 import math
@@ -19,10 +19,10 @@ class RunRecord:
     """One run's folder, as far as it has come.
 
     Attributes:
-        name: of the folder, with so much of its path that runs differ.
+        name: the folder's name, with enough of its path to tell runs apart.
         config: the resolved config.
         epochs: the lines of `metrics.jsonl`, numbers only, without the final one.
-        facts: what an entry would say of it; empty until the run has finished.
+        facts: what an entry would say of the run; empty until it has finished.
     """
 
     name: str
@@ -32,7 +32,9 @@ class RunRecord:
 
 
 def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
-    """Every run in or below the folders, by name; what cannot be read is left out with a warning.
+    """Finds every run in or below the folders.
+
+    What cannot be read is left out with a warning.
 
     Raises:
         ValueError: a folder does not exist, or no run is in or below it.
@@ -53,7 +55,7 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
 
 
 def finite(values: Any) -> dict[str, float]:
-    """The finite numbers of a mapping, by name: a page's JSON knows no NaN, and `true` is no measurement."""
+    """Returns the finite numbers of a mapping, by name. A page's JSON knows no NaN, and `true` is no measurement."""
     if not isinstance(values, dict):
         return {}
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
@@ -70,7 +72,7 @@ def _read_run(run: RunFolder, name: str) -> RunRecord:
 
 
 def or_empty(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Returns what `read` reads, or nothing where it is damaged: the rest of the page is shown."""
+    """Returns what `read` reads, or {} if that is damaged. The rest of the page is still shown."""
     try:
         return read()
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much earlier a student gets where its baselines end, and what noise alone would give for that."""
+"""Estimates how much earlier a student reaches its baselines' final level, and what noise alone would give."""
 
 import math
 import statistics
@@ -17,11 +17,11 @@ __all__ = [
     "speed_ratio",
 ]
 
-WINDOW = 3  # epochs of the running mean, and those that are a run's end
+WINDOW = 3  # epochs of the running mean, and of a run's end
 
 
 def final_level(curve: Sequence[float]) -> float:
-    """Mean of a run's last `WINDOW` epochs.
+    """Returns the mean of a run's last `WINDOW` epochs.
 
     Args:
         curve: accuracy after each epoch, in [0, 1].
@@ -30,7 +30,9 @@ def final_level(curve: Sequence[float]) -> float:
 
 
 def epoch_reached(curve: Sequence[float], level: float) -> int | None:
-    """First epoch, from 1, whose mean with the `WINDOW` - 1 epochs before it is at or above a level.
+    """Returns the first epoch whose running mean reaches a level.
+
+    The mean is over this epoch and the `WINDOW` - 1 before it; epochs count from 1.
 
     ```
     epoch            1     2     3     4     5
@@ -40,10 +42,10 @@ def epoch_reached(curve: Sequence[float], level: float) -> int | None:
 
     Args:
         curve: accuracy after each epoch, in [0, 1].
-        level: to get to.
+        level: the accuracy to reach.
 
     Returns:
-        None if it is never reached.
+        The epoch, or None if the level is never reached.
     """
     for epoch in range(WINDOW, len(curve) + 1):
         if statistics.fmean(curve[epoch - WINDOW : epoch]) >= level:
@@ -52,14 +54,16 @@ def epoch_reached(curve: Sequence[float], level: float) -> int | None:
 
 
 def speed_ratio(curve: Sequence[float], baselines: Sequence[Sequence[float]]) -> float:
-    """Epochs until the level at which the baselines end, by the epochs that there are.
+    """Returns the share of all epochs until a run reaches its baselines.
+
+    The level to reach is the mean `final_level` of the baselines.
 
     Args:
-        curve: of one run.
-        baselines: curves of the same network alone, one a seed; the level is the mean of their `final_level`.
+        curve: the run's accuracy after each epoch.
+        baselines: curves of the same network alone, one per seed.
 
     Returns:
-        In (0, 1]; 1 + 1 / epochs for a run that never gets there: a failure, which is at least so late.
+        A number in (0, 1]. A run that never gets there has 1 + 1 / epochs, since it is at least that late.
     """
     level = statistics.fmean(final_level(baseline) for baseline in baselines)
     reached = epoch_reached(curve, level)
@@ -67,38 +71,45 @@ def speed_ratio(curve: Sequence[float], baselines: Sequence[Sequence[float]]) ->
 
 
 def null_ratios(baselines: Sequence[Sequence[float]]) -> list[float]:
-    """`speed_ratio` of each baseline against the others: what is to be expected of runs that are no different.
+    """Returns the `speed_ratio` of each baseline against the others.
+
+    This is what to expect of runs that do not differ.
 
     Args:
-        baselines: at least two curves, one a seed.
+        baselines: at least two curves, one per seed.
 
     Returns:
-        One value a seed.
+        One value per seed.
     """
     assert len(baselines) > 1, "a baseline is compared with others"
     return [speed_ratio(curve, [*baselines[:seed], *baselines[seed + 1 :]]) for seed, curve in enumerate(baselines)]
 
 
 def curve_area(curve: Sequence[float]) -> float:
-    """Mean accuracy over all epochs: the area under the curve, by its length."""
+    """Returns the mean accuracy over all epochs. It is the area under the curve, divided by its length."""
     return statistics.fmean(curve)
 
 
 def lead_share(curve: Sequence[float], teacher: Sequence[float]) -> float:
-    """Share of epochs, in [0, 1], in which a student is above what its teacher was after as many epochs.
+    """Returns the share of epochs in which a student leads its teacher.
+
+    The student is compared with its teacher after as many epochs.
 
     Args:
-        curve: of the student.
-        teacher: of its teacher, at least as long.
+        curve: the student's accuracy after each epoch.
+        teacher: the teacher's, for at least as many epochs.
+
+    Returns:
+        A number in [0, 1].
     """
     return statistics.fmean(student > other for student, other in zip(curve, teacher, strict=False))
 
 
 def interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a mean by Student's t.
+    """Returns the interval of a mean by Student's t.
 
     Args:
-        values: at least two that are independent, e.g. one a seed.
+        values: at least two independent values, e.g. one per seed.
         confidence: in (0, 1).
     """
     assert len(values) > 1, "one value says nothing of how far others may be"

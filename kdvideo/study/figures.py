@@ -17,7 +17,7 @@ Curves = Sequence[Sequence[float]]
 
 
 def draw_baselines(results: Mapping[str, Measured], study: Study) -> Figure:
-    """The paper's Figure 3: every architecture alone, mean over seeds and their range."""
+    """Draws every architecture alone, as the paper's Figure 3. Curves are means over seeds, with their range."""
     with style():
         figure = Figure(figsize=(5.4, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -29,14 +29,20 @@ def draw_baselines(results: Mapping[str, Measured], study: Study) -> Figure:
 
 
 def draw_students_of_same(results: Mapping[str, Measured], study: Study, setting: Setting) -> Figure:
-    """The paper's Figures 4 to 6: students of their own architecture beside it alone."""
+    """Draws students whose teachers have their own architecture.
+
+    These are the paper's Figures 4 to 6. Each is beside the same architecture alone.
+    """
     return _draw_panels(
         results, study, setting, {one: [(one, one)] for one in study.architectures}, title="{}, by itself"
     )
 
 
 def draw_students_by_teacher(results: Mapping[str, Measured], study: Study, setting: Setting) -> Figure:
-    """The paper's Figures 7 to 9: for each teacher its students of all architectures, beside them alone (dotted)."""
+    """Draws each teacher's students of all architectures.
+
+    These are the paper's Figures 7 to 9. The same architectures alone are dotted.
+    """
     panels = {teacher: [(one, teacher) for one in study.architectures] for teacher in study.architectures}
     return _draw_panels(results, study, setting, panels, title="taught by {}")
 
@@ -101,7 +107,7 @@ def _finish(axes: Axes, title: str, results: Mapping[str, Measured]) -> None:
 
 
 def draw_matrix(pairs: Sequence[PairResult], study: Study, *, title: str) -> Figure:
-    """`speed_ratio` of every student by every teacher, mean over seeds; what is missing is white."""
+    """Draws the mean `speed_ratio` of each student and teacher. Missing pairs are white."""
     names = list(study.architectures)
     ratios = {(pair.student, pair.teacher): pair.ratios for pair in pairs}
     with style():

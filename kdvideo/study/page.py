@@ -35,12 +35,14 @@ _FINAL = ("pretext_accuracy", "retrieval_10clip_at_1", "retrieval_10clip_at_5")
 
 
 def write_report(study: Study, output: Path, target: Path) -> None:
-    """Writes `study.md`, `summary.json`, `runs.csv`, `curves.csv`, `pairs.csv` and the figures.
+    """Writes a study's report.
+
+    It consists of `study.md`, `summary.json`, `runs.csv`, `curves.csv`, `pairs.csv` and the figures.
 
     Args:
-        study: what was run.
-        output: the study's folder; runs that are not finished are left out.
-        target: the folder to write.
+        study: the study that was run.
+        output: the study's folder. Unfinished runs are left out.
+        target: the folder to write to.
 
     Raises:
         ValueError: no baseline is finished.

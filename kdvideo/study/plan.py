@@ -1,4 +1,4 @@
-"""What a study is, and the runs that it is made of."""
+"""Defines what a study is, and plans the runs that it consists of."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,12 +21,12 @@ class Setting:
     """A way to teach.
 
     Attributes:
-        name: e.g. "paper"; the first part of its runs' names.
-        teacher_epochs: how long a teacher has learned alone.
-        config: config keys of its students, nested.
+        name: the first part of its runs' names, e.g. "paper".
+        teacher_epochs: for how many epochs a teacher has been trained alone.
+        config: config keys of the students, nested.
         pairs: (student, teacher), each an architecture.
-        fractions: parts of the training list that students learn from, beside the whole, for `fraction_pairs`.
-        fraction_pairs: pairs for which `fractions` are run.
+        fractions: parts of the training list on which the students of `fraction_pairs` are also trained.
+        fraction_pairs: the pairs for which `fractions` are run.
     """
 
     name: str
@@ -39,18 +39,19 @@ class Setting:
 
 @dataclass(frozen=True)
 class Study:
-    """Students of several architectures by teachers of several, with the same networks alone as baselines.
+    """Students and teachers of several architectures, with the same networks trained alone as baselines.
 
     Attributes:
-        base: config file that all runs begin with.
+        base: the config file that all runs begin with.
         config: config keys of all runs, nested.
         architectures: registered backbones.
-        seeds: of runs; a student's teacher is of the next seed, so that they share neither first weights nor samples.
-        epochs: of baselines and students.
+        seeds: the runs' seeds. A student's teacher has the next seed, so that they share neither initial weights nor
+            samples.
+        epochs: how many epochs baselines and students are trained.
         settings: ways to teach.
-        controls: whether each architecture also learns alone for its teachers' epochs and a student's together.
-        held_out_groups: recording groups of UCF101's training list that are the test list instead: to choose a
-            setting by. None means the official lists.
+        controls: whether each architecture is also trained alone for as many epochs as teacher and student together.
+        held_out_groups: recording groups of UCF101's training list that replace the test list, to choose a setting by.
+            With none, the official lists are used.
     """
 
     base: Path
@@ -68,16 +69,16 @@ class StudyRun:
     """One run of a study.
 
     Attributes:
-        name: also its folder's.
-        student: its architecture.
-        seed: of the run.
-        epochs: to train.
-        config: config keys besides the study's, nested.
-        setting: name of the way it is taught; "" if it learns alone.
-        teacher: architecture of its teacher, or "".
-        fraction: of the training list.
-        teacher_run: the run whose network teaches it, or "".
-        continues: the run whose first epochs are also its own, or "".
+        name: the run's name, and its folder's.
+        student: the network's architecture.
+        seed: the run's seed.
+        epochs: how many epochs to train.
+        config: config keys besides those of the study, nested.
+        setting: the name of the way it is taught; "" if it is trained alone.
+        teacher: the teacher's architecture, or "".
+        fraction: the part of the training list that is used.
+        teacher_run: the run whose network is the teacher, or "".
+        continues: the shorter run that this one continues, or "".
     """
 
     name: str
@@ -93,15 +94,15 @@ class StudyRun:
 
     @property
     def after(self) -> tuple[str, ...]:
-        """Runs that have to be finished before."""
+        """The runs that must be finished before."""
         return tuple(name for name in (self.teacher_run, self.continues) if name)
 
 
 def read_study(path: Path) -> Study:
-    """Reads a study's yaml file; its `BASE` is a path relative to it.
+    """Reads a study's yaml file. Its `BASE` is a path relative to it.
 
     Raises:
-        ValueError: a missing or unknown key, a value that cannot be meant, a config key that does not exist.
+        ValueError: a key is missing or unknown, a value is not allowed, or a config key does not exist.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -129,7 +130,7 @@ def read_study(path: Path) -> Study:
 
 
 def _check_comparable(cfg: CfgNode, *, origin: str) -> None:
-    """A run can be continued as a longer one, and has what the report compares."""
+    """Checks that a run can be continued and compared."""
     values, defaults = flatten_config(cfg), flatten_config(get_defaults())
     for key in keys_with_role(Role.STUDY_DEFAULT):
         if values[key] != defaults[key]:
@@ -171,7 +172,10 @@ def _check_keys(
 
 
 def plan_runs(study: Study) -> list[StudyRun]:
-    """All runs, what is needed first before what needs it, the most telling ones early."""
+    """Lists all runs in the order of training.
+
+    A run comes after those that it needs, and the most informative runs come early.
+    """
     runs = {run.name: run for run in _plan(study)}  # what two settings share comes once
     return list(runs.values())
 
@@ -250,10 +254,12 @@ def _taught(study: Study, setting: Setting, pair: tuple[str, str], *, seed: int,
 
 
 def build_config(study: Study, run: StudyRun) -> CfgNode:
-    """A run's config, but for where its data, its folder and its teacher are.
+    """Builds a run's config.
+
+    It lacks the paths of data, output and teacher.
 
     Raises:
-        ValueError: a key that does not exist, or a value of the wrong type.
+        ValueError: a key does not exist, or a value has the wrong type.
     """
     cfg = load_config(study.base)
     merge_config(cfg, study.config, origin="CONFIG of the study")

@@ -38,6 +38,6 @@ def probe_runs(study: Study, output: Path) -> int:
 
 
 def read_probe(output: Path, name: str) -> float | None:
-    """The probe's accuracy of a run, in [0, 1]; None before it is fitted."""
+    """Reads the accuracy of a run's linear probe, in [0, 1]. None means that it is not fitted yet."""
     path = run_folder(output, name) / _FOLDER / EVALUATION_NAME
     return simplejson.loads(path.read_text(encoding="utf-8"))["metrics"][_METRIC] if path.exists() else None

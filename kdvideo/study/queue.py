@@ -1,4 +1,4 @@
-"""The runs of a study, one after the other or several at once; what is finished is not done again."""
+"""Trains the runs of a study, one after the other or several at once. Finished runs are not repeated."""
 
 import logging
 import shutil
@@ -44,19 +44,19 @@ Start = Callable[[PreparedRun], Callable[[], int | None]]
 
 
 def run_folder(output: Path, name: str) -> Path:
-    """Returns the folder of a run of the study in `output`."""
+    """Returns a run's folder in the study's `output`."""
     return output / "runs" / name
 
 
 def is_finished(output: Path, name: str) -> bool:
-    """Whether a run has been trained and measured to its end."""
+    """Returns whether a run has been trained and measured."""
     return RunFolder(run_folder(output, name)).is_finished
 
 
 def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int) -> None:
-    """Makes every run that is not finished, each after those that it needs.
+    """Trains every unfinished run, each after those that it needs.
 
-    A run that fails does not stop the others, but those that need it are left out.
+    If a run fails, only those that need it are left out.
 
     Args:
         study: which runs.
@@ -139,7 +139,7 @@ def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:
 
 
 def _copy_epochs(source: RunFolder, target: RunFolder) -> None:
-    """Copies a shorter run's lines and its checkpoint: at a constant rate a longer one begins like it."""
+    """Copies a shorter run's lines and checkpoint. At a constant rate, a longer run begins like it."""
     target.copy_epochs(source)
     # last: it says that there is something to go on from
     write_atomic(target.newest, lambda temporary: shutil.copyfile(source.newest, temporary))

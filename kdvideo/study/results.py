@@ -1,4 +1,4 @@
-"""What a study's runs have measured, and what follows for each pair of student and teacher."""
+"""Reads what a study's runs have measured, and compares each pair of student and teacher."""
 
 import math
 import statistics
@@ -41,10 +41,10 @@ class Measured:
     """A finished run.
 
     Attributes:
-        run: which.
+        run: the planned run.
         curve: pretext accuracy after each epoch, in [0, 1].
         final: the last line of `metrics.jsonl`.
-        seconds: of its epochs, evaluation included.
+        seconds: how long its epochs took, evaluation included.
         linear_probe: accuracy of a linear probe, in [0, 1]; None unless `kdvideo study probe` has fitted it.
     """
 
@@ -57,20 +57,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class PairResult:
-    """One student of one teacher in one setting, over seeds.
+    """One student of one teacher in one setting, with one value per seed.
 
     Attributes:
-        student: architecture.
-        teacher: architecture.
-        ratios: `speed_ratio` of each seed.
-        reached: the epoch of each seed at which the baselines' level was reached, or None.
-        final_deltas: end level less that of the baseline of the same seed.
-        area_deltas: the same of `curve_area`.
-        retrieval_deltas: the same of retrieval@1 from 10 clips.
-        lead_shares: share of epochs in which the student leads its teacher.
-        equal_compute_deltas: end level less that of the student alone after teacher's and student's epochs together;
-            empty without such runs.
-        probe_deltas: the same as `retrieval_deltas` of the linear probe; empty unless all have one.
+        student: the student's architecture.
+        teacher: the teacher's architecture.
+        ratios: `speed_ratio`.
+        reached: the epoch at which the baselines' level was reached, or None.
+        final_deltas: the end level minus that of the baseline with the same seed.
+        area_deltas: the same difference of `curve_area`.
+        retrieval_deltas: the same difference of retrieval@1 from 10 clips.
+        lead_shares: the share of epochs in which the student leads its teacher.
+        equal_compute_deltas: the end level minus that of the student alone after teacher's and student's epochs
+            together; empty without such runs.
+        probe_deltas: the same difference as in `retrieval_deltas` for the linear probe; empty unless all have one.
     """
 
     student: str
@@ -86,7 +86,7 @@ class PairResult:
 
 
 def read_results(study: Study, output: Path) -> dict[str, Measured]:
-    """All finished runs by name."""
+    """Reads all finished runs, by name."""
     return {
         run.name: _read(run, RunFolder(run_folder(output, run.name)), read_probe(output, run.name))
         for run in plan_runs(study)
@@ -110,7 +110,7 @@ def _read(run: StudyRun, folder: RunFolder, linear_probe: float | None) -> Measu
 def baselines_of(
     results: Mapping[str, Measured], study: Study, architecture: str, fraction: float = 1.0
 ) -> list[Measured]:
-    """The runs alone of a student's length, one a seed."""
+    """Returns a student's baselines, one per seed. They are as long as its runs."""
     return _alone(results, architecture, study.epochs, fraction)
 
 
@@ -127,7 +127,7 @@ def _alone(results: Mapping[str, Measured], architecture: str, epochs: int, frac
 def taught_by(
     results: Mapping[str, Measured], setting: str, pair: tuple[str, str], fraction: float = 1.0
 ) -> list[Measured]:
-    """The students of a pair, one a seed."""
+    """Returns the students of a pair, one per seed."""
     found = [
         one
         for one in results.values()
@@ -139,7 +139,7 @@ def taught_by(
 def compare_pair(
     results: Mapping[str, Measured], study: Study, setting: Setting, pair: tuple[str, str], *, fraction: float = 1.0
 ) -> PairResult | None:
-    """A pair's result; None unless students and baselines of every seed are finished."""
+    """Compares a pair over all seeds. None means that a student or baseline is unfinished."""
     students = taught_by(results, setting.name, pair, fraction)
     baselines = baselines_of(results, study, pair[0], fraction)
     if not len(students) == len(baselines) == len(study.seeds):
@@ -167,17 +167,19 @@ def _deltas(ones: Sequence[Measured], others: Sequence[Measured], value: Any) ->
 
 
 def finished_pairs(results: Mapping[str, Measured], study: Study, setting: Setting) -> list[PairResult]:
-    """The results of a setting's pairs that are complete."""
+    """Returns the results of a setting's complete pairs."""
     compared = (compare_pair(results, study, setting, pair) for pair in setting.pairs)
     return [one for one in compared if one is not None]
 
 
 def summarise_setting(pairs: Sequence[PairResult], baselines: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
-    """A setting in a few numbers. Intervals are 95 % over seeds: pairs of one seed share baselines and teachers.
+    """Summarises a setting in a few numbers.
+
+    Intervals are 95 % over seeds, since pairs of one seed share baselines and teachers.
 
     Args:
         pairs: all with the same seeds.
-        baselines: for each architecture its curves alone, one a seed.
+        baselines: for each architecture its curves alone, one per seed.
     """
     nulls = [null_ratios(curves) for curves in baselines]
     summary: dict[str, Any] = {
@@ -206,13 +208,16 @@ def summarise_setting(pairs: Sequence[PairResult], baselines: Sequence[Sequence[
 
 
 def _over_seeds(rows: Iterable[Sequence[float]]) -> tuple[float, list[float]]:
-    """Rows of one value a seed -> mean, and its interval over the seeds' means."""
+    """Returns the mean of all rows and its interval over seeds. A row has one value per seed."""
     by_seed = [statistics.fmean(values) for values in zip(*rows, strict=True)]
     return statistics.fmean(by_seed), list(interval(by_seed))
 
 
 def summarise(results: Mapping[str, Measured], study: Study) -> dict[str, Any]:
-    """What `summary.json` holds: each setting with a complete pair, by name. One seed has no null: nothing."""
+    """Summarises each setting that has a complete pair.
+
+    This is the content of `summary.json`. It is empty for a single seed, which has no null distribution.
+    """
     summary: dict[str, Any] = {}
     if len(study.seeds) < 2:
         return summary

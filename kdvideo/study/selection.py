@@ -1,4 +1,4 @@
-"""Choosing a setting without a look at the test list."""
+"""Lists for choosing a setting without looking at the test list."""
 
 import re
 from collections.abc import Sequence
@@ -10,19 +10,21 @@ __all__ = ["write_held_out_lists"]
 
 
 def write_held_out_lists(root: Path, groups: Sequence[int], target: Path, *, split: int = 1) -> Path:
-    """Official lists in which recording groups of the training list are the test list, and the test list is gone.
+    """Writes lists in which groups of the training list are the test list.
+
+    The official test list is not used at all.
 
     Args:
-        root: a folder of UCF101's layout.
-        groups: numbers as in `v_Archery_g22_c01.avi`.
+        root: a folder in UCF101's layout.
+        groups: numbers of recording groups, as in `v_Archery_g22_c01.avi`.
         target: the folder to write, for DATA.LIST_DIR.
-        split: of the official lists.
+        split: the split of the official lists.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: no list there, or a group without a video.
+        ValueError: there is no list, or a group has no video.
     """
     official = root / "ucfTrainTestlist"
     try:
