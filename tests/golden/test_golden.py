@@ -14,6 +14,7 @@ from typing import Any
 import av
 import pytest
 import torch
+from compare import differences
 from side import COMMON, RUNS, VIDEOS, recorded
 
 from kdvideo.config import load_config
@@ -92,6 +93,18 @@ def test_batches_are_those_recorded(both, golden):
         pytest.skip(f"pixels may differ in their last bits: {'; '.join(other)}")
     now, before = both
     assert [step["batch"] for step in now] == [step["batch"] for step in before]
+
+
+def test_a_comparison_finds_each_difference():
+    """In a value, in a list's length, and in what one side lacks; equal findings give none."""
+    before = {"steps": [{"loss": 1.5}, {"loss": 2.5}], "weights": {"a": "x"}, "lines": [1, 2]}
+    assert not list(differences(before, json.loads(json.dumps(before))))
+    after = {"steps": [{"loss": 1.5}, {"loss": 2.5000001}], "weights": {"a": "x", "b": "y"}, "lines": [1]}
+    assert list(differences(before, after)) == [
+        "/steps/1/loss: 2.5 | 2.5000001",
+        "/weights/b: None | y",
+        "/lines: [1, 2] | [1]",
+    ]
 
 
 def _record() -> None:
