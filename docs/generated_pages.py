@@ -14,7 +14,7 @@ API = ("models", "losses", "tasks", "data", "zoo", "evaluation", "inference", "e
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages."""
+    """Adds the generated pages to the site."""
     security = (PACKAGE.parent / "SECURITY.md").read_text("utf-8")
     pages = {"config.md": config_page(), "security.md": security, "api/kdvideo.md": top_level_page()}
     pages |= {f"api/{package}.md": api_page(package) for package in API}
@@ -46,7 +46,7 @@ def _row(name: str) -> str:
 
 
 def top_level_page() -> str:
-    """What `import kdvideo` gives, where it is defined."""
+    """Renders the names of `import kdvideo` and where they are defined."""
     import kdvideo
 
     text = f"# kdvideo\n\n{kdvideo.__doc__}\n\n| name | |\n|---|---|\n"
@@ -59,7 +59,7 @@ def top_level_page() -> str:
 
 
 def api_page(package: str) -> str:
-    """All modules of a package."""
+    """Renders a page with all modules of a package."""
     modules = sorted(path.stem for path in (PACKAGE / package).glob("[!_]*.py"))
     return f"# kdvideo.{package}\n" + "".join(f"\n::: kdvideo.{package}.{module}\n" for module in modules)
 

@@ -3,7 +3,8 @@
 import pytest
 from counts import ALLOWED, COMMAND, SETTING, TAKEN_APART, count
 
-NOT_YET = ("assert isinstance", "raises that name settings")  # to be reached
+NOT_YET = ("assert isinstance",)  # to be reached
+MAY_BE_NONE = ("assert isinstance", "raises that name settings", "times zoo_dir")
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +20,9 @@ def test_a_count_stays_below_its_limit(counted: dict[str, float], name: str):
 
 
 def test_every_count_has_a_limit(counted: dict[str, float]):
-    """And none counts nothing at all, but for what is to be gone."""
+    """And none counts nothing at all, but for what may be gone."""
     assert set(counted) == set(ALLOWED)
-    assert all(number > 0 for name, number in counted.items() if name not in NOT_YET)
+    assert all(number > 0 for name, number in counted.items() if name not in MAY_BE_NONE)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # what a fol
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; `run` of what it parses is the function to call."""
+    """Builds the parser of the whole command line; its result's `run` is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (train, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command line says; KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
+    """Parses a command line; KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
     parser = build_parser()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for word in arguments[: arguments.index("--") if "--" in arguments else None]:
@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def train_main(arguments: Sequence[str] | None = None) -> int:
-    """`tools/train_net.py`: the same as `kdvideo train`."""
+    """Runs `kdvideo train`, for `tools/train_net.py`."""
     return main(["train", *(sys.argv[1:] if arguments is None else arguments)])
 
 
@@ -110,7 +110,7 @@ def _is_interruption(error: BaseException | None) -> bool:
 
 
 def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread; the run hears of a full disk at its next write, and says it as its own error."""
+    """Keeps a thread's OSError quiet: TensorBoard writes in one, and the run's next write meets the same full disk."""
     if not isinstance(arguments.exc_value, OSError):
         threading.__excepthook__(arguments)
 
@@ -126,5 +126,5 @@ def _one_line(error: Exception) -> str:
 
 
 def _speaker() -> str:
-    """Which of several processes of a run this is."""
+    """Returns "rank N: " in a run of several processes, else ""."""
     return f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""

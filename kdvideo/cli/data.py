@@ -61,7 +61,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _listed(options: argparse.Namespace, root: Path) -> list[str]:
-    """What both lists of the config's dataset name."""
+    """Returns the videos that the lists of the config's dataset name."""
     from kdvideo.config import load_config
     from kdvideo.engine.build import read_records
 

@@ -44,7 +44,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _absolute(text: str) -> str:
-    """A job or a rank may start in another folder."""
+    """Makes a path absolute, because a job or a rank may start in another folder."""
     try:
         return str(expand_user(text).resolve()) if text.endswith(".py") else text
     except ValueError as error:
@@ -64,7 +64,7 @@ def _import_module(name: str) -> None:
 
 
 def _find(name: str) -> str | None:
-    """The file of a module, whose folder is made known to Python."""
+    """Returns a module's file and adds its folder to Python's path."""
     path = Path(name) if name.endswith(".py") else None
     if path and not path.is_file():
         raise ValueError(f"--import {name}: there is no such file")

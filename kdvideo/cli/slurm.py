@@ -90,7 +90,7 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
 
 
 def has_left_queue(job: str) -> bool:
-    """Whether Slurm neither runs a job any more nor means to; asked of squeue, which needs no accounting."""
+    """Returns whether Slurm has done with a job, asked of squeue, which needs no accounting."""
     found = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
@@ -114,7 +114,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
-    """The command line without what concerns the job."""
+    """Returns the command line without the options of the job."""
     arguments = ["train"]
     if options.config_file is not None:
         arguments += ["--config-file", str(expand_user(options.config_file).resolve())]
@@ -124,7 +124,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
 
 
 def _run_rank(arguments: list[str]) -> None:
-    """What each task of the job does."""
+    """Runs one task of the job: a rank of the run."""
     from submitit.helpers import TorchDistributedEnvironment
 
     from kdvideo.cli import main
@@ -147,7 +147,7 @@ def _requeue_now(number: int, frame: FrameType | None) -> None:
 
 
 def _requeue() -> None:
-    """Rank 0 puts the job back into the queue, unless Slurm is ending it: because of a preemption, or of scancel."""
+    """Puts the job back into the queue on rank 0, unless Slurm itself is ending it (preemption, scancel)."""
     if os.environ["RANK"] != "0":
         return
     job = os.environ["SLURM_JOB_ID"]

@@ -120,7 +120,7 @@ def _start_process(arguments: list[str], folder: Path, threads: int) -> "subproc
 
 
 def _end_with_parent() -> None:
-    """A study that is killed must not leave runs behind, which would be in the way of the next one's."""
+    """Ends a run when its study is killed: what is left would be in the way of the next study."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, Linux only
 

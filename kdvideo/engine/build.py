@@ -54,7 +54,7 @@ logger = logging.getLogger("kdvideo")
 
 
 def build_clip_spec(cfg: CfgNode) -> ClipSpec:
-    """Reads CLIP."""
+    """Reads the input convention from CLIP."""
     clip = cfg.CLIP
     return ClipSpec(
         clip_len=clip.LENGTH,
@@ -114,7 +114,7 @@ def _backbone_kwargs(cfg: CfgNode) -> dict[str, Any]:
 
 
 def build_model(spec: ModelSpec, device: torch.device) -> Model:
-    """The network that `spec` describes, after one clip has gone through it.
+    """Builds the network of a spec and tries it with one clip.
 
     Raises:
         ValueError: the clips are too short or too small for the backbone.
@@ -154,7 +154,7 @@ def build_tuple_config(cfg: CfgNode) -> TupleConfig:
 
 
 def build_augment_config(cfg: CfgNode) -> AugmentConfig:
-    """Reads AUGMENT."""
+    """Reads the augmentation from AUGMENT."""
     augment = cfg.AUGMENT
     return AugmentConfig(
         flip_prob=augment.FLIP_PROB,
@@ -166,7 +166,7 @@ def build_augment_config(cfg: CfgNode) -> AugmentConfig:
 
 
 def build_eval_config(cfg: CfgNode) -> EvalConfig:
-    """Reads EVAL."""
+    """Reads the evaluation's settings from EVAL."""
     return EvalConfig(
         tuples_per_video=cfg.EVAL.TUPLES_PER_VIDEO,
         clips_per_video=cfg.EVAL.CLIPS_PER_VIDEO,
@@ -178,7 +178,7 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
 
 @naming_keys()
 def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
-    """The videos that DATA's training or test list names."""
+    """Returns the videos that DATA's training or test list names."""
     root = expand_user(cfg.DATA.ROOT)
     list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
     return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
@@ -186,7 +186,7 @@ def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
 
 @naming_keys()
 def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
-    """The videos of DATA's training or test list that give frames; the manifest or a look at each says so."""
+    """Returns the videos of a list of DATA that give frames, as the manifest or a look at each tells."""
     data = cfg.DATA
     with main_first():  # what it remembers, the other ranks need not look at again
         return usable_videos(
@@ -207,14 +207,14 @@ def warn_of_repeats(train: VideoList, test: VideoList) -> None:
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:
-    """What is trained on, by DATA.FRACTION, and what DATA.VALIDATION_SHARE holds out."""
+    """Splits the training list into what DATA.FRACTION trains on and what DATA.VALIDATION_SHARE holds out."""
     kept, held = hold_out(videos.records, cfg.DATA.VALIDATION_SHARE)
     return videos.only(take_fraction(kept, cfg.DATA.FRACTION, seed=cfg.SEED)), videos.only(held)
 
 
 @naming_keys()
 def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataLoader:
-    """The loader of training batches.
+    """Builds the loader of training batches.
 
     Raises:
         ValueError: fewer videos than one batch, or a batch that the processes cannot share evenly.
@@ -231,7 +231,7 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
 
 
 def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> BatchTransform | None:
-    """What is left to do to a batch of `dataset` on the training device."""
+    """Returns the augmentation that runs on the device, or None if the workers have done it."""
     if cfg.DATA.AUGMENT_ON == "worker":
         return None
     return partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)

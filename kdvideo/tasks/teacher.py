@@ -160,18 +160,18 @@ def check_teacher(
     if not isinstance(teacher, PCLModel):
         features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
         raise ValueError(
-            f"TEACHER.WEIGHTS {name} has no pretext head, which TEACHER.LOSSES {list(losses)} compare: "
+            f"`teacher` {name} has no pretext head, which `losses` {list(losses)} compare: "
             f"choose of {', '.join(features)}"
         )
     head = teacher.pretext_head
     if head.num_classes != num_pretext_classes:
         raise ValueError(
-            f"TEACHER.WEIGHTS {name} answers {head.num_classes} pretext classes, but PRETEXT.NAME {pretext} has "
+            f"`teacher` {name} answers {head.num_classes} pretext classes, but `pretext` {pretext} has "
             f"{num_pretext_classes}: choose a teacher that was trained with {pretext}"
         )
     if head.tuple_len != tuple_len:
         raise ValueError(
-            f"TEACHER.WEIGHTS {name} takes tuples of {head.tuple_len} clips, but PRETEXT.TUPLE_LEN is {tuple_len}: "
+            f"`teacher` {name} takes tuples of {head.tuple_len} clips, but `tuple_len` is {tuple_len}: "
             f"set it to {head.tuple_len} or choose another teacher"
         )
 
@@ -181,6 +181,6 @@ def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
         PRETEXTS.get(pretext).check(clip_len=clip.clip_len, size=clip.size, tuple_len=tuple_len)
     except ValueError:
         raise ValueError(
-            f"TEACHER.SAMPLING own: the teacher's clips of {clip.clip_len} frames of {clip.size} x {clip.size} do not "
-            f"suit PRETEXT.NAME {pretext}; use TEACHER.SAMPLING shared"
+            f"`frames` own: the teacher's clips of {clip.clip_len} frames of {clip.size} x {clip.size} do not "
+            f"suit the pretext {pretext}; use `frames` shared"
         ) from None

@@ -156,8 +156,8 @@ def test_teacher_with_its_own_input():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"num_pretext_classes": 6}, "TEACHER.WEIGHTS t answers 6 pretext classes, but PRETEXT.NAME vcp has 5"),
-        ({"tuple_len": 5}, "TEACHER.WEIGHTS t takes tuples of 5 clips, but PRETEXT.TUPLE_LEN is 3: set it to 5"),
+        ({"num_pretext_classes": 6}, "`teacher` t answers 6 pretext classes, but `pretext` vcp has 5"),
+        ({"tuple_len": 5}, "`teacher` t takes tuples of 5 clips, but `tuple_len` is 3: set it to 5"),
     ],
 )
 def test_a_teacher_of_another_task_is_refused(kwargs: dict, message: str):
