@@ -13,14 +13,12 @@ from torch import Tensor
 from torchvision.models import video
 
 from kdvideo.models.pytorchvideo_parts import hub
+from kdvideo.tables import markdown_table
 from kdvideo.zoo.formats import LAYOUTS, Layout, convert, recognise
 
 PAGE = Path(__file__).with_name("checkpoints.md")
 START, END = "<!-- layouts -->\n", "<!-- end of layouts -->\n"
-HEADER = (
-    "| Layout | Files of | Backbone here | Keys: used, dropped | Input conventions | Checked against |\n"
-    "|---|---|---|---|---|---|\n"
-)
+HEAD = ("Layout", "Files of", "Backbone here", "Keys: used, dropped", "Input conventions", "Checked against")
 # layout -> (key layout and outputs of the project's own network, what was compared to 1e-4)
 REFERENCES = {
     "pcl-c3d": ("pcl_c3d", "PCL's network: features, pretext logits, projections"),
@@ -65,15 +63,15 @@ def _empty(shape: list[int]) -> Tensor:
 
 
 def table(folder: Path) -> str:
-    """The lines of all layouts."""
-    return HEADER + "".join(_row(layout, folder) for layout in LAYOUTS)
+    """Renders the table of all layouts."""
+    return markdown_table([HEAD, *(_row(layout, folder) for layout in LAYOUTS)])
 
 
-def _row(layout: Layout, folder: Path) -> str:
+def _row(layout: Layout, folder: Path) -> tuple[str, ...]:
     state, checked = example(layout, folder)
     assert recognise(state, LAYOUTS) is layout
     converted = convert(state, layout, origin=layout.name)
-    cells = (
+    return (
         f"`{layout.name}`",
         layout.project,
         f"`{layout.backbone}`",
@@ -81,7 +79,6 @@ def _row(layout: Layout, folder: Path) -> str:
         ", ".join(f"`{name}`" for name in layout.clip_specs),
         checked,
     )
-    return f"| {' | '.join(cells)} |\n"
 
 
 def main(folder: Path) -> None:

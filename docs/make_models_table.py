@@ -1,6 +1,5 @@
 """Writes the table of docs/models.md: python docs/make_models_table.py, two minutes on one core."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -11,22 +10,23 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import takes_option
 from kdvideo.models.pytorchvideo_parts import hub
 from kdvideo.registry import BACKBONES
+from kdvideo.tables import markdown_table
 from kdvideo.zoo.publish import count_macs
 
 PAGE = Path(__file__).with_name("models.md")
-HEADER = (
-    "| Name | From | Input: frames x stride, size | Parameters (M) | GMACs | Features | GMACs of 16 x 112 x 112 |\n"
-    "|---|---|---|---|---|---|---|\n"
+HEAD = (
+    *("Name", "From", "Input: frames x stride, size", "Parameters (M)", "GMACs", "Features"),
+    "GMACs of 16 x 112 x 112",
 )
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 
-def row(name: str) -> str:
-    """The table's line of one backbone."""
+def row(name: str) -> tuple[str, ...]:
+    """Returns the table's row of one backbone."""
     backbone = kdvideo.create_model(name)
     spec = backbone.clip_spec
     params = sum(parameter.numel() for parameter in backbone.parameters())
-    cells = (
+    return (
         f"`{name}`",
         "kdvideo" if takes_option(name, "width") else "PyTorchVideo" if hasattr(hub, name) else "torchvision",
         f"{spec.clip_len} x {spec.frame_stride}, {spec.size} x {spec.size}",
@@ -35,7 +35,6 @@ def row(name: str) -> str:
         str(backbone.num_features),
         _usual_macs(name, backbone),
     )
-    return f"| {' | '.join(cells)} |\n"
 
 
 def _usual_macs(name: str, backbone: Backbone) -> str:
@@ -53,13 +52,12 @@ def main() -> None:
     own_first = sorted(
         BACKBONES.names(), key=lambda name: (not takes_option(name, "width"), not hasattr(hub, name), name)
     )
-    rows = []
+    rows = [HEAD]
     for name in own_first:
         with torch.no_grad():
             rows.append(row(name))
-        sys.stdout.write(rows[-1])
-        sys.stdout.flush()
-    PAGE.write_text(f"{before}{START}{HEADER}{''.join(rows)}{END}{after}", encoding="utf-8")
+        print(*rows[-1], sep="  ", flush=True)
+    PAGE.write_text(f"{before}{START}{markdown_table(rows)}{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

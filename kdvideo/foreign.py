@@ -6,17 +6,29 @@ an escape sequence would write to the reader's terminal.
 """
 
 import logging
+import math
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import simplejson
 import yaml
 
-__all__ = ["MOST_BYTES", "parse_json", "parse_yaml", "printable", "printable_record", "read_text"]
+__all__ = ["MOST_BYTES", "check_fields", "parse_json", "parse_yaml", "printable", "printable_record", "read_text"]
 
 MOST_BYTES = 4 << 20  # the largest entry that ships has 8 KB
 _MOST_NODES = 100_000  # of a yaml text with its aliases written out; a resolved config has about 100
 _MOST_DIGITS = 300  # of a whole number: with more it is no float
+_KINDS = {  # of JSON values
+    str: "a text",
+    int: "a whole number from 0",
+    float: "a finite number",
+    list: "a list",
+    dict: "a mapping",
+    NoneType: "null",
+}
 
 
 def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
@@ -68,6 +80,66 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def check_fields(values: Any, kind: type, *, what: str) -> None:
+    """Refuses JSON values that are not what a dataclass's annotations say.
+
+    Args:
+        values: what `parse_json` gave; a key whose field has a default may be missing.
+        kind: the dataclass. Its fields are texts, whole numbers from 0, finite numbers, None, lists and mappings of
+            these, or dataclasses, whose own values are left to them.
+        what: the beginning of the message, e.g. "FILE is no zoo entry".
+
+    Raises:
+        ValueError: no mapping, a key that is missing or unknown, or a value of another type.
+    """
+    known = {item.name: item.default is MISSING and item.default_factory is MISSING for item in fields(kind)}
+    if not isinstance(values, dict):
+        raise ValueError(f"{what}, but a {type(values).__name__}")
+    wrong = {name for name, is_needed in known.items() if is_needed} - values.keys() | values.keys() - known.keys()
+    if wrong:
+        raise ValueError(f"{what} of this version: missing or unknown {sorted(wrong)}")
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        for problem in _misfits(name, value, hints[name]):
+            raise ValueError(f"{what}: {problem}")
+
+
+def _misfits(name: str, value: Any, kind: Any) -> Iterator[str]:
+    """Yields what in a value is not of an annotated type, one line each."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    plain = {_plain(each): each for each in kinds}
+    if isinstance(value, list) and list in plain:
+        (inner,) = get_args(plain[list])
+        for place, item in enumerate(value):
+            yield from _misfits(f"{name}[{place}]", item, inner)
+    elif isinstance(value, dict) and dict in plain:
+        for key, item, inner in _items(value, plain[dict]):
+            yield from _misfits(f"{name}.{key}", item, inner)
+    elif not any(_fits(value, each) for each in plain):
+        yield f"{name} is {value!r}, it must be {' or '.join(_KINDS[each] for each in plain)}"
+
+
+def _plain(kind: Any) -> type:
+    """Returns the JSON type of an annotation."""
+    return dict if is_typeddict(kind) or is_dataclass(kind) else get_origin(kind) or kind
+
+
+def _items(values: dict[str, Any], kind: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields each key of a mapping with its value and what that must be."""
+    if is_typeddict(kind):
+        yield from ((key, values.get(key), inner) for key, inner in get_type_hints(kind).items())
+    elif not is_dataclass(kind):
+        _, inner = get_args(kind)
+        yield from ((key, item, inner) for key, item in values.items())
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is float or kind is int:
+        is_number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return is_number and (math.isfinite(value) if kind is float else value >= 0)
+    return isinstance(value, kind)
 
 
 def printable(text: str) -> str:

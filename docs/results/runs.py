@@ -7,6 +7,8 @@ from pathlib import Path
 
 import simplejson
 
+from kdvideo.tables import markdown_rows
+
 SEEDS = (0, 1, 2)
 T_95 = 4.303  # Student's t for three values, two-sided 95 %
 
@@ -30,6 +32,5 @@ def with_interval(values: Sequence[float], *, sign: str = "+") -> str:
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """Formats a table in markdown."""
+    return markdown_rows([header, ["---"] * len(header), *rows]).removesuffix("\n")

@@ -1,5 +1,6 @@
 """Publishing a run after it has ended: `kdvideo zoo publish`."""
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -53,11 +54,11 @@ def publish_run(path: Path, name: str, *, zoo: Zoo, licence: str | None = None, 
     checkpoint = read_state(path)
     if not {"student", "model", "config"} <= checkpoint.keys():
         raise ValueError(f"{path} is no checkpoint of a run: publish OUTPUT_DIR/{CHECKPOINT_NAME}")
-    if not folder.is_finished:
+    facts = folder.facts()
+    if facts is None:
         raise ValueError(
             f"{folder.path / FACTS_NAME} does not exist: the run has not finished, continue it with --resume"
         )
-    facts = folder.facts()
     spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
     model = spec.build()
     # Where a run chose an epoch, that one has been measured.
@@ -67,7 +68,7 @@ def publish_run(path: Path, name: str, *, zoo: Zoo, licence: str | None = None, 
         name,
         zoo=zoo,
         spec=spec,
-        facts=facts if licence is None else {**facts, "licence": licence},
+        facts=facts if licence is None else dataclasses.replace(facts, licence=licence),
         dtype=getattr(torch, stored_config(checkpoint["config"])["ZOO"]["DTYPE"]),
         replace=replace,
     )

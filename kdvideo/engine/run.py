@@ -37,7 +37,7 @@ from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.entry import Facts, ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_pretrained
 from kdvideo.zoo.publish import publish
@@ -219,20 +219,21 @@ class Run(ABC):
         if self.cfg.ZOO.DTYPE == "float16":
             self.model.half().float()
 
-    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
-        """What a zoo entry says of this run, besides what its network tells."""
+    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> Facts:
+        """Returns what a zoo entry says of this run, besides what its network tells."""
         cfg = self.cfg
-        return {
-            "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
-            "protocol": self.protocol(),
-            "teacher": teacher and {"name": _name_of(teacher), "sha256": teacher.sha256},
-            "dataset": f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {self.num_training_videos} training videos",
-            "config": cfg.dump(),
-            "source": "trained with kdvideo",
-            "licence": cfg.ZOO.LICENCE,
-        }
+        return Facts(
+            metrics={name: value for name, value in metrics.items() if isinstance(value, float)},
+            protocol=self.protocol(),
+            teacher=None if teacher is None else {"name": _name_of(teacher), "sha256": teacher.sha256},
+            dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {self.num_training_videos} training videos",
+            config=cfg.dump(),
+            source="trained with kdvideo",
+            licence=cfg.ZOO.LICENCE,
+            classes=list(self.class_names),
+        )
 
-    def publish(self, facts: Mapping[str, Any], *, zoo: Zoo) -> ZooEntry:
+    def publish(self, facts: Facts, *, zoo: Zoo) -> ZooEntry:
         """Writes the trained model into the zoo."""
         cfg = self.cfg
         entry = publish(

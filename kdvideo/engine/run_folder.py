@@ -13,6 +13,7 @@ from kdvideo.config import dump_config, parse_config
 from kdvideo.engine.guards import writing
 from kdvideo.files import write_text
 from kdvideo.foreign import parse_json, read_text
+from kdvideo.zoo.entry import Facts
 
 __all__ = ["BEST_NAME", "BOARD_NAME", "CHECKPOINT_NAME", "FACTS_NAME", "METRICS_NAME", "RunFolder"]
 
@@ -133,28 +134,22 @@ class RunFolder:
         """Takes over another run's lines but the final one: the run goes on from there."""
         self._write_lines(text for text, line in source._lines() if _is_epoch(line))
 
-    def facts(self) -> dict[str, Any]:
-        """Returns what a zoo entry says of the run; empty until it has finished.
+    def facts(self) -> Facts | None:
+        """Returns what a zoo entry says of the run; None until it has finished.
 
         Raises:
             ValueError: the file holds something else.
         """
         path = self.path / FACTS_NAME
         if not path.exists():
-            return {}
-        try:
-            facts = parse_json(read_text(path))
-        except ValueError as error:
-            raise ValueError(f"{path} holds no facts of a run: {error}") from None
-        if not isinstance(facts, dict):
-            raise ValueError(f"{path} holds no facts of a run, but a {type(facts).__name__}")
-        return facts
+            return None
+        return Facts.from_json(read_text(path), origin=str(path))
 
-    def write_facts(self, facts: Mapping[str, Any]) -> None:
+    def write_facts(self, facts: Facts) -> None:
         """Writes what a zoo entry says of the run, so that it can be published later. The run is finished then."""
         path = self.path / FACTS_NAME
         with writing(path):
-            write_text(path, simplejson.dumps(facts, indent=2) + "\n")
+            write_text(path, facts.to_json())
 
     @property
     def is_finished(self) -> bool:

@@ -30,7 +30,6 @@ from kdvideo.evaluation.measure import measure_classes
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
-from kdvideo.zoo.sources import Weights
 
 __all__ = ["SupervisedRun"]
 
@@ -137,10 +136,6 @@ class SupervisedRun(Run):
             f"chosen by {self.validation_metric}, {cfg.EVAL.CLIPS_PER_VIDEO} clips a held-out training video "
             f"(DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
         )
-
-    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> dict[str, Any]:
-        """Returns what `Run.facts` returns, and the names of the classes where the dataset has them."""
-        return {**super().facts(metrics, teacher), "classes": list(self.class_names)}
 
     def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:
         dataset = UniformClips(

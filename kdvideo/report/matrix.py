@@ -12,8 +12,8 @@ from kdvideo.config import parse_config, settings_id
 from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
 from kdvideo.registry import BACKBONES
-from kdvideo.report.runs import RunRecord, finite, or_empty
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.report.runs import RunRecord, or_empty
+from kdvideo.zoo.entry import Facts, ZooEntry
 
 __all__ = ["ALONE", "PAPER", "Cell", "Matrix", "Student", "build_matrices", "students_of"]
 
@@ -89,23 +89,11 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     published = {settings_id(entry.config) for entry in own}
     backbones = {entry.name: entry.model.backbone for entry in entries}
-    found = [
-        _student(
-            entry.name,
-            or_empty(partial(parse_config, entry.config)),
-            entry.metrics,
-            entry.teacher,
-            entry.dataset,
-            backbones,
-        )
-        for entry in own
-    ]
+    found = [_student(entry.name, or_empty(partial(parse_config, entry.config)), entry, backbones) for entry in own]
     found += [
-        _student(
-            run.name, run.config, run.facts.get("metrics"), run.facts.get("teacher"), run.facts["dataset"], backbones
-        )
+        _student(run.name, run.config, run.facts, backbones)
         for run in runs
-        if "dataset" in run.facts and settings_id(str(run.facts.get("config"))) not in published
+        if run.facts is not None and settings_id(run.facts.config) not in published
     ]
     return [student for student in found if student is not None]
 
@@ -120,17 +108,11 @@ def build_matrices(students: Sequence[Student]) -> list[Matrix]:
 
 
 def _student(
-    name: str,
-    config: Mapping[str, Any],
-    metrics: Any,
-    teacher: Any,
-    dataset: Any,
-    backbones: Mapping[str, str],
+    name: str, config: Mapping[str, Any], facts: ZooEntry | Facts, backbones: Mapping[str, str]
 ) -> Student | None:
-    measured = finite(metrics)
-    if "pretext_accuracy" not in measured or not config:
+    if "pretext_accuracy" not in facts.metrics or not config:
         return None
-    teacher_name = str(teacher["name"]) if isinstance(teacher, dict) and "name" in teacher else ""
+    teacher_name = facts.teacher["name"] if facts.teacher else ""
     names = _value(config, "TEACHER", "LOSSES", default=["logit_distillation"])
     losses = "+".join(map(str, names if isinstance(names, list) else [names])) if teacher_name else ""
     return Student(
@@ -138,9 +120,9 @@ def _student(
         backbone=str(_value(config, "MODEL", "BACKBONE")),
         teacher=_architecture(teacher_name, backbones) if teacher_name else ALONE,
         losses=losses.replace("_distillation", ""),
-        setting=_setting(config, str(dataset)),
-        accuracy=measured["pretext_accuracy"],
-        retrieval=measured.get("retrieval_at_1"),
+        setting=_setting(config, facts.dataset),
+        accuracy=facts.metrics["pretext_accuracy"],
+        retrieval=facts.metrics.get("retrieval_at_1"),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.zoo.entry import Facts
 
 __all__ = ["RunRecord", "find_runs", "finite", "or_empty"]
 
@@ -22,13 +23,13 @@ class RunRecord:
         name: the folder's name, with enough of its path to tell runs apart.
         config: the resolved config.
         epochs: the lines of `metrics.jsonl`, numbers only, without the final one.
-        facts: what an entry would say of the run; empty until it has finished.
+        facts: what an entry would say of the run; None until it has finished.
     """
 
     name: str
     config: dict[str, Any]
     epochs: list[dict[str, float]]
-    facts: dict[str, Any]
+    facts: Facts | None
 
 
 def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
@@ -63,11 +64,15 @@ def finite(values: Any) -> dict[str, float]:
 
 
 def _read_run(run: RunFolder, name: str) -> RunRecord:
+    try:
+        facts = run.facts()
+    except ValueError:
+        facts = None  # damaged: the rest of the run is shown
     return RunRecord(
         name=name,
         config=or_empty(run.config),
         epochs=[finite(line) for line in run.epochs()],
-        facts=or_empty(run.facts),
+        facts=facts,
     )
 
 

@@ -16,6 +16,7 @@ from kdvideo.paths import zoo_root
 from kdvideo.pictures.curves import draw_curves
 from kdvideo.pictures.style import save_figure
 from kdvideo.report.runs import find_runs
+from kdvideo.tables import markdown_table
 
 __all__ = ["run_demo"]
 
@@ -88,12 +89,13 @@ class _Runner:
 
 
 def _format_table(rows: list[_Row]) -> str:
-    lines = ["| weights | pretext accuracy | majority share | retrieval@1 | seconds |", "|---|---|---|---|---|"]
+    lines = [("weights", "pretext accuracy", "majority share", "retrieval@1", "seconds")]
     for row in rows:
-        values = [row.metrics[name] for name in ("pretext_accuracy", "majority_share", "retrieval_at_1")]
-        cells = [row.label, *(f"{value:.3f}" for value in values), f"{row.seconds:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        pretext, majority, retrieval = (
+            f"{row.metrics[name]:.3f}" for name in ("pretext_accuracy", "majority_share", "retrieval_at_1")
+        )
+        lines.append((row.label, pretext, majority, retrieval, f"{row.seconds:.0f}"))
+    return markdown_table(lines)
 
 
 def _draw_curves(output: Path) -> None:

@@ -28,6 +28,7 @@ from kdvideo.study.results import (
     read_results,
     summarise,
 )
+from kdvideo.tables import markdown_rows
 
 __all__ = ["write_report"]
 
@@ -204,7 +205,7 @@ def _fraction_rows(results: Mapping[str, Measured], study: Study, setting: Setti
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
     rows = list(rows)
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_rows(lines).removesuffix("\n")
 
 
 def _with_interval(values: Sequence[float], *, sign: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.zoo.contents import read_contents
-from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.load import build_filled
 from kdvideo.zoo.publish import publish
@@ -43,15 +43,15 @@ def convert_weights(
     contents = read_contents(weights)
     spec = contents.spec_with(clip_spec)
     model = build_filled(contents, spec)
-    facts = {
-        "metrics": entry.metrics if entry else {},
-        "protocol": entry.protocol if entry else "not measured",
-        "teacher": None,
-        "dataset": entry.dataset if entry else "not said",
-        "config": f"CONVERTED_FROM: {weights.sha256}\n",
-        "source": f"converted from {entry.name if entry else weights.path.name}, sha256 {weights.sha256}"
-        + (f"; {entry.source}" if entry else ""),
-        "licence": licence or (entry.licence if entry else ""),
-        "classes": list(contents.classes),
-    }
+    origin = f"converted from {entry.name if entry else weights.path.name}, sha256 {weights.sha256}"
+    facts = Facts(
+        metrics=entry.metrics if entry else {},
+        protocol=entry.protocol if entry else "not measured",
+        teacher=None,
+        dataset=entry.dataset if entry else "not said",
+        config=f"CONVERTED_FROM: {weights.sha256}\n",
+        source=f"{origin}; {entry.source}" if entry else origin,
+        licence=licence or (entry.licence if entry else ""),
+        classes=list(contents.classes),
+    )
     return publish(model.eval(), name, zoo=zoo, spec=spec, facts=facts, replace=replace)

@@ -1,34 +1,22 @@
 """A zoo entry: all that is known of one model, enough to build it and to check its file."""
 
-import math
 import re
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self, TypedDict
 
 import simplejson
 
-from kdvideo.foreign import parse_json
+from kdvideo.foreign import check_fields, parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
-__all__ = ["WEIGHTS_SUFFIXES", "ZooEntry", "check_file", "check_name"]
+__all__ = ["WEIGHTS_SUFFIXES", "Facts", "Teacher", "ZooEntry", "check_file", "check_name"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
 # A file name on every system, in an address and in a table of markdown; it begins like no option and no hidden file.
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .()+=@,~-]*")
-_KINDS = {  # of the keys that are not simply texts
-    "model": dict,
-    "sha256": str | None,
-    "params": int,
-    "macs": int,
-    "metrics": dict,
-    "teacher": dict | None,
-    "urls": list,
-    "classes": list,
-    "size": int | None,
-}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -48,6 +36,51 @@ def check_name(name: str) -> str:
     return name
 
 
+class Teacher(TypedDict):
+    """Who taught a model: a zoo name or a file, and the hash of its weights."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an entry says of a model besides what its network and its file tell; a finished run's `facts.json`.
+
+    Attributes:
+        metrics: measured or reported values; those of accuracy lie in [0, 1].
+        protocol: how they were measured, in words, and by whom where that was not kdvideo.
+        teacher: of the model, or None.
+        dataset: e.g. "ucf101-mini split 1".
+        config: the resolved training config as yaml.
+        source: where the weights come from.
+        licence: of the weights.
+        classes: what a classifier's outputs are called, in their order; empty where nobody said.
+    """
+
+    metrics: dict[str, float]
+    protocol: str
+    teacher: Teacher | None
+    dataset: str
+    config: str
+    source: str
+    licence: str
+    classes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Returns readable JSON, keys in the order of the attributes."""
+        return simplejson.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, origin: str) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: no JSON, or other keys or types; `origin` says where.
+        """
+        return cls(**_parse(text, cls, what=f"{origin} holds no facts of a run"))
+
+
 @dataclass(frozen=True)
 class ZooEntry:
     """One published model, stored as `entries/{name}.json`.
@@ -61,7 +94,7 @@ class ZooEntry:
         macs: multiply-accumulates of the backbone for one clip.
         metrics: measured or reported values; those of accuracy lie in [0, 1].
         protocol: how they were measured, in words, and by whom where that was not kdvideo.
-        teacher: `name` and `sha256` of the teacher, or None.
+        teacher: of the model, or None.
         dataset: e.g. "ucf101-mini split 1".
         config: the resolved training config as yaml.
         source: where the weights come from.
@@ -83,7 +116,7 @@ class ZooEntry:
     macs: int
     metrics: dict[str, float]
     protocol: str
-    teacher: dict[str, str] | None
+    teacher: Teacher | None
     dataset: str
     config: str
     source: str
@@ -102,27 +135,17 @@ class ZooEntry:
         return self.sha256 is not None and len(self.sha256) == 64
 
     def to_json(self) -> str:
-        """Readable JSON, keys in the order of the attributes."""
+        """Returns readable JSON, keys in the order of the attributes."""
         return simplejson.dumps({**asdict(self), "model": self.model.to_dict()}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> Self:
-        """The inverse of `to_json`.
+        """Reads what `to_json` wrote.
 
         Raises:
             ValueError: no JSON, or keys that are missing or unknown; `origin` says where.
         """
-        try:
-            values = parse_json(text)
-        except ValueError as error:
-            raise ValueError(f"{origin} is no zoo entry: {error}") from None
-        optional = {"urls", "size", "layout", "manual", "classes"}  # entries of earlier versions lack some
-        known = {item.name for item in fields(cls)}
-        if not isinstance(values, dict) or not known - optional <= set(values) <= known:
-            keys = set(values) if isinstance(values, dict) else set()
-            wrong = sorted((known - optional - keys) | (keys - known))
-            raise ValueError(f"{origin} is no zoo entry of this version: missing or unknown {wrong}")
-        _check_types(values, origin)
+        values = _parse(text, cls, what=f"{origin} is no zoo entry")
         check_name(values["name"])
         check_file(values["file"], origin=origin)
         if values["sha256"] is not None and not _SHA256.fullmatch(values["sha256"]):
@@ -144,19 +167,11 @@ def check_file(file: str, *, origin: str) -> str:
     return file
 
 
-def _check_types(values: dict[str, Any], origin: str) -> None:
-    """Entries come from other people; what reads one relies on its types."""
-    for key, value in values.items():
-        kind = _KINDS.get(key, str)
-        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-            allowed = getattr(kind, "__name__", str(kind))
-            raise ValueError(f"{origin} is no zoo entry: {key} is {value!r}, it must be of type {allowed}")
-    for name, value in values["metrics"].items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise ValueError(f"{origin} is no zoo entry: the metric {name} is {value!r}, it must be a finite number")
-    teacher = values["teacher"] or {"name": "", "sha256": ""}
-    texts = [*values.get("urls", []), *values.get("classes", []), teacher.get("name"), teacher.get("sha256")]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(
-            f"{origin} is no zoo entry: urls, classes, and name and sha256 of the teacher, must be strings"
-        )
+def _parse(text: str, kind: type, *, what: str) -> dict[str, Any]:
+    """Parses a dataclass's values: they come from other people, and what reads them relies on their types."""
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+    check_fields(values, kind, what=what)
+    return values

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import simplejson
 
 from kdvideo.files import file_sha256, locked, write_atomic, write_text
-from kdvideo.foreign import parse_json, read_text
+from kdvideo.foreign import check_fields, parse_json, read_text
 from kdvideo.paths import expand_user, kdvideo_home
 from kdvideo.zoo import download as downloads
 from kdvideo.zoo.download import download
@@ -91,10 +91,12 @@ def recorded_hash(name: str) -> RecordedHash | None:
     if not path.exists():
         return None
     try:
-        record = RecordedHash(**parse_json(read_text(path)))
-    except (TypeError, ValueError) as error:
+        values = parse_json(read_text(path))
+        check_fields(values, RecordedHash, what="a record")
+    except ValueError as error:
         raise ValueError(f"{path} is no record of a hash ({error}): remove it if you trust its weights anew") from None
-    if not (isinstance(record.sha256, str) and re.fullmatch("[0-9a-f]{64}", record.sha256)):
+    record = RecordedHash(**values)
+    if not re.fullmatch("[0-9a-f]{64}", record.sha256):
         raise ValueError(
             f"{path} is no record of a hash: sha256 is {record.sha256!r}; remove it if you trust its weights anew"
         )

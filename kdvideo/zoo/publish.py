@@ -3,9 +3,8 @@
 import datetime
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from fvcore.nn import FlopCountAnalysis
@@ -17,7 +16,7 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.version import __version__
 from kdvideo.zoo.contents import describe_contents
-from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir, gallery_file
 
 __all__ = ["check_publishable", "count_macs", "publish"]
@@ -56,7 +55,7 @@ def publish(
     *,
     zoo: Zoo,
     spec: ModelSpec,
-    facts: Mapping[str, Any],
+    facts: Facts,
     dtype: torch.dtype = torch.float32,
     replace: bool = False,
 ) -> ZooEntry:
@@ -69,15 +68,14 @@ def publish(
         name: of the entry.
         zoo: where to; made if it is not there.
         spec: what the model was built from.
-        facts: the entry's `metrics`, `protocol`, `teacher`, `dataset`, `config`, `source` and `licence`, and a
-            classifier's `classes`, which go into the weights' header as well.
+        facts: what the entry says besides; a classifier's `classes` go into the weights' header as well.
         dtype: of the stored weights.
         replace: whether an entry of that name may be replaced.
 
     Raises:
         ValueError: the name is taken or no name.
     """
-    check_publishable(name, zoo=zoo, replace=replace, config=facts["config"])
+    check_publishable(name, zoo=zoo, replace=replace, config=facts.config)
     # safetensors refuses channels_last tensors
     state = {
         key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
@@ -88,9 +86,9 @@ def publish(
         count_macs(backbone_of(model)),
     )
     with zoo.lock():
-        check_publishable(name, zoo=zoo, replace=replace, config=facts["config"])
+        check_publishable(name, zoo=zoo, replace=replace, config=facts.config)
         zoo.remove_temporaries()
-        path, sha256 = _write_weights(state, zoo, name, describe_contents(spec, facts.get("classes", ())))
+        path, sha256 = _write_weights(state, zoo, name, describe_contents(spec, facts.classes))
         entry = ZooEntry(
             name=name,
             model=spec,
@@ -101,7 +99,7 @@ def publish(
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             kdvideo_version=__version__,
             size=path.stat().st_size,
-            **facts,
+            **asdict(facts),
         )
         zoo.write(entry)
         _remove_others(path, name)

@@ -3,7 +3,8 @@
 import re
 
 from kdvideo.foreign import printable
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.tables import markdown_table
+from kdvideo.zoo.entry import Teacher, ZooEntry
 
 __all__ = ["render_catalogue"]
 
@@ -23,32 +24,27 @@ _OWN = """
 - **R@1, R@5**: share in % of test videos with a training video of their class among the 1 or 5 nearest, by the mean
   feature of a few uniform clips. Entries say how many, in `protocol`.
 
-| name | clip | params | MACs | pretext (majority) | R@1 | R@5 | teacher | file |
-|---|---|---|---|---|---|---|---|---|
 """
+_OWN_HEAD = ("name", "clip", "params", "MACs", "pretext (majority)", "R@1", "R@5", "teacher", "file")
 _OTHERS = """
 ## Published by others
 
 Metrics in % are what the publishers report; the entry's `protocol` says how they were measured. An unverified hash is
 one that nobody has published: that of your first download is recorded, and compared ever after.
 
-| name | clip | params | MACs | metrics | hash | licence | file |
-|---|---|---|---|---|---|---|---|
 """
+_OTHERS_HEAD = ("name", "clip", "params", "MACs", "metrics", "hash", "licence", "file")
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:
-    """The markdown text for these entries."""
+    """Renders the markdown text for these entries."""
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     others = [entry for entry in entries if entry.layout != "kdvideo"]
-    text = _HEADER + _OWN + "".join(_row(*_network(entry), *_own_cells(entry)) for entry in own)
+    text = _HEADER + _OWN + markdown_table([_OWN_HEAD, *(_network(entry) + _own_cells(entry) for entry in own)])
     if others:
-        text += _OTHERS + "".join(_row(*_network(entry), *_others_cells(entry)) for entry in others)
+        rows = [_network(entry) + _others_cells(entry) for entry in others]
+        text += _OTHERS + markdown_table([_OTHERS_HEAD, *rows])
     return text
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"
 
 
 def _text(foreign: str) -> str:
@@ -89,7 +85,7 @@ def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
     )
 
 
-def _teacher(teacher: dict[str, str]) -> str:
+def _teacher(teacher: Teacher) -> str:
     """Returns a teacher as a cell shows it: a zoo name as code, anything else as text, and a hash's first digits."""
     name = teacher["name"]
     known = re.fullmatch(r"[\w.+:/-]+", name, flags=re.ASCII)

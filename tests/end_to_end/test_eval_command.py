@@ -15,7 +15,7 @@ from kdvideo.engine.build import build_model_spec
 from kdvideo.engine.evaluation_config import evaluation_config
 from kdvideo.engine.launch import train
 from kdvideo.evaluation.intervals import wilson_interval
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.entry import Facts, ZooEntry
 from kdvideo.zoo.folder import Zoo, read_entry
 from kdvideo.zoo.publish import publish
 
@@ -25,8 +25,9 @@ def publish_untrained(overrides: list[str], name: str, *, classes: list[str] | N
     cfg = load_config(None, overrides)
     spec = build_model_spec(cfg, num_classes=len(classes) if classes else None)
     torch.manual_seed(0)
-    facts = {"metrics": {}, "protocol": "", "teacher": None, "dataset": "", "source": "", "licence": ""}
-    facts |= {"config": cfg.dump(), "classes": classes or []}
+    facts = Facts(
+        {}, protocol="", teacher=None, dataset="", config=cfg.dump(), source="", licence="", classes=classes or []
+    )
     dtype = getattr(torch, cfg.ZOO.DTYPE)
     return publish(spec.build(), name, zoo=Zoo(Path(cfg.ZOO.DIR)), spec=spec, facts=facts, dtype=dtype)
 

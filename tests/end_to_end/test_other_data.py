@@ -14,10 +14,11 @@ from kdvideo.data.datasets.records import held_out
 from kdvideo.engine.build import build_model_spec
 from kdvideo.engine.checkpoint import read_state, save_state
 from kdvideo.engine.launch import train
+from kdvideo.zoo.entry import Facts
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.publish import publish
 
-FACTS = dict.fromkeys(("protocol", "dataset", "config", "source", "licence"), "")
+FACTS = Facts({}, protocol="", teacher=None, dataset="", config="", source="", licence="")
 ONE_EPOCH = ["SOLVER.EPOCHS", "1"]
 
 
@@ -35,9 +36,7 @@ def rgb(tiny_overrides: list[str], tmp_path: Path) -> str:
     """An entry whose weights take RGB clips."""
     cfg = load_config(None, [*tiny_overrides, "CLIP.MODALITY", "rgb"])
     spec = build_model_spec(cfg)
-    publish(
-        spec.build(), "rgb.x", zoo=Zoo(tmp_path / "zoo"), spec=spec, facts={**FACTS, "metrics": {}, "teacher": None}
-    )
+    publish(spec.build(), "rgb.x", zoo=Zoo(tmp_path / "zoo"), spec=spec, facts=FACTS)
     return "rgb.x"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from kdvideo.config import flatten_config, get_defaults
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.zoo.entry import Facts
 
 LINES = '{"epoch": 1, "loss": 2.0}\n{"epoch": 2, "loss": 1.5}\n{"epoch": 2, "final": true, "loss": 1.0}\n'
 
@@ -13,7 +14,7 @@ LINES = '{"epoch": 1, "loss": 2.0}\n{"epoch": 2, "loss": 1.5}\n{"epoch": 2, "fin
 def test_an_empty_folder_is_a_run_that_has_not_begun(tmp_path: Path):
     """It has no config, no checkpoint and no facts, and metrics are an error that names the file."""
     folder = RunFolder(tmp_path)
-    assert (folder.config(), folder.checkpoints(), folder.facts(), folder.is_finished) == ({}, [], {}, False)
+    assert (folder.config(), folder.checkpoints(), folder.facts(), folder.is_finished) == ({}, [], None, False)
     with pytest.raises(ValueError, match=rf"{folder.metrics} is no file"):
         folder.epochs()
 
@@ -58,9 +59,10 @@ def test_config_and_facts_come_back(tmp_path: Path):
     folder, cfg = RunFolder(tmp_path), get_defaults()
     cfg.SEED = 7
     folder.write_config(cfg)
-    folder.write_facts({"dataset": "d"})
+    facts = Facts({"a": 0.5}, protocol="p", teacher=None, dataset="d", config="", source="", licence="", classes=["x"])
+    folder.write_facts(facts)
     assert flatten_config(folder.config()) == flatten_config(cfg)
-    assert folder.facts() == {"dataset": "d"}
+    assert folder.facts() == facts
     assert folder.is_finished
     (tmp_path / "config.yaml").write_text("a: [\n")
     (tmp_path / "facts.json").write_text("[]")

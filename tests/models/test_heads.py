@@ -1,5 +1,6 @@
 """Heads: the one that compares clips pair by pair, against a loop; a classifier of a user's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from kdvideo.models.heads import OrderHead
 from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import HEADS
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import publish
 
@@ -60,17 +62,17 @@ def test_an_own_classifier_goes_to_the_zoo_and_back(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(HEADS, "_obj_map", {**dict(HEADS), "two_layers": TwoLayers})
     spec = ModelSpec("r3d_10", {"width": 4}, SPEC, "two_layers", {"num_classes": 3, "hidden": 5})
     model = spec.build()
-    publish(model, "own.head", zoo_dir=tmp_path, spec=spec, facts={**FACTS, "classes": ["a", "b", "c"]})
-    loaded, _ = load_model("own.head", zoo_dir=tmp_path)
+    publish(model, "own.head", zoo=Zoo(tmp_path), spec=spec, facts=replace(FACTS, classes=["a", "b", "c"]))
+    loaded, _ = load_model("own.head", zoo=tmp_path)
     assert isinstance(loaded, ClassificationModel)
     assert list(loaded.class_names) == ["a", "b", "c"]
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
     loaded.class_names = ["b", "a", "c"]
-    report = kdvideo.load_pretrained(loaded, "own.head", zoo_dir=tmp_path)
+    report = kdvideo.load_pretrained(loaded, "own.head", zoo=tmp_path)
     assert set(report.dropped.values()) == {"a classifier whose classes are in another order, and not a linear layer"}
     monkeypatch.setattr(HEADS, "_obj_map", {name: head for name, head in HEADS if name != "two_layers"})
     with pytest.raises(ValueError, match="built from the head 'two_layers', which is not registered here: import the"):
-        load_model("own.head", zoo_dir=tmp_path)
+        load_model("own.head", zoo=tmp_path)
 
 
 def test_an_own_classifier_that_does_not_fit_its_arguments():

@@ -16,6 +16,7 @@ from kdvideo.report import render_report
 from kdvideo.report.matrix import ALONE, Student, build_matrices, students_of
 from kdvideo.report.models import metric_names, model_rows
 from kdvideo.report.runs import RunRecord, find_runs
+from kdvideo.zoo.entry import Facts
 from kdvideo.zoo.manage import EntryState, entry_states
 from kdvideo.zoo.sources import find_entry
 
@@ -28,13 +29,24 @@ CONFIG = {
 }
 
 
-def write_run(folder: Path, *, lines: list[str], facts: dict | None = None) -> None:
+FACTS = Facts(
+    {"pretext_accuracy": 0.5},
+    protocol="",
+    teacher={"name": f"kdvideo://{SHIPPED}", "sha256": ""},
+    dataset="d",
+    config="x",
+    source="",
+    licence="",
+)
+
+
+def write_run(folder: Path, *, lines: list[str], facts: Facts | None = None) -> None:
     """A run's folder."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("MODEL:\n  BACKBONE: c3d\n")
     (folder / "metrics.jsonl").write_text("\n".join(lines))
     if facts is not None:
-        (folder / "facts.json").write_text(simplejson.dumps(facts))
+        (folder / "facts.json").write_text(facts.to_json())
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -78,7 +90,7 @@ def test_foreign_text_is_escaped():
     metrics = {HOSTILE: 0.5, "nan": float("nan")}
     teacher = {"name": HOSTILE, "sha256": ""}
     entry = replace(entry, **texts, urls=["javascript:alert(1)"], metrics=metrics, teacher=teacher)
-    run = RunRecord(HOSTILE, {}, [{"epoch": 1, HOSTILE: 1.0}], {})
+    run = RunRecord(HOSTILE, {}, [{"epoch": 1, HOSTILE: 1.0}], None)
     text = render_report([EntryState(entry, zoo, "by hand")], [run])
     assert "<img" not in text
     assert "&lt;img src=x" in text
@@ -126,15 +138,13 @@ def test_runs_are_read_as_far_as_they_have_come(tmp_path: Path):
     write_run(
         tmp_path / "all" / "a", lines=['{"epoch": 1, "loss": 2.0}', '{"epoch": 2, "loss": NaN}', '{"epoch": 3, "lo']
     )
-    write_run(
-        tmp_path / "all" / "b", lines=['{"epoch": 1, "x": 1}', '{"epoch": 1, "final": true}'], facts={"dataset": "d"}
-    )
+    write_run(tmp_path / "all" / "b", lines=['{"epoch": 1, "x": 1}', '{"epoch": 1, "final": true}'], facts=FACTS)
     first, second = find_runs([tmp_path / "all"])
     assert (first.name, second.name) == ("all/a", "all/b")
     assert first.epochs == [{"epoch": 1, "loss": 2.0}]
-    assert first.facts == {}
+    assert first.facts is None
     assert second.epochs == [{"epoch": 1, "x": 1}]
-    assert second.facts == {"dataset": "d"}
+    assert second.facts == FACTS
     (alone,) = find_runs([tmp_path / "all" / "a"])
     assert alone.name == "a"
 
@@ -190,19 +200,13 @@ def test_matrix():
 def test_students_of_entries_and_runs():
     """A run that is an entry counts once; the teacher's architecture is that of its entry, or told by its name."""
     entry, _ = find_entry(SHIPPED)
-    facts = {
-        "metrics": {"pretext_accuracy": 0.5},
-        "dataset": "d",
-        "config": "x",
-        "teacher": {"name": f"kdvideo://{SHIPPED}"},
-    }
     runs = [
-        RunRecord("published", CONFIG, [], {**facts, "config": entry.config}),
-        RunRecord("by entry", CONFIG, [], facts),
-        RunRecord("by name", CONFIG, [], {**facts, "teacher": {"name": "r2plus1d_10_w8.mine_x-s1"}}),
-        RunRecord("by file", CONFIG, [], {**facts, "teacher": {"name": "/data/weights.pt"}}),
-        RunRecord("not finished", CONFIG, [], {}),
-        RunRecord("supervised", CONFIG, [], {**facts, "metrics": {"clip_accuracy": 0.5}}),
+        RunRecord("published", CONFIG, [], replace(FACTS, config=entry.config)),
+        RunRecord("by entry", CONFIG, [], FACTS),
+        RunRecord("by name", CONFIG, [], replace(FACTS, teacher={"sha256": "", "name": "r2plus1d_10_w8.mine_x-s1"})),
+        RunRecord("by file", CONFIG, [], replace(FACTS, teacher={"sha256": "", "name": "/data/weights.pt"})),
+        RunRecord("not finished", CONFIG, [], None),
+        RunRecord("supervised", CONFIG, [], replace(FACTS, metrics={"clip_accuracy": 0.5})),
     ]
     students = students_of([entry], runs)
     assert [(item.name, item.teacher, item.losses) for item in students] == [

@@ -24,7 +24,7 @@ def test_metrics_are_added_and_replaced():
             zoo=Zoo.user(),
             sha256=entry.sha256,
         )
-    metrics = {**FACTS["metrics"], "knn_10clip": 0.7, "retrieval_at_1": 0.125}
+    metrics = {**FACTS.metrics, "knn_10clip": 0.7, "retrieval_at_1": 0.125}
     assert find_entry(NAME)[0] == replace(entry, metrics=metrics, protocol="none; split 1: k")
     assert "| 50.0 (20.0) | 12.5 |" in (user_zoo() / "MODEL_ZOO.md").read_text()
 

@@ -29,7 +29,7 @@ def publish_classifier(name: str = "c3d.named", classes: list[str] = NAMES) -> t
     spec = ModelSpec("c3d", {"width": 4}, RGB, "classification_head", {"num_classes": 3})
     model = spec.build()
     assert isinstance(model, ClassificationModel)
-    return model, publish(model, name, zoo=Zoo.user(), spec=spec, facts={**FACTS, "classes": classes})
+    return model, publish(model, name, zoo=Zoo.user(), spec=spec, facts=replace(FACTS, classes=classes))
 
 
 def test_names_are_in_the_file(tmp_path: Path):

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -15,7 +16,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.files import locked
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import ModelSpec
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.entry import Facts, ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.publish import publish
 from kdvideo.zoo.sources import resolve_weights
@@ -32,20 +33,20 @@ SPEC = ModelSpec(
     head="pcl_head",
     head_kwargs={"num_pretext_classes": 5, "tuple_len": 3, "projection_dim": 16},
 )
-FACTS = {
-    "metrics": {"pretext_accuracy": 0.5, "majority_share": 0.2, "retrieval_at_1": 0.25},
-    "protocol": "none",
-    "teacher": None,
-    "dataset": "tiny split 1",
-    "config": "SEED: 0\n",
-    "source": "a test",
-    "licence": "Apache-2.0",
-}
+FACTS = Facts(
+    metrics={"pretext_accuracy": 0.5, "majority_share": 0.2, "retrieval_at_1": 0.25},
+    protocol="none",
+    teacher=None,
+    dataset="tiny split 1",
+    config="SEED: 0\n",
+    source="a test",
+    licence="Apache-2.0",
+)
 
 
 def publish_tiny(name: str = NAME, config: str = "SEED: 0\n", **kwargs) -> tuple[PCLModel, ZooEntry]:
     model = SPEC.build().eval()
-    return model, publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": config}, **kwargs)
+    return model, publish(model, name, zoo=Zoo.user(), spec=SPEC, facts=replace(FACTS, config=config), **kwargs)
 
 
 def weights_file(entry: ZooEntry) -> Path:
@@ -84,7 +85,7 @@ def publish_again_and_again(number: int, ready: Event) -> None:
         for name in (f"new{number}.x{round_number}", NAME):
             config = f"SEED: {number}{round_number}\n"
             model.pretext_head.fc.bias.data.fill_(number + round_number / 1000)  # another file each time
-            publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": config}, replace=True)
+            publish(model, name, zoo=Zoo.user(), spec=SPEC, facts=replace(FACTS, config=config), replace=True)
 
 
 def publish_and_die(name: str, event_number: int) -> None:
@@ -102,4 +103,4 @@ def publish_and_die(name: str, event_number: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
-    publish(model, name, zoo=Zoo.user(), spec=SPEC, facts={**FACTS, "config": f"{name}\n"}, replace=True)
+    publish(model, name, zoo=Zoo.user(), spec=SPEC, facts=replace(FACTS, config=f"{name}\n"), replace=True)
