@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kdvideo.cli.imports import add_import_argument
 
 if TYPE_CHECKING:
-    from kdvideo.engine.evaluation_result import Evaluation
+    from kdvideo.evaluation.result import Evaluation
 
 __all__ = ["add_arguments"]
 
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> None:
     from kdvideo.engine.build import configured_zoo
     from kdvideo.engine.evaluate import evaluate
     from kdvideo.engine.evaluation_config import evaluation_config
-    from kdvideo.engine.save_evaluation import save_evaluation
+    from kdvideo.evaluation.save import save_evaluation
     from kdvideo.zoo.record import check_recordable
 
     cfg = evaluation_config(options.model, options.config_file, options.overrides)
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes
         return
     print(_table(evaluation))
-    tables = ", confusion_*.csv" if any(result.predicted for result in evaluation.splits) else ""
+    tables = ", confusion_*.csv" if evaluation.names_classes else ""
     print(f"\n{cfg.OUTPUT_DIR}: evaluation.json{tables}")
     if options.save:
         zoo = configured_zoo(cfg)
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _table(evaluation: "Evaluation") -> str:
-    """A line a metric: its share and 95 % interval, or the shares of several splits and their mean."""
+    """Formats one line per metric: its share and 95 % interval, or the shares of several splits and their mean."""
     results = evaluation.splits
     width = max(map(len, evaluation.metrics))
     if len(results) > 1:

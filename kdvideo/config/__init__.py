@@ -3,7 +3,7 @@
 from kdvideo.config.defaults import get_defaults
 from kdvideo.config.load import dump_config, flatten_config, load_config, merge_config
 from kdvideo.config.settings import all_settings, parse_config, plain_config, settings_id, stored_config
-from kdvideo.config.validate import validate_config
+from kdvideo.config.validate import require_videos, validate_config, validate_values
 
 __all__ = [
     "all_settings",
@@ -14,7 +14,9 @@ __all__ = [
     "merge_config",
     "parse_config",
     "plain_config",
+    "require_videos",
     "settings_id",
     "stored_config",
     "validate_config",
+    "validate_values",
 ]

@@ -10,11 +10,21 @@ from kdvideo.config.naming import naming_keys
 from kdvideo.distributed import world_size
 from kdvideo.registry import LOSSES, PRETEXTS, TASKS
 
-__all__ = ["validate_config"]
+__all__ = ["require_videos", "validate_config", "validate_values"]
 
 
 def validate_config(cfg: CfgNode) -> None:
     """Checks every value on its own, then those that depend on each other.
+
+    Raises:
+        ValueError: names the key, its value and what is allowed.
+    """
+    validate_values(cfg)
+    _validate_together(cfg)
+
+
+def validate_values(cfg: CfgNode) -> None:
+    """Checks every value on its own.
 
     Raises:
         ValueError: names the key, its value and what is allowed.
@@ -24,7 +34,12 @@ def validate_config(cfg: CfgNode) -> None:
         for limit in key.limits:
             limit.check(name, value)
     _validate_losses(cfg)
-    _validate_together(cfg)
+
+
+def require_videos(cfg: CfgNode) -> None:
+    """Raises ValueError if DATA.ROOT is not set."""
+    if not cfg.DATA.ROOT:
+        raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
 
 
 def _validate_losses(cfg: CfgNode) -> None:
@@ -61,8 +76,7 @@ def _validate_together(cfg: CfgNode) -> None:
         raise ValueError(
             "SOLVER.SCHEDULE plateau looks at held-out videos, but DATA.VALIDATION_SHARE is 0: set it, e.g. to 0.1"
         )
-    if not cfg.DATA.ROOT:
-        raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
+    require_videos(cfg)
     if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:
         raise ValueError(
             f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "

@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,8 +25,10 @@ from kdvideo.data.subsets import hold_out, take_fraction
 from kdvideo.data.videos import VideoList
 from kdvideo.distributed import main_first, rank, world_size
 from kdvideo.engine.trainer import BatchTransform
-from kdvideo.evaluation.protocols import EvalConfig
-from kdvideo.models.pcl import PCLModel, takes_option
+from kdvideo.evaluation.clip_outputs import Views
+from kdvideo.evaluation.pretext import EvalConfig
+from kdvideo.evaluation.protocol import Lists
+from kdvideo.models.pcl import takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.paths import expand_user
 from kdvideo.registry import DATASETS, PRETEXTS
@@ -41,8 +44,10 @@ __all__ = [
     "build_model_spec",
     "build_train_loader",
     "build_tuple_config",
+    "build_views",
     "configured_zoo",
-    "follow_model",
+    "dataset_name",
+    "load_lists",
     "load_videos",
     "read_clip_spec",
     "read_records",
@@ -133,20 +138,18 @@ def build_model(spec: ModelSpec, device: torch.device) -> Model:
     return model.train()
 
 
-def follow_model(cfg: CfgNode, model: Model) -> None:
-    """Sets CLIP, and for a `PCLModel` PRETEXT.TUPLE_LEN and MODEL.PROJECTION_DIM, to those of a loaded model."""
-    spec = backbone_of(model).clip_spec
-    cfg.CLIP.LENGTH, cfg.CLIP.FRAME_STRIDE, cfg.CLIP.SIZE = spec.clip_len, spec.frame_stride, spec.size
-    cfg.CLIP.MEAN, cfg.CLIP.STD, cfg.CLIP.MODALITY = list(spec.mean), list(spec.std), spec.modality
-    if isinstance(model, PCLModel):
-        cfg.MODEL.PROJECTION_DIM = model.projection_head.out_features
-        cfg.PRETEXT.TUPLE_LEN = model.pretext_head.tuple_len
+def build_tuple_config(cfg: CfgNode, *, clip: ClipSpec | None = None, tuple_len: int | None = None) -> TupleConfig:
+    """Reads CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE.
 
-
-def build_tuple_config(cfg: CfgNode) -> TupleConfig:
-    """Reads CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE."""
+    Args:
+        cfg: a config.
+        clip: the clips of a model that exists already, in place of CLIP.
+        tuple_len: the number of clips that it answers for, in place of PRETEXT.TUPLE_LEN.
+    """
     return TupleConfig(
-        layout=TupleLayout(build_clip_spec(cfg), tuple_len=cfg.PRETEXT.TUPLE_LEN, interval=cfg.PRETEXT.INTERVAL),
+        layout=TupleLayout(
+            clip or build_clip_spec(cfg), tuple_len=tuple_len or cfg.PRETEXT.TUPLE_LEN, interval=cfg.PRETEXT.INTERVAL
+        ),
         pretext=PRETEXTS.get(cfg.PRETEXT.NAME)(),
         augment=build_augment_config(cfg),
         short_side=cfg.DATA.SHORT_SIDE,
@@ -176,21 +179,55 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
     )
 
 
+def build_views(cfg: CfgNode, *, num_crops: int = 1) -> Views:
+    """Reads EVAL.FINAL_CLIPS_PER_VIDEO and DATA.SHORT_SIDE."""
+    return Views(cfg.EVAL.FINAL_CLIPS_PER_VIDEO, cfg.DATA.SHORT_SIDE, num_crops)
+
+
+def dataset_name(cfg: CfgNode) -> str:
+    """Returns the name of DATA.ROOT's folder."""
+    return Path(cfg.DATA.ROOT).name or Path(cfg.DATA.ROOT).resolve().name
+
+
 @naming_keys()
-def read_records(cfg: CfgNode, subset: Subset) -> list[VideoRecord]:
-    """Returns the videos that DATA's training or test list names."""
+def read_records(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> list[VideoRecord]:
+    """Reads the videos that DATA's training or test list names; `split` takes the place of DATA.SPLIT."""
     root = expand_user(cfg.DATA.ROOT)
     list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
-    return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=cfg.DATA.SPLIT, subset=subset)
+    return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=split or cfg.DATA.SPLIT, subset=subset)
+
+
+def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:
+    """Loads the test and the training list, and splits the latter by DATA.FRACTION and DATA.VALIDATION_SHARE.
+
+    Args:
+        cfg: a config.
+        split: of the dataset; DATA.SPLIT unless given.
+    """
+    train, test = load_videos(cfg, "train", split=split), load_videos(cfg, "test", split=split)
+    warn_of_repeats(train, test)
+    chosen, held_out = split_training_list(cfg, train)
+    return Lists(
+        test=test,
+        train=train,
+        split=split or cfg.DATA.SPLIT,
+        validation=Lists(test=held_out, train=chosen) if len(held_out) else None,
+    )
 
 
 @naming_keys()
-def load_videos(cfg: CfgNode, subset: Subset) -> VideoList:
-    """Returns the videos of a list of DATA that give frames, as the manifest or a look at each tells."""
+def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> VideoList:
+    """Finds the usable videos of DATA's training or test list, by the manifest or by a look at each.
+
+    Args:
+        cfg: a config.
+        subset: the list.
+        split: of the dataset; DATA.SPLIT unless given.
+    """
     data = cfg.DATA
     with main_first():  # what it remembers, the other ranks need not look at again
         return usable_videos(
-            read_records(cfg, subset),
+            read_records(cfg, subset, split=split),
             expand_user(data.ROOT),
             manifest=expand_user(data.MANIFEST) if data.MANIFEST else None,
             max_bad_fraction=data.MAX_BAD_FRACTION,

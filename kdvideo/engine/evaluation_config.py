@@ -1,4 +1,4 @@
-"""The config that a published model is evaluated with: what its entry or its run's folder says, then the user's own."""
+"""The config that a model is evaluated with: what its entry or its run's folder says, then the user's own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import flatten_config, get_defaults, load_config, merge_config, parse_config
+from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
 from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.build import configured_zoo, read_clip_spec
@@ -15,16 +15,18 @@ from kdvideo.engine.run_folder import RunFolder
 from kdvideo.paths import expand_user
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
-from kdvideo.zoo.entry import ZooEntry
+from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.sources import Weights, resolve_weights
 
-__all__ = ["MEASURING_KEYS", "config_of_entry", "evaluation_config", "measuring_settings", "training_config"]
+__all__ = ["MEASURING_KEYS", "evaluation_config", "measuring_settings", "training_config"]
 
 MEASURING_KEYS = keys_with_role(Role.MEASURING)
 
 
-def evaluation_config(source: str, config_file: Path | None = None, overrides: Sequence[str] = ()) -> CfgNode:
-    """The config for measuring `source`.
+def evaluation_config(
+    source: str, config_file: Path | None = None, overrides: Sequence[str] = (), *, zoo: Zoo | None = None
+) -> CfgNode:
+    """Builds the config for measuring `source`.
 
     A model of kdvideo's is measured as it was trained unless the file or the overrides say otherwise: same dataset,
     split, size of frames, pretext. For another one, frames get the usual margin around the crop.
@@ -33,12 +35,15 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
         source: a zoo name, path or URL, or a registered backbone, which is measured with the weights that SEED draws.
         config_file: a yaml file.
         overrides: KEY VALUE pairs.
+        zoo: a zoo to look into first, as ZOO.DIR.
 
     Raises:
         ValueError: no such weights; a bad file or override; for random weights an OUTPUT_DIR that holds a run.
     """
-    given = load_config(config_file, overrides)
     start = get_defaults()
+    if zoo is not None:
+        start.ZOO.DIR = str(zoo)
+    given = load_config(config_file, overrides, start=start)
     start.OUTPUT_DIR = str(
         Path("output") / "eval" / Path(source).stem if "/" in source else Path("output", "eval", source)
     )
@@ -59,21 +64,17 @@ def evaluation_config(source: str, config_file: Path | None = None, overrides: S
 
 
 def training_config(weights: Weights) -> dict[str, Any]:
-    """Dotted keys of the config that weights were trained with: their entry's or, in a run's folder, the run's."""
+    """Returns the config that weights were trained with, from their entry or from their run's folder.
+
+    Returns:
+        Dotted keys; none where other people trained.
+    """
     if weights.entry is not None:
-        return config_of_entry(weights.entry)
+        return weights.entry.settings
     return flatten_config(RunFolder(weights.path.parent).config())
 
 
-def config_of_entry(entry: ZooEntry) -> dict[str, Any]:
-    """Dotted keys of an entry's config; none where other people trained."""
-    try:
-        return flatten_config(parse_config(entry.config))
-    except ValueError as error:
-        raise ValueError(f"the config of the entry {entry.name} is no valid yaml: {error}") from None
-
-
 def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
-    """What a measurement depended on, as dotted keys."""
+    """Returns what a measurement depended on, as dotted keys."""
     values = flatten_config(cfg)
     return {key: values[key] for key in MEASURING_KEYS}

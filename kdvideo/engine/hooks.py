@@ -18,12 +18,12 @@ from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
 
-__all__ = ["Checkpointer", "Evaluation", "KeepBest", "MetricsWriter", "Plateau", "Progress"]
+__all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "Plateau", "Progress"]
 
 logger = logging.getLogger("kdvideo")
 
 
-class Evaluation(Hook):
+class EpochEvaluation(Hook):
     """Adds an evaluation to the line of every `period`-th epoch, and to the last one's.
 
     Args:

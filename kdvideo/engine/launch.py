@@ -19,7 +19,7 @@ from kdvideo.engine.guards import out_of_memory_means, writing
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
 from kdvideo.engine.publish import publish_command
-from kdvideo.engine.run import Run
+from kdvideo.engine.run import FinalResult, Run
 from kdvideo.engine.stop import stop_signals
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
@@ -104,14 +104,14 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
             trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
-            metrics = run.measure_final(epoch=trainer.epoch)
-        entry = _write_results(run, metrics, teacher_weights, zoo=zoo) if is_main() else None
-    return RunResult(model=run.model.eval(), metrics=metrics, output_dir=folder.path, entry=entry)
+            final = run.measure_final(epoch=trainer.epoch)
+        entry = _write_results(run, final, teacher_weights, zoo=zoo) if is_main() else None
+    return RunResult(model=run.model.eval(), metrics=final.line, output_dir=folder.path, entry=entry)
 
 
-def _write_results(run: Run, metrics: dict[str, Any], teacher: Weights | None, *, zoo: Zoo) -> ZooEntry | None:
-    run.folder.append_line(metrics)
-    facts = run.facts(metrics, teacher)
+def _write_results(run: Run, final: FinalResult, teacher: Weights | None, *, zoo: Zoo) -> ZooEntry | None:
+    run.folder.append_line(final.line)
+    facts = run.facts(final, teacher)
     run.folder.write_facts(facts)
     if run.cfg.ZOO.PUBLISH_AS:
         return run.publish(facts, zoo=zoo)

@@ -7,11 +7,13 @@ from typing import Any
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
-from kdvideo.engine.build import build_model_spec, build_tuple_config, load_videos, split_training_list, warn_of_repeats
+from kdvideo.engine.build import build_model_spec, build_tuple_config, load_lists, split_training_list
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
-from kdvideo.engine.run import Run
-from kdvideo.engine.tuple_evaluation import TupleEvaluation
-from kdvideo.evaluation.protocols import evaluate_retrieval
+from kdvideo.engine.run import FinalResult, Run
+from kdvideo.evaluation.choice import choose_protocols
+from kdvideo.evaluation.pretext import PretextProtocol
+from kdvideo.evaluation.protocol import Classes
+from kdvideo.evaluation.retrieval import Retrieval
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
@@ -34,9 +36,8 @@ class PretrainingRun(Run):
     def load_data(self) -> None:
         """Both lists, and of the training list what is long enough for tuples."""
         self.tuples = build_tuple_config(self.cfg)
-        self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
-        warn_of_repeats(self.train_list, self.test_list)
-        chosen, _ = split_training_list(self.cfg, self.train_list)
+        self.lists = load_lists(self.cfg)
+        chosen, _ = split_training_list(self.cfg, self.lists.train)
         self.videos = self._long_enough(chosen)
 
     @property
@@ -57,44 +58,29 @@ class PretrainingRun(Run):
 
     def prepare_evaluation(self) -> None:
         """Decodes the fixed tuples and clips."""
-        self.evaluate = TupleEvaluation(
-            self.cfg, train=self.train_list, test=self.test_list, directory=self.folder.path
-        )
+        self.pretext = PretextProtocol(self.tuples, config=self.eval_config, directory=self.folder.path)
+        self.pretext.prepare(self.lists)
 
     def evaluate_epoch(self) -> Mapping[str, float]:
-        """Pretext accuracy and retrieval on the test list, and again as `validation_*` on what is held out."""
+        """Measures pretext accuracy and retrieval on the test list, and as `validation_*` on what is held out."""
+        return self.evaluate([self.lists], [self.pretext], model=self._evaluated_copy()).metrics
+
+    def measure_final(self, *, epoch: int) -> FinalResult:
+        """Measures the pretext protocol and, where the videos have classes, retrieval from many clips."""
+        self.round_as_stored()
+        classes = Classes.of([self.lists])
+        protocols = choose_protocols([self.pretext, Retrieval()], asked=(), model=self.model, classes=classes)
+        return self.final_result(self.evaluate([self.lists], protocols), epoch=epoch)
+
+    def _evaluated_copy(self) -> PCLModel:
+        """Returns the model, or a copy in the precision of EVAL.AMP."""
         if self.cfg.EVAL.AMP == "fp32":
-            return self.evaluate(self.model, self.device)
+            return self.model
         copy = self.spec.build().to(self.device)
         assert isinstance(copy, PCLModel)
         copy.load_state_dict(self.model.state_dict())
         prepare_frozen(copy, AMP_DTYPES[self.cfg.EVAL.AMP])
-        return self.evaluate(copy, self.device)
-
-    def measure_final(self, *, epoch: int) -> dict[str, Any]:
-        """Both protocols."""
-        self.round_as_stored()
-        retrieval = evaluate_retrieval(
-            self.model,
-            train=self.train_list,
-            test=self.test_list,
-            tuples=self.tuples,
-            config=self.eval_config,
-            device=self.device,
-        )
-        measured = {**self.evaluate(self.model, self.device), **retrieval}
-        logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
-        return {"epoch": epoch, "final": True, **measured}
-
-    def protocol(self) -> str:
-        """Of pretext accuracy and retrieval."""
-        evaluation, split = self.cfg.EVAL, self.cfg.DATA.SPLIT
-        num_clips = evaluation.FINAL_CLIPS_PER_VIDEO
-        return (
-            f"test list against training list of split {split}, centre crop, weights as stored; pretext_accuracy: "
-            f"{evaluation.TUPLES_PER_VIDEO} fixed tuples a test video; retrieval_at_k: mean feature of "
-            f"{evaluation.CLIPS_PER_VIDEO} uniform clips, cosine; retrieval_{num_clips}clip_at_k: of {num_clips}"
-        )
+        return copy
 
     def _long_enough(self, videos: VideoList) -> VideoList:
         min_frames = self.tuples.layout.min_frames

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from kdvideo.engine.build import (
     build_eval_config,
     build_model,
     build_train_loader,
+    build_views,
     configured_zoo,
+    dataset_name,
     read_clip_spec,
 )
-from kdvideo.engine.hooks import Checkpointer, Evaluation, MetricsWriter, Plateau, Progress
+from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -33,6 +36,9 @@ from kdvideo.engine.replay import open_replay
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.trainer import Hook, StepOptions, Trainer
 from kdvideo.errors import naming
+from kdvideo.evaluation.evaluate import evaluate
+from kdvideo.evaluation.protocol import Lists, Protocol
+from kdvideo.evaluation.result import Evaluation
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.registry import TASKS
@@ -43,9 +49,22 @@ from kdvideo.zoo.load import load_pretrained
 from kdvideo.zoo.publish import publish
 from kdvideo.zoo.sources import Weights
 
-__all__ = ["Run"]
+__all__ = ["FinalResult", "Run"]
 
 logger = logging.getLogger("kdvideo")
+
+
+@dataclass(frozen=True)
+class FinalResult:
+    """What a run measures at its end.
+
+    Attributes:
+        line: the last line of `metrics.jsonl`.
+        protocol: how its metrics were measured, in words.
+    """
+
+    line: dict[str, Any]
+    protocol: str
 
 
 class Run(ABC):
@@ -93,12 +112,38 @@ class Run(ABC):
         """What an epoch's line says of the current model."""
 
     @abstractmethod
-    def measure_final(self, *, epoch: int) -> dict[str, Any]:
-        """The run's last line, measured on the weights as ZOO.DTYPE will store them."""
+    def measure_final(self, *, epoch: int) -> FinalResult:
+        """Measures the weights as ZOO.DTYPE will store them."""
 
-    @abstractmethod
-    def protocol(self) -> str:
-        """How the final metrics were measured, in words."""
+    def evaluate(
+        self, lists: Sequence[Lists], protocols: Sequence[Protocol], *, model: Model | None = None
+    ) -> Evaluation:
+        """Measures the run's model, or a copy of it, by `kdvideo.evaluation.evaluate`."""
+        return evaluate(
+            self.model if model is None else model,
+            lists,
+            protocols,
+            views=build_views(self.cfg),
+            batch_size=self.eval_config.batch_size,
+            num_workers=self.eval_config.num_workers,
+        )
+
+    def final_result(
+        self, evaluation: Evaluation, *, epoch: int, chosen_by: Mapping[str, float] | None = None, words: str = ""
+    ) -> FinalResult:
+        """Logs the final metrics, and puts the run's last line and its protocol together.
+
+        Args:
+            evaluation: of the test list.
+            epoch: whose weights were measured.
+            chosen_by: the metric that chose the epoch; none for the last epoch.
+            words: how the epoch was chosen.
+        """
+        metrics = {**(chosen_by or {}), **evaluation.metrics}
+        logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+        protocol = replace(evaluation, dataset=dataset_name(self.cfg)).protocol
+        parts = [protocol, "weights as stored", *filter(None, [words])]
+        return FinalResult({"epoch": epoch, "final": True, **metrics}, "; ".join(parts))
 
     def _load_initial_weights(self) -> None:
         """Fills the model with MODEL.WEIGHTS.
@@ -166,7 +211,7 @@ class Run(ABC):
         self.prepare_evaluation()  # after all that could refuse the run: it decodes for minutes on a big dataset
         plateau = [Plateau(self.validation_metric)] if isinstance(trainer.schedule, ReduceLROnPlateau) else []
         trainer.hooks = (
-            Evaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
+            EpochEvaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
             *plateau,
             *self.selection_hooks(),
             *(self._writing_hooks(trainer, dataset.videos) if is_main() else ()),
@@ -219,12 +264,12 @@ class Run(ABC):
         if self.cfg.ZOO.DTYPE == "float16":
             self.model.half().float()
 
-    def facts(self, metrics: Mapping[str, Any], teacher: Weights | None) -> Facts:
+    def facts(self, final: FinalResult, teacher: Weights | None) -> Facts:
         """Returns what a zoo entry says of this run, besides what its network tells."""
         cfg = self.cfg
         return Facts(
-            metrics={name: value for name, value in metrics.items() if isinstance(value, float)},
-            protocol=self.protocol(),
+            metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
+            protocol=final.protocol,
             teacher=None if teacher is None else {"name": _name_of(teacher), "sha256": teacher.sha256},
             dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {self.num_training_videos} training videos",
             config=cfg.dump(),

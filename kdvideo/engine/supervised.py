@@ -2,31 +2,22 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
-from torch import Tensor
-
-from kdvideo.data.datasets.records import class_names
 from kdvideo.data.labelled import TrainClips
-from kdvideo.data.loader import create_loader
-from kdvideo.data.samples import UniformClips
-from kdvideo.data.videos import VideoList
 from kdvideo.engine.build import (
     build_augment_config,
     build_clip_spec,
     build_model_spec,
-    load_videos,
+    load_lists,
     split_training_list,
-    warn_of_repeats,
 )
 from kdvideo.engine.checkpoint import best_weights
 from kdvideo.engine.hooks import KeepBest
-from kdvideo.engine.run import Run
+from kdvideo.engine.run import FinalResult, Run
 from kdvideo.engine.trainer import Hook
-from kdvideo.evaluation.classify import video_accuracy
-from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
-from kdvideo.evaluation.features import CachedClips, compute_outputs
-from kdvideo.evaluation.measure import measure_classes
+from kdvideo.evaluation.classify import Classify, HeldOutAccuracy
+from kdvideo.evaluation.clip_outputs import Views
+from kdvideo.evaluation.protocol import Classes
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
@@ -44,23 +35,19 @@ class SupervisedRun(Run):
     """
 
     model: ClassificationModel
-    validation_metric = "validation_accuracy"
+    validation_metric = HeldOutAccuracy.name
 
     def build_spec(self) -> ModelSpec:
         """A classifier's, for the classes of both lists."""
-        self.train_list, self.test_list = load_videos(self.cfg, "train"), load_videos(self.cfg, "test")
-        warn_of_repeats(self.train_list, self.test_list)
-        classes = [record.class_id for videos in (self.train_list, self.test_list) for record in videos.records]
-        labelled = [class_id for class_id in classes if class_id is not None]
-        if len(labelled) < len(classes):
+        self.lists = load_lists(self.cfg)
+        classes = Classes.of([self.lists])
+        if classes.number is None:
             raise ValueError(
                 f"TASK.NAME {self.cfg.TASK.NAME} learns classes, but DATA.NAME {self.cfg.DATA.NAME} has videos without "
                 "one: choose a labelled dataset, or TASK.NAME pcl"
             )
-        names = class_names([*self.train_list.records, *self.test_list.records])
-        num_classes = 1 + max(labelled)
-        self.class_names = names if len(names) == num_classes else ()
-        return build_model_spec(self.cfg, num_classes=num_classes)
+        self.class_names = classes.names if len(classes.names) == classes.number else ()
+        return build_model_spec(self.cfg, num_classes=classes.number)
 
     def load_data(self) -> None:
         """What is trained on and what is held out."""
@@ -70,7 +57,7 @@ class SupervisedRun(Run):
                 f"MODEL.WEIGHTS tell {told_apart} classes apart, but DATA.ROOT {self.cfg.DATA.ROOT} has {needed}: "
                 "choose weights that were trained on it"
             )
-        self.videos, self.held_out = split_training_list(self.cfg, self.train_list)
+        self.videos, self.held_out = split_training_list(self.cfg, self.lists.train)
         logger.info("%d training videos, %d held out", len(self.videos), len(self.held_out))
 
     @property
@@ -92,7 +79,17 @@ class SupervisedRun(Run):
 
     def prepare_evaluation(self) -> None:
         """Decodes the clips of the held-out videos."""
-        self.validation = self._clips(self.held_out, self.eval_config.clips_per_video) if len(self.held_out) else None
+        config = self.eval_config
+        self.validation = None
+        if len(self.held_out):
+            self.validation = HeldOutAccuracy(
+                self.held_out,
+                self.model,
+                views=Views(config.clips_per_video, self.cfg.DATA.SHORT_SIDE),
+                batch_size=config.batch_size,
+                num_workers=config.num_workers,
+                directory=self.folder.path,
+            )
 
     def selection_hooks(self) -> list[Hook]:
         """Keeps the best epoch on the held-out videos."""
@@ -100,54 +97,17 @@ class SupervisedRun(Run):
         return [self.best] if self.validation is not None else []
 
     def evaluate_epoch(self) -> Mapping[str, float]:
-        """`validation_accuracy` of held-out videos, nothing of the test list."""
-        if self.validation is None:
-            return {}
-        accuracy = video_accuracy(self._logits(self.validation), self.validation.labels)
-        return {self.validation_metric: accuracy[1]}
+        """Measures `validation_accuracy` of held-out videos, and nothing of the test list."""
+        return {} if self.validation is None else self.validation(self.model, self.device)
 
-    def measure_final(self, *, epoch: int) -> dict[str, Any]:
-        """Video-level accuracy on the test list, of the best epoch."""
-        chosen = {"epoch": epoch, "final": True}
+    def measure_final(self, *, epoch: int) -> FinalResult:
+        """Measures video-level accuracy of the best epoch on the test list."""
+        chosen_by, words = {}, ""
         if self.validation is not None and (best := self.best.read()):
             self.model.load_state_dict(best_weights(best))
-            chosen |= {"epoch": best["epoch"], self.validation_metric: best["value"]}
+            epoch, chosen_by = best["epoch"], {self.validation_metric: best["value"]}
+            share = self.cfg.DATA.VALIDATION_SHARE
+            words = f"the epoch was chosen by {self.validation.words} (DATA.VALIDATION_SHARE {share:g})"
         self.round_as_stored()
-        views = Views(self.eval_config.final_clips_per_video, self.cfg.DATA.SHORT_SIDE)
-        outputs = compute_clip_outputs(
-            self.model,
-            self.test_list,
-            views=views,
-            batch_size=self.eval_config.batch_size,
-            num_workers=self.eval_config.num_workers,
-            device=self.device,
-        )
-        measured = measure_classes(outputs, views=views).metrics
-        logger.info("final  %s", "  ".join(f"{name} {value:.3f}" for name, value in {**chosen, **measured}.items()))
-        return {**chosen, **measured}
-
-    def protocol(self) -> str:
-        """Of the accuracies."""
-        cfg = self.cfg
-        num_clips = cfg.EVAL.FINAL_CLIPS_PER_VIDEO
-        return (
-            f"test list of split {cfg.DATA.SPLIT}, centre crop, weights as stored; video_accuracy_{num_clips}clip: "
-            f"mean probability of {num_clips} uniform clips a video; clip_accuracy: of each of these; the epoch was "
-            f"chosen by {self.validation_metric}, {cfg.EVAL.CLIPS_PER_VIDEO} clips a held-out training video "
-            f"(DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
-        )
-
-    def _clips(self, videos: VideoList, num_clips: int) -> CachedClips:
-        dataset = UniformClips(
-            videos, self.model.backbone.clip_spec, num_clips=num_clips, short_side=self.cfg.DATA.SHORT_SIDE
-        )
-        loader = create_loader(
-            dataset,
-            batch_size=max(1, self.eval_config.batch_size // num_clips),
-            num_workers=self.eval_config.num_workers,
-        )
-        return CachedClips(loader, directory=self.folder.path, label="class_id")
-
-    def _logits(self, clips: CachedClips) -> Tensor:
-        spec = self.model.backbone.clip_spec
-        return compute_outputs(self.model, clips, output=self.model, spec=spec, device=self.device)
+        evaluation = self.evaluate([self.lists], [Classify()])
+        return self.final_result(evaluation, epoch=epoch, chosen_by=chosen_by, words=words)

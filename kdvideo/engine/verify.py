@@ -1,32 +1,19 @@
-"""Whether a published model still gives the metrics of its entry: `kdvideo zoo verify --metrics`."""
+"""`kdvideo zoo verify --metrics`: whether a published model still gives the metrics of its entry."""
 
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.evaluation_config import config_of_entry, evaluation_config
-from kdvideo.engine.evaluation_result import SplitResult
+from kdvideo.engine.evaluation_config import evaluation_config
+from kdvideo.evaluation.metrics import MetricName, parse_metric
+from kdvideo.evaluation.result import SplitResult
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.sources import find_entry
 
 __all__ = ["Comparison", "verify_metrics"]
 
-_PROTOCOLS = {  # beginning of a metric's name -> which protocol measures it
-    "pretext_accuracy": "pretext",
-    "majority_share": "pretext",
-    "retrieval_at_": "pretext",
-    "validation_pretext_accuracy": "pretext",
-    "validation_majority_share": "pretext",
-    "validation_retrieval_at_": "pretext",
-    "retrieval_": "retrieval",
-    "knn_": "knn",
-    "linear_probe_": "linear_probe",
-    "video_accuracy_": "classify",
-    "clip_accuracy": "classify",
-}
 _ROUNDING = 1e-5  # of a share that an entry gives in fewer digits
 
 
@@ -48,7 +35,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """One video more or less may be right, or all clips or tuples of one; what is not measured agrees."""
+        """Whether one video at most has changed sides."""
         if self.measured is None:
             return True
         return abs(self.measured - self.stored) <= 1 / self.num_videos + _ROUNDING
@@ -76,42 +63,33 @@ def verify_metrics(name: str, root: Path, *, zoo: Zoo | None = None) -> list[Com
     """
     entry, _ = find_entry(name, zoo=zoo)
     groups = _groups(entry)
-    if not config_of_entry(entry) or not groups:
+    if not entry.settings or not groups:
         raise ValueError(f"{entry.name} has no metrics that kdvideo has measured: {entry.protocol or 'no protocol'}")
     found: dict[str, Comparison] = {}
     for (num_clips, num_crops), metrics in groups.items():
         result = _measure(entry, root, metrics, num_clips=num_clips, num_crops=num_crops, zoo=zoo)
         for metric in metrics:
-            if metric in result.metrics:
-                found[metric] = Comparison(
-                    metric, entry.metrics[metric], result.metrics[metric], result.num_videos(metric)
-                )
+            if (now := result.measured.get(metric.name)) is not None:
+                found[now.name] = Comparison(now.name, entry.metrics[now.name], now.share, now.num_videos)
     return [found.get(metric) or Comparison(metric, stored) for metric, stored in entry.metrics.items()]
 
 
-def _groups(entry: ZooEntry) -> dict[tuple[int, int], list[str]]:
-    """Metrics that one evaluation gives, by its clips and crops."""
-    usual = int(config_of_entry(entry).get("EVAL.FINAL_CLIPS_PER_VIDEO", 10))
-    groups: dict[tuple[int, int], list[str]] = {}
-    for metric in entry.metrics:
-        if _protocol(metric):
-            clips, crops = (re.search(rf"_(\d+){what}(_|$)", metric) for what in ("clip", "crop"))
-            views = int(clips[1]) if clips else usual, int(crops[1]) if crops else 1
-            groups.setdefault(views, []).append(metric)
+def _groups(entry: ZooEntry) -> dict[tuple[int, int], list[MetricName]]:
+    """Sorts the metrics that kdvideo has measured by the clips and crops of one evaluation."""
+    usual = int(entry.settings.get("EVAL.FINAL_CLIPS_PER_VIDEO", 10))
+    groups: dict[tuple[int, int], list[MetricName]] = {}
+    for metric in map(parse_metric, entry.metrics):
+        if metric.protocol is not None and not metric.data:
+            groups.setdefault((metric.num_clips or usual, metric.num_crops), []).append(metric)
     return groups
 
 
-def _protocol(metric: str) -> str | None:
-    return next((protocol for start, protocol in _PROTOCOLS.items() if metric.startswith(start)), None)
-
-
 def _measure(
-    entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo: Zoo | None
+    entry: ZooEntry, root: Path, metrics: list[MetricName], *, num_clips: int, num_crops: int, zoo: Zoo | None
 ) -> SplitResult:
-    protocols = dict.fromkeys(protocol for metric in metrics if (protocol := _protocol(metric)))
+    protocols = list(dict.fromkeys(metric.protocol for metric in metrics if metric.protocol is not None))
+    cfg = evaluation_config(entry.name, zoo=zoo)
+    cfg.DATA.ROOT, cfg.EVAL.FINAL_CLIPS_PER_VIDEO = str(root), num_clips
     with tempfile.TemporaryDirectory() as folder:
-        overrides = ["DATA.ROOT", str(root), "OUTPUT_DIR", folder, "EVAL.FINAL_CLIPS_PER_VIDEO", str(num_clips)]
-        if zoo is not None:
-            overrides += ["ZOO.DIR", str(zoo)]
-        cfg = evaluation_config(entry.name, None, overrides)
-        return evaluate(cfg, protocols=tuple(protocols), num_crops=num_crops).splits[0]
+        cfg.OUTPUT_DIR = folder
+        return evaluate(cfg, protocols=protocols, num_crops=num_crops).splits[0]

@@ -1,10 +1,11 @@
-"""What a network gives for the clips of each video of a list, computed once for all that is measured on it."""
+"""A network's outputs for the clips of each video of a list, computed once for all protocols."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import VideoRecord
@@ -16,7 +17,7 @@ from kdvideo.evaluation.metrics import video_features
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 
-__all__ = ["ClipOutputs", "Views", "compute_clip_outputs"]
+__all__ = ["ClipOutputs", "Views", "compute_clip_outputs", "uniform_loader"]
 
 
 @dataclass(frozen=True)
@@ -35,24 +36,29 @@ class Views:
 
     @property
     def name(self) -> str:
-        """As the keys of metrics have it: "10clip", "10clip_3crop"."""
-        return f"{self.num_clips}clip" + ("" if self.num_crops == 1 else f"_{self.num_crops}crop")
+        """Its part of a metric's name: "10clip", "10clip_3crop"."""
+        return f"{self.num_clips}clip{self.crops_name}"
+
+    @property
+    def crops_name(self) -> str:
+        """The crops in a metric's name, e.g. "_3crop"."""
+        return "" if self.num_crops == 1 else f"_{self.num_crops}crop"
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Clips and crops, in words."""
         crops = "" if self.num_crops == 1 else f" x {self.num_crops} crops along the longer side"
         return f"{self.num_clips} uniform clips{crops}"
 
     @property
     def count(self) -> int:
-        """S, of one video."""
+        """S, the views of one video."""
         return self.num_clips * self.num_crops
 
 
 @dataclass(frozen=True)
 class ClipOutputs:
-    """Of V videos, S views each.
+    """The outputs for S views of each of V videos.
 
     Attributes:
         records: the videos.
@@ -66,16 +72,16 @@ class ClipOutputs:
 
     @property
     def classes(self) -> Tensor:
-        """Of the videos, `[V]`; each must have one."""
+        """The class of each video, `[V]`."""
         return torch.tensor([record.class_id for record in self.records])
 
     @property
     def video_features(self) -> Tensor:
-        """The mean over a video's views, of length 1, `[V, D]`."""
+        """The scaled mean over views, `[V, D]`."""
         return video_features(self.features)
 
     def of(self, records: Sequence[VideoRecord]) -> "ClipOutputs":
-        """The part of these videos."""
+        """Takes the part of these videos."""
         places = {record.name: place for place, record in enumerate(self.records)}
         chosen = [places[record.name] for record in records]
         return ClipOutputs(records, self.features[chosen], None if self.logits is None else self.logits[chosen])
@@ -95,18 +101,31 @@ def compute_clip_outputs(
         device: where the model is.
     """
     spec = backbone_of(model).clip_spec
-    dataset = UniformClips(
-        videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
-    )
-    loader = create_loader(dataset, batch_size=max(1, batch_size // views.count), num_workers=num_workers)
+    loader = uniform_loader(videos, spec, views=views, batch_size=batch_size, num_workers=num_workers)
     outputs = _run(model, (batch["clips"] for batch in loader), spec=spec, device=device)
     width = backbone_of(model).num_features
     logits = outputs[..., width:] if isinstance(model, ClassificationModel) else None
     return ClipOutputs(videos.records, outputs[..., :width], logits)
 
 
+def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_size: int, num_workers: int) -> DataLoader:
+    """Builds the loader of uniform clips, whose batches have `clips` uint8 `[B, S, C, T, H, W]` and `class_id`.
+
+    Args:
+        videos: of any length.
+        spec: what a clip is.
+        views: what is taken from each video.
+        batch_size: clips in a batch, about; a batch has one video at least.
+        num_workers: processes that decode.
+    """
+    dataset = UniformClips(
+        videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
+    )
+    return create_loader(dataset, batch_size=max(1, batch_size // views.count), num_workers=num_workers)
+
+
 def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: torch.device) -> Tensor:
-    """Features, and behind them a classifier's logits, `[V, S, D + K]`."""
+    """Returns features, and behind them a classifier's logits, `[V, S, D + K]`."""
     backbone = backbone_of(model)
 
     def output(clips: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from kdvideo.files import write_atomic
@@ -14,12 +13,14 @@ __all__ = ["count_confusions", "write_confusions"]
 
 
 def count_confusions(classes: Tensor, predicted: Tensor, *, num_classes: int) -> np.ndarray:
-    """How many videos of each class were taken for each: `[V]` and `[V]` -> `[C, C]`, a row a true class."""
+    """Counts what the videos of each class were taken for: `[V]` and `[V]` -> `[C, C]`, one row per true class."""
+    from sklearn.metrics import confusion_matrix  # takes seconds to import
+
     return confusion_matrix(classes.numpy(), predicted.numpy(), labels=range(num_classes))
 
 
 def write_confusions(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Writes a CSV table: a line a true class, a column a predicted one.
+    """Writes a CSV table with one line per true class and one column per predicted class.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""Fixed evaluation clips, decoded once and kept on disk, and a network's outputs for them."""
+"""Evaluation clips that are decoded once and kept on disk, and a network's outputs for them."""
 
 import logging
 import math
@@ -50,7 +50,7 @@ class CachedClips:
         self.labels = gather_shares(torch.cat(labels) if labels else torch.empty(0))
 
     def __iter__(self) -> Iterator[Tensor]:
-        """The clips batch by batch, uint8 `[B, S, ...]`."""
+        """Yields the clips batch by batch, uint8 `[B, S, ...]`."""
         for start in range(0, len(self._clips), self.batch_size):
             yield torch.from_numpy(self._clips[start : start + self.batch_size].copy())
 
@@ -64,7 +64,7 @@ def compute_outputs(
     spec: ClipSpec,
     device: torch.device,
 ) -> Tensor:
-    """What `output` gives for each of the S clips or tuples of each sample, with the model in eval mode.
+    """Computes a model's outputs for the S clips or tuples of each sample, in eval mode.
 
     Args:
         model: put into eval mode and back into the mode that it was in.

@@ -1,4 +1,4 @@
-"""How far an accuracy that was measured on so many videos may be from the true one."""
+"""Intervals that cover the true value of an accuracy that was measured on some videos."""
 
 import math
 from statistics import NormalDist
@@ -7,13 +7,14 @@ __all__ = ["wilson_interval"]
 
 
 def wilson_interval(share: float, num_videos: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The interval of Wilson (1927) for a share of independent videos; it holds its level at 0 and 1, too.
+    """Computes the interval of Wilson (1927) for a share of independent videos.
 
-    Videos that were cut from one recording are not independent: for such a list the true interval is wider.
+    It holds its level at 0 and 1, too. Videos that were cut from one recording are not independent: for such a list
+    the true interval is wider.
 
     Args:
-        share: of right answers, in [0, 1]. Where a metric counts clips or tuples, a video still counts once, since what
-            comes from one video goes right or wrong together.
+        share: of right answers, in [0, 1]. Where a metric counts clips or tuples, a video still counts once, because
+            what comes from one video goes right or wrong together.
         num_videos: that were asked, at least 1.
         level: how often the interval covers the true share.
 

@@ -1,28 +1,125 @@
-"""Accuracies of pretext and retrieval."""
+"""Metrics: what their names say, and the shares that several protocols compute."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["majority_share", "retrieval_at_k", "video_features"]
+__all__ = [
+    "Metric",
+    "MetricName",
+    "majority_share",
+    "parse_metric",
+    "retrieval_at_k",
+    "top_k_accuracy",
+    "video_features",
+]
+
+_VIEWS = r"(?P<clips>\d+)clip(_(?P<crops>\d+)crop)?"
+_NAMES = {  # what a protocol calls its metrics
+    "pretext": r"(validation_)?(pretext_accuracy|majority_share|retrieval_at_\d+)",
+    "retrieval": rf"retrieval_{_VIEWS}_at_\d+",
+    "knn": rf"knn_{_VIEWS}(_top5)?",
+    "linear_probe": rf"linear_probe_{_VIEWS}(_top5)?",
+    "classify": rf"video_accuracy_{_VIEWS}(_top5)?|clip_accuracy(_(?P<all_crops>\d+)crop)?",
+}
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """What a metric's name says.
+
+    Attributes:
+        name: the whole name, e.g. "UCF-101-s2/knn_10clip_3crop".
+        data: what it was measured on, e.g. "UCF-101-s2"; "" for the split that the model was trained on.
+        protocol: the protocol that measures it; None for what other people report.
+        num_clips: uniform clips per video; None where the config says how many.
+        num_crops: crops per clip.
+    """
+
+    name: str
+    data: str = ""
+    protocol: str | None = None
+    num_clips: int | None = None
+    num_crops: int = 1
+
+    @property
+    def is_score(self) -> bool:
+        """Whether a higher value is better."""
+        return not self.name.endswith("majority_share")  # which is a fact about the labels
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a share of right answers."""
+        return self.is_score and (self.protocol is not None or "accuracy" in self.name)
+
+    @property
+    def chance(self) -> str | None:
+        """The metric that says what guessing scores."""
+        start = self.name.removesuffix("pretext_accuracy")
+        return f"{start}majority_share" if self.protocol == "pretext" and start != self.name else None
+
+
+def parse_metric(name: str) -> MetricName:
+    """Reads a metric's name, as a zoo entry or a run has it.
+
+    Args:
+        name: any name, also of a metric that other people report.
+    """
+    data, _, own = name.rpartition("/")
+    for protocol, pattern in _NAMES.items():
+        if match := re.fullmatch(pattern, own):
+            views = match.groupdict()
+            crops = views.get("crops") or views.get("all_crops")
+            clips = views.get("clips")
+            return MetricName(name, data, protocol, int(clips) if clips else None, int(crops or 1))
+    return MetricName(name, data)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as it was measured.
+
+    Attributes:
+        name: says what was measured; `parse_metric` reads it.
+        share: the value, in [0, 1].
+        num_videos: how many videos it counts.
+    """
+
+    name: str
+    share: float
+    num_videos: int
+
+    @property
+    def is_score(self) -> bool:
+        """Whether a higher value is better."""
+        return parse_metric(self.name).is_score
 
 
 def majority_share(labels: Tensor) -> float:
-    """What always answering the most frequent of `labels[...]` scores, in [0, 1]: the chance level of an accuracy."""
+    """Computes what always answering the most frequent label scores: the chance level of an accuracy.
+
+    Args:
+        labels: of any shape, `[...]`.
+
+    Returns:
+        A share in [0, 1].
+    """
     return labels.flatten().bincount().max().item() / labels.numel()
 
 
 def video_features(clip_features: Tensor) -> Tensor:
-    """The mean over a video's clips, of length 1: `[V, S, D]` -> `[V, D]`."""
+    """Averages the features of each video's clips and scales them to length 1: `[V, S, D]` -> `[V, D]`."""
     return F.normalize(clip_features.mean(dim=1), dim=1)
 
 
 def retrieval_at_k(
     queries: Tensor, gallery: Tensor, *, query_classes: Tensor, gallery_classes: Tensor, ks: Sequence[int]
 ) -> dict[int, float]:
-    """Share of queries that have a video of their class among the k nearest of the gallery, by cosine.
+    """Computes the share of queries with a video of their class among the k nearest, by cosine.
 
     Args:
         queries: unit vectors `[Q, D]`.
@@ -38,4 +135,20 @@ def retrieval_at_k(
     similarity = torch.einsum("qd,gd->qg", queries, gallery)
     nearest = similarity.topk(min(max(ks), len(gallery)), dim=1).indices
     hits = gallery_classes[nearest] == query_classes[:, None]
+    return {k: hits[:, :k].any(dim=1).float().mean().item() for k in ks}
+
+
+def top_k_accuracy(scores: Tensor, classes: Tensor, *, ks: Sequence[int] = (1,)) -> dict[int, float]:
+    """Computes the share of rows whose class is among the k with the highest scores.
+
+    Args:
+        scores: `[V, K]`.
+        classes: `[V]`.
+        ks: values of k; those above K mean all classes.
+
+    Returns:
+        k -> share in [0, 1].
+    """
+    best = scores.topk(min(max(ks), scores.shape[1]), dim=1).indices
+    hits = best == classes[:, None]
     return {k: hits[:, :k].any(dim=1).float().mean().item() for k in ks}

@@ -1,4 +1,4 @@
-"""A confusion matrix: what videos of each class were taken for."""
+"""A confusion matrix as a picture: what the videos of each class were taken for."""
 
 import csv
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _MOST_COUNTS = 25  # classes up to which a count fits into a cell
 
 
 def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Reads counts from a CSV file: class names in the first row and column, a row a true class.
+    """Reads counts from a CSV file with class names in the first row and column.
 
     Returns:
         Counts int64 `[C, C]`, the true class first, and the names.
@@ -40,7 +40,7 @@ def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws each true class's videos as shares of a row, with their counts where these fit.
+    """Draws the shares of each true class's videos, with their counts if these fit.
 
     Args:
         counts: of videos, `[C, C]`, the true class first.

@@ -1,4 +1,4 @@
-"""Training curves: a panel a metric, a line a run."""
+"""Training curves: one panel per metric, one line per run."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.pictures.style import COLORS, GREY, printable, style
 from kdvideo.report.runs import RunRecord
 
 __all__ = ["draw_curves"]
 
 _LINES = ("-", "--", "-.", ":")
-_CHANCE = {"pretext_accuracy": "majority_share"}  # a metric -> the chance level that stands beside it
 
 
 def draw_curves(runs: Sequence[RunRecord], metrics: Sequence[str] = ("pretext_accuracy",)) -> Figure:
     """Draws metrics over epochs.
 
     Args:
-        runs: a line each, where it has the metric.
-        metrics: keys of `metrics.jsonl`, a panel each.
+        runs: one line each, if it has the metric.
+        metrics: keys of `metrics.jsonl`, one panel each.
 
     Raises:
         ValueError: no run has such a metric.
@@ -44,10 +44,11 @@ def draw_curves(runs: Sequence[RunRecord], metrics: Sequence[str] = ("pretext_ac
 
 
 def _draw_panel(axes: Axes, runs: Sequence[RunRecord], metric: str) -> None:
+    name = parse_metric(metric)
     levels = set()
     for number, run in enumerate(runs):
         lines = [line for line in run.epochs if metric in line]
-        levels |= {line[_CHANCE[metric]] for line in lines if _CHANCE.get(metric) in line}
+        levels |= {line[name.chance] for line in lines if name.chance in line}
         if lines:
             axes.plot(
                 [line["epoch"] for line in lines],
@@ -62,5 +63,5 @@ def _draw_panel(axes: Axes, runs: Sequence[RunRecord], metric: str) -> None:
     axes.set(xlabel="epoch", ylabel=metric.replace("_at_", "@").replace("_", " "))
     axes.grid(axis="y", color="#E5E5E5")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if "accuracy" in metric or metric.startswith("retrieval"):
+    if name.is_accuracy:
         axes.set_ylim(0, 1)

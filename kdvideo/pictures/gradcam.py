@@ -1,4 +1,4 @@
-"""Grad-CAM of a video as a picture: a strip of frames, what in each speaks for a class, and how much over time."""
+"""Grad-CAM of a video as a picture: frames, what in them speaks for a class, and how much over time."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,10 +14,10 @@ _STRONGEST = 0.75  # opacity of the heat where it is highest
 
 
 def draw_gradcam(cam: VideoCam, *, title: str) -> Figure:
-    """Draws eight frames spread over the video, the same under their heat, and the heat's mean over each frame.
+    """Draws eight frames without and with their heat, and the heat's mean over each frame.
 
-    Heat is drawn as a share of its highest value in the video, so frames can be compared with each other, but not two
-    pictures.
+    The frames are spread over the video. Heat is a share of its highest value in the video, so frames can be compared
+    with each other, but not two pictures.
 
     Args:
         cam: of `kdvideo.inference.explain.explain_video`.

@@ -13,7 +13,9 @@ _CELL = 1.25  # inches of a frame
 
 
 def draw_grid(grid: Grid) -> Figure:
-    """Draws a row a query; a frame's colour, and a sign beside its class, say whether the class is the query's.
+    """Draws one row per query with its nearest videos.
+
+    The colour of a frame and a sign beside its class say whether the class is the query's.
 
     Args:
         grid: of `kdvideo.inference.neighbours.build_grid`.

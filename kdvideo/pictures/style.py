@@ -28,7 +28,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within it, figures are drawn and saved alike, whatever the user's matplotlibrc says.
+    """Draws and saves figures within it alike, whatever the user's matplotlibrc says.
 
     Names of videos, classes and runs are foreign text: no dollar sign in them starts a formula.
     """
@@ -71,10 +71,10 @@ def save_figure(figure: Figure, out: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with what no font can draw replaced: names of files may hold bytes that are no UTF-8."""
+    """Replaces what no font can draw: names of files may hold bytes that are no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def short_name(source: str) -> str:
-    """A model's zoo name as it is; of a path or URL, the file without its ending."""
+    """Returns a zoo name as it is, and the file name of a path or URL without its ending."""
     return source.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".pt")

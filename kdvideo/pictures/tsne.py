@@ -21,7 +21,7 @@ _FEWEST = 4  # videos
 
 
 def map_to_plane(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """t-SNE (van der Maaten and Hinton, JMLR 2008) of unit vectors `[V, D]` to points `[V, 2]`.
+    """Maps unit vectors `[V, D]` to points `[V, 2]` by t-SNE (van der Maaten and Hinton, JMLR 2008).
 
     Between unit vectors, squared Euclidean distance is 2 - 2 cosine, so neighbours are those of retrieval. It begins
     from the first two principal components, as Kobak and Berens (Nature Communications 2019) advise. One thread sums in
@@ -41,7 +41,12 @@ def map_to_plane(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def neighbour_purity(points: np.ndarray, classes: Sequence[str]) -> float:
-    """The share of a point's 5 nearest others that have its class, mean over all points `[V, D]`, in [0, 1]."""
+    """Computes how many of a point's 5 nearest others have its class, as a share in [0, 1].
+
+    Args:
+        points: `[V, D]`; the result is the mean over them.
+        classes: of the V points.
+    """
     count = min(NEIGHBOURS, len(points) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
     own = np.asarray(classes)
@@ -49,15 +54,15 @@ def neighbour_purity(points: np.ndarray, classes: Sequence[str]) -> float:
 
 
 def chance_purity(classes: Sequence[str]) -> float:
-    """The purity that neighbours drawn by lot are expected to have."""
+    """Computes the purity that randomly drawn neighbours are expected to have."""
     total = len(classes)
     return sum(count * (count - 1) for count in Counter(classes).values()) / (total * (total - 1))
 
 
 def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, title: str = "", seed: int = 0) -> Figure:
-    """Draws a panel for each set of features of the same videos, coloured by class.
+    """Draws one panel per set of features of the same videos, coloured by class.
 
-    Each title has the purity of the features and that of the drawn points: what the eye sees is the second.
+    Each title has the purity of the features and that of the drawn points. The eye sees the second.
 
     Args:
         panels: title -> unit vectors `[V, D]`.

@@ -85,7 +85,7 @@ class Matrix:
 
 
 def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[Student]:
-    """Entries trained with kdvideo and finished runs that are no entry, where they have a pretext accuracy."""
+    """Collects entries trained with kdvideo and finished runs without an entry, if they have a pretext accuracy."""
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     published = {settings_id(entry.config) for entry in own}
     backbones = {entry.name: entry.model.backbone for entry in entries}
@@ -99,7 +99,7 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
 
 
 def build_matrices(students: Sequence[Student]) -> list[Matrix]:
-    """A matrix for each setting in which somebody had a teacher; an empty one where nobody had."""
+    """Builds one matrix per setting in which a student had a teacher; a single empty one if none had."""
     settings: dict[str, list[Student]] = defaultdict(list)
     for student in students:
         settings[student.setting].append(student)
@@ -137,7 +137,7 @@ def _value(config: Mapping[str, Any], section: str, key: str, *, default: Any = 
 
 
 def _architecture(teacher: str, backbones: Mapping[str, str]) -> str:
-    """Of the entry of that name; of a name that is built as ours are; else the name itself."""
+    """Finds a teacher's architecture by its entry or in its name; returns the name if neither tells it."""
     name = teacher.removeprefix("kdvideo://")
     guess = re.sub(r"_w\d+$", "", name.partition(".")[0])
     return backbones.get(name) or (guess if guess in BACKBONES else name.rpartition("/")[2])

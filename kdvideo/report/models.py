@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.registry import BACKBONES
 from kdvideo.report.runs import finite
 from kdvideo.zoo.manage import EntryState
@@ -12,24 +13,21 @@ from kdvideo.zoo.sources import zoos
 
 __all__ = ["metric_names", "model_rows"]
 
-# Shares and ratios that describe a test list or a loss, not how good a model is.
-_NO_SCORES = ("majority_share",)
-
 
 def model_rows(states: Sequence[EntryState]) -> list[dict[str, Any]]:
-    """One mapping of plain values a model, as the page's template and script take them."""
+    """Lists one mapping of plain values per model, as the page's template and script take them."""
     return [_row(state) for state in states]
 
 
 def metric_names(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Every metric of these models: first what several of kdvideo's share, then what most have."""
+    """Lists the scores of these models: first those that several of kdvideo's share, then what most have."""
     counts, own = Counter[str](), Counter[str]()
     for row in rows:
         counts.update(list(row["metrics"]))
         own.update(list(row["metrics"]) if row["origin"] == "kdvideo" else ())
     shared = {name: count for name, count in own.items() if count > 1}
     names = sorted(counts, key=lambda name: (-shared.get(name, 0), -counts[name], _order(name)))
-    return [name for name in names if name not in _NO_SCORES]
+    return [name for name in names if parse_metric(name).is_score]
 
 
 def _order(name: str) -> tuple[bool, str]:
@@ -64,7 +62,7 @@ def _row(state: EntryState) -> dict[str, Any]:
 
 
 def _commands(state: EntryState) -> dict[str, str]:
-    """Lines that load and fetch the model, also from a zoo that names are not looked up in."""
+    """Writes the lines that load and fetch the model, also from a zoo that names are not looked up in."""
     name = state.entry.name
     module = BACKBONES.own_module(state.entry.model.backbone)
     first = f"import {module}; " if module else ""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.files import write_text
 from kdvideo.inference.neighbours import Grid, build_grid
 from kdvideo.report.matrix import ALONE, build_matrices, students_of
@@ -30,7 +31,7 @@ def write_report(
     runs: Sequence[Path] = (),
     galleries: Sequence[tuple[Path, Path]] = (),
 ) -> Path:
-    """Writes the page.
+    """Writes the report of models, runs and galleries as one page.
 
     Args:
         out: the HTML file.
@@ -51,7 +52,7 @@ def write_report(
 
 
 def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, grids: Sequence[Grid] = ()) -> str:
-    """The page's text.
+    """Renders the page's text from models, runs and galleries.
 
     Args:
         states: the models, in the order of the table.
@@ -90,12 +91,12 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
 
 
 def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:
-    """Everything that some run has a curve of, accuracies first."""
+    """Lists everything that some run has a curve of, accuracies first."""
     names = {name for curve in curves for line in curve["epochs"] for name in line} - set(_NO_CURVES)
-    return sorted(names, key=lambda name: (name != "pretext_accuracy", "accuracy" not in name, name))
+    return sorted(names, key=lambda name: (name != "pretext_accuracy", not parse_metric(name).is_accuracy, name))
 
 
 def _csp_hash(script: str) -> str:
-    """How a content security policy names a script: nothing but these runs, whatever an entry smuggles in."""
+    """Names a script for the content security policy, so that nothing runs but the page's own scripts."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

@@ -33,7 +33,7 @@ class _Row:
 
 
 def run_demo(output: Path, *, seed: int = 0) -> None:
-    """Writes the data, runs the four runs, prints the table and draws the curves.
+    """Writes the data, does the four runs, prints the table and draws the curves.
 
     Args:
         output: folder of everything it makes: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. What an earlier demo
@@ -75,14 +75,16 @@ class _Runner:
 
     def __init__(self, output: Path, root: Path, seed: int) -> None:
         self.output = output
-        self.common = ["DATA.ROOT", str(root), "ZOO.DIR", str(output / "zoo"), "SEED", str(seed)]
+        self.root = root
+        self.seed = seed
 
     def __call__(
         self, label: str, config: str, *, teacher: str = "", publish_as: str = "", evaluate_only: bool = False
     ) -> _Row:
-        folder = self.output / "runs" / ("random" if evaluate_only else config)
-        overrides = [*self.common, "OUTPUT_DIR", str(folder), "ZOO.PUBLISH_AS", publish_as, "TEACHER.WEIGHTS", teacher]
-        cfg = load_config(zoo_root() / "configs" / "demo" / f"{config}.yaml", overrides)
+        cfg = load_config(zoo_root() / "configs" / "demo" / f"{config}.yaml")
+        cfg.DATA.ROOT, cfg.SEED = str(self.root), self.seed
+        cfg.OUTPUT_DIR = str(self.output / "runs" / ("random" if evaluate_only else config))
+        cfg.ZOO.DIR, cfg.ZOO.PUBLISH_AS, cfg.TEACHER.WEIGHTS = str(self.output / "zoo"), publish_as, teacher
         started = time.perf_counter()
         metrics = evaluate(cfg).metrics if evaluate_only else train(cfg).metrics
         return _Row(label, metrics, time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Linear probes of a study's runs, measured once the runs are finished: what classes their features tell apart."""
+"""Linear probes of a study's finished runs: what classes their features tell apart."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import simplejson
 
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.evaluation_config import evaluation_config
-from kdvideo.engine.evaluation_result import EVALUATION_NAME
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.evaluation.result import EVALUATION_NAME
 from kdvideo.study.plan import Study, plan_runs
 from kdvideo.study.queue import is_finished, run_folder
 
@@ -32,8 +32,9 @@ def probe_runs(study: Study, output: Path) -> int:
     for name in missing:
         folder = run_folder(output, name)
         config_file = folder.with_name(f"{name}.yaml")
-        where = ["OUTPUT_DIR", str(folder / _FOLDER)]
-        evaluate(evaluation_config(str(RunFolder(folder).newest), config_file, where), protocols=("linear_probe",))
+        cfg = evaluation_config(str(RunFolder(folder).newest), config_file)
+        cfg.OUTPUT_DIR = str(folder / _FOLDER)
+        evaluate(cfg, protocols=("linear_probe",))
     return len(missing)
 
 

@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Self, TypedDict
 
 import simplejson
 
+from kdvideo.config import flatten_config, parse_config
 from kdvideo.foreign import check_fields, parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
@@ -133,6 +135,14 @@ class ZooEntry:
     def is_verified(self) -> bool:
         """Whether the publisher's whole hash is known; otherwise that of the first download is kept and compared."""
         return self.sha256 is not None and len(self.sha256) == 64
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The training config as dotted keys; none where other people trained."""
+        try:
+            return flatten_config(parse_config(self.config))
+        except ValueError as error:
+            raise ValueError(f"the config of the entry {self.name} is no valid yaml: {error}") from None
 
     def to_json(self) -> str:
         """Returns readable JSON, keys in the order of the attributes."""

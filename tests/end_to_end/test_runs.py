@@ -177,11 +177,11 @@ def test_a_workers_error_is_one_line(
 ):
     """A video that ends before its counted frames, found in a worker process."""
 
-    def too_long(*arguments) -> VideoList:
-        videos = load_videos(*arguments)
+    def too_long(*arguments, **options) -> VideoList:
+        videos = load_videos(*arguments, **options)
         return replace(videos, num_frames=[500] * len(videos))
 
-    monkeypatch.setattr("kdvideo.engine.pretraining.load_videos", too_long)
+    monkeypatch.setattr("kdvideo.engine.build.load_videos", too_long)
     message = error_of(capsys, *tiny_overrides, "DATA.NUM_WORKERS", "1", code=1)
     assert re.match(r"video .*\.avi ends before frame \d+; it gives \d+ of \d+ asked for", message)
 

@@ -7,7 +7,7 @@ import torch
 from toy_trainer import Measured, make_trainer, run
 
 from kdvideo.engine.checkpoint import load_checkpoint
-from kdvideo.engine.hooks import Checkpointer, Evaluation, KeepBest, MetricsWriter
+from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, KeepBest, MetricsWriter
 from kdvideo.engine.run_folder import BEST_NAME, METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook
 
@@ -56,7 +56,7 @@ def test_evaluation_period():
     """Every second epoch, and the last one."""
     seen = []
     trainer = make_trainer(EPOCHS=5)
-    run(trainer, Evaluation(lambda: seen.append(trainer.epoch) or {}, period=2))
+    run(trainer, EpochEvaluation(lambda: seen.append(trainer.epoch) or {}, period=2))
     assert seen == [2, 4, 5]
 
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.engine import verify
-from kdvideo.engine.evaluation_result import Evaluation, SplitResult
-from kdvideo.engine.save_evaluation import metrics_for_entry
 from kdvideo.engine.verify import Comparison, verify_metrics
+from kdvideo.evaluation.metrics import Metric, MetricName
+from kdvideo.evaluation.protocol import Measurement
+from kdvideo.evaluation.result import Evaluation, SplitResult
+from kdvideo.evaluation.save import metrics_for_entry
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.sources import FoundEntry, find_entry
@@ -47,9 +49,11 @@ def test_names_say_what_is_measured(monkeypatch: pytest.MonkeyPatch):
     entry = replace(find_entry(SHIPPED)[0], metrics=metrics)
     asked: dict[tuple[int, int], list[str]] = {}
 
-    def measure(entry: ZooEntry, root: Path, metrics: list[str], *, num_clips: int, num_crops: int, zoo: None):
-        asked[num_clips, num_crops] = metrics
-        return SplitResult(1, 4, 8, metrics=dict.fromkeys(metrics, 0.0), words=())
+    def measure(
+        entry: ZooEntry, root: Path, metrics: list[MetricName], *, num_clips: int, num_crops: int, zoo: None
+    ) -> SplitResult:
+        asked[num_clips, num_crops] = [metric.name for metric in metrics]
+        return SplitResult(1, 4, 8, [Measurement("all", [Metric(metric.name, 0.0, 4) for metric in metrics], "")])
 
     monkeypatch.setattr(verify, "find_entry", lambda name, zoo: FoundEntry(entry, Zoo.user()))
     monkeypatch.setattr(verify, "_measure", measure)
@@ -72,7 +76,8 @@ def test_what_others_report_is_not_verified():
 
 
 def result(split: int, share: float) -> SplitResult:
-    return SplitResult(split, num_test=4, num_train=8, metrics={"knn_10clip": share}, words=["knn_10clip: k"])
+    measurement = Measurement("knn", [Metric("knn_10clip", share, 4)], "knn_10clip: k")
+    return SplitResult(split, num_test=4, num_train=8, measurements=[measurement])
 
 
 SETTINGS = {
@@ -88,7 +93,7 @@ SETTINGS = {
 
 
 def evaluated(*results: SplitResult, dataset: str = "ucf101-mini", **settings: object) -> Evaluation:
-    return Evaluation(SHIPPED, "0" * 64, dataset, ["a", "b"], {**SETTINGS, **settings}, results)
+    return Evaluation(results, SHIPPED, "0" * 64, dataset, {**SETTINGS, **settings})
 
 
 def test_names_in_an_entry():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 
-from kdvideo.evaluation.classify import clip_accuracy, top_k_accuracy, video_accuracy
+from kdvideo.evaluation.classify import clip_accuracy, video_accuracy
+from kdvideo.evaluation.metrics import top_k_accuracy
 
 
 def slow_video_accuracy(logits, classes, k: int) -> float:

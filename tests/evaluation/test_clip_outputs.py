@@ -11,10 +11,13 @@ from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.subsets import hold_out
 from kdvideo.data.videos import VideoList
+from kdvideo.evaluation.classify import Classify
 from kdvideo.evaluation.clip_outputs import ClipOutputs, Views, compute_clip_outputs
-from kdvideo.evaluation.knn import knn_scores, measure_knn
-from kdvideo.evaluation.measure import measure_classes, measure_retrieval
-from kdvideo.evaluation.probe import STRENGTHS, measure_linear_probe, probe_scores
+from kdvideo.evaluation.evaluate import evaluate
+from kdvideo.evaluation.knn import KNN, knn_scores
+from kdvideo.evaluation.linear_probe import STRENGTHS, LinearProbe, probe_scores
+from kdvideo.evaluation.protocol import Classes, Lists, Subject
+from kdvideo.evaluation.retrieval import Retrieval
 from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
 
 CLIP = ClipSpec(clip_len=4, size=32)
@@ -33,7 +36,7 @@ def test_video_level_accuracy_is_a_slow_loop(videos: VideoList, num_crops: int):
     model = ClassificationModel(build_backbone("r3d_10", width=4, clip_spec=CLIP), num_classes=6)
     torch.nn.init.normal_(model.head.weight)  # so that answers differ
     views = Views(num_clips=2, short_side=36, num_crops=num_crops)
-    outputs = compute_clip_outputs(model, videos, views=views, **OPTIONS)
+    evaluation = evaluate(model, [Lists(videos, videos)], [Classify()], views=views, batch_size=16, num_workers=0)
     assert model.training
     name = "2clip" if num_crops == 1 else "2clip_3crop"
     dataset = UniformClips(videos, CLIP, num_clips=2, short_side=36, num_crops=num_crops)
@@ -47,7 +50,7 @@ def test_video_level_accuracy_is_a_slow_loop(videos: VideoList, num_crops: int):
             fifth += dataset[i]["class_id"] in ranked[:5]
             clips_right += sum(int(one.argmax()) == dataset[i]["class_id"] for one in each)
     count = len(videos)
-    assert measure_classes(outputs, views=views).metrics == pytest.approx(
+    assert evaluation.metrics == pytest.approx(
         {
             f"video_accuracy_{name}": first / count,
             f"video_accuracy_{name}_top5": fifth / count,
@@ -70,32 +73,42 @@ def test_a_part_is_what_is_computed_of_it(videos: VideoList):
     torch.testing.assert_close(of_whole.features, alone.features, rtol=1e-4, atol=1e-6)
 
 
-def random_outputs(videos: VideoList, *, seed: int) -> ClipOutputs:
-    generator = torch.Generator().manual_seed(seed)
-    return ClipOutputs(videos.records, torch.randn(len(videos), 3, 5, generator=generator), None)
-
-
 def test_protocols_share_the_normalised_mean(videos: VideoList, tiny_dataset: Path):
     """Each is its function on it; the probe's C was chosen on held-out groups."""
     records = ucf101(tiny_dataset, split=1, subset="train")
-    test, train = random_outputs(videos, seed=0), random_outputs(VideoList(records, [64] * len(records)), seed=1)
-    views = Views(num_clips=3, short_side=36)
-    queries, gallery = (
-        torch.nn.functional.normalize(part.features.mean(dim=1), dim=1).double() for part in (test, train)
-    )
-    votes = knn_scores(queries, gallery, gallery_classes=train.classes, num_classes=6)
-    knn = measure_knn(test, train, views=views)
+    lists = Lists(videos, VideoList(records, [64] * len(records)))
+    features = torch.randn(len(videos) + len(records), 3, 5, generator=torch.Generator().manual_seed(0))
+    model = build_backbone("r3d_10", width=4, clip_spec=CLIP)
+    outputs = ClipOutputs([*videos.records, *records], features, None)
+    subject = Subject(model, lists, Views(num_clips=3, short_side=36), Classes.of([lists]), outputs)
+    means = torch.nn.functional.normalize(features.mean(dim=1), dim=1).double()
+    queries, gallery = means[: len(videos)], means[len(videos) :]
+    classes, train_classes = (torch.tensor([one.class_id for one in part]) for part in (videos.records, records))
+
+    votes = knn_scores(queries, gallery, gallery_classes=train_classes, num_classes=6)
+    knn = KNN().measure(subject)
     assert torch.equal(knn.predicted, votes.argmax(dim=1))
-    assert knn.metrics["knn_3clip"] == pytest.approx((votes.argmax(dim=1) == test.classes).double().mean().item())
-    probe = measure_linear_probe(test, train, views=views)
+    assert (knn.metrics[0].name, knn.metrics[0].num_videos) == ("knn_3clip", len(videos))
+    assert knn.metrics[0].share == pytest.approx((votes.argmax(dim=1) == classes).double().mean().item())
     candidates = [
-        probe_scores(queries, gallery, classes=train.classes, num_classes=6, strength=strength).argmax(dim=1)
+        probe_scores(queries, gallery, classes=train_classes, num_classes=6, strength=strength).argmax(dim=1)
         for strength in STRENGTHS
     ]
+    probe = LinearProbe().measure(subject)
     assert any(torch.equal(probe.predicted, candidate) for candidate in candidates)
     assert len(hold_out(records, 0.25)[1]) == 6
+    retrieval = {metric.name: metric.share for metric in Retrieval().measure(subject).metrics}
     nearest = (queries @ gallery.T).argmax(dim=1)
-    retrieval = measure_retrieval(test, train, views=views).metrics
-    expected = (train.classes[nearest] == test.classes).double().mean().item()
-    assert retrieval["retrieval_3clip_at_1"] == pytest.approx(expected)
+    assert retrieval["retrieval_3clip_at_1"] == pytest.approx(
+        (train_classes[nearest] == classes).double().mean().item()
+    )
     assert retrieval["retrieval_3clip_at_50"] == 1.0  # the whole gallery
+
+
+def test_a_protocol_reads_the_lists_that_it_names(videos: VideoList):
+    """Without outputs there is nothing to read."""
+    lists = Lists(videos, videos)
+    model = build_backbone("r3d_10", width=4, clip_spec=CLIP)
+    subject = Subject(model, lists, Views(num_clips=3, short_side=36), Classes.of([lists]))
+    with pytest.raises(RuntimeError, match="has to name the list in `needs`"):
+        Retrieval().measure(subject)

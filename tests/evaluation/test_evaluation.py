@@ -14,13 +14,21 @@ from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.readers.decode import count_frames
 from kdvideo.data.samples import FixedTuples, TupleConfig, UniformClips
 from kdvideo.data.videos import VideoList
-from kdvideo.evaluation import EpochEvaluator, EvalConfig, evaluate_retrieval, majority_share, retrieval_at_k
+from kdvideo.evaluation import (
+    EvalConfig,
+    Lists,
+    PretextProtocol,
+    Retrieval,
+    Views,
+    evaluate,
+    majority_share,
+    retrieval_at_k,
+)
 from kdvideo.evaluation.features import CachedClips
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 
 CLIP = ClipSpec(clip_len=4, size=32)
 TUPLES = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
-CPU = torch.device("cpu")
 
 
 def videos_of(root: Path, subset: str) -> VideoList:
@@ -69,23 +77,48 @@ def test_fixed_tuples_hold_each_label_equally_often(tiny_dataset: Path):
     assert labels.bincount().tolist() == [6] * 5
 
 
-def test_evaluator_equals_a_slow_loop(tiny_dataset: Path, tmp_path: Path):
+def test_evaluator_equals_a_slow_loop(tiny_lists: Lists, tmp_path: Path):
     """Pretext accuracy and retrieval@1, one sample at a time and in fp32, are what the evaluator says."""
-    train, test = videos_of(tiny_dataset, "train"), videos_of(tiny_dataset, "test")
+    train, test = tiny_lists.train, tiny_lists.test
     model = build_pcl_model(build_backbone("r3d_10", width=4, clip_spec=CLIP), projection_dim=16)
     model.train()
-    config = EvalConfig(tuples_per_video=5, final_clips_per_video=3, batch_size=7, num_workers=0)
-    evaluator = EpochEvaluator(train, test, tuples=TUPLES, config=config, directory=tmp_path)
+    config = EvalConfig(tuples_per_video=5, batch_size=7, num_workers=0)
+    protocols = [PretextProtocol(TUPLES, config=config, directory=tmp_path), Retrieval()]
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    metrics = evaluator(model, CPU)
+    evaluation = evaluate(model, [Lists(test, train)], protocols, views=Views(3, 36), batch_size=7, num_workers=0)
+    metrics = evaluation.metrics
     assert model.training
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert metrics["majority_share"] == pytest.approx(0.2)
     assert metrics["pretext_accuracy"] == pytest.approx(_slow_pretext_accuracy(model, test))
-    final = evaluate_retrieval(model, train=train, test=test, tuples=TUPLES, config=config, device=CPU)
+    final = {name: share for name, share in metrics.items() if "3clip" in name}
     assert set(final) == {f"retrieval_3clip_at_{k}" for k in (1, 5, 10, 20, 50)}
     assert metrics["retrieval_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=2))
     assert final["retrieval_3clip_at_1"] == pytest.approx(_slow_retrieval_at_1(model, train, test, num_clips=3))
+
+
+class CountedTuples(FixedTuples):
+    decoded = 0
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        CountedTuples.decoded += 1
+        return super().__getitem__(index)
+
+
+def test_the_same_lists_are_decoded_once(tiny_lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As at every epoch's end; other lists take their place, and held-out videos are measured beside the test list."""
+    monkeypatch.setattr("kdvideo.evaluation.pretext.FixedTuples", CountedTuples)
+    model = build_pcl_model(build_backbone("r3d_10", width=4, clip_spec=CLIP), projection_dim=16)
+    config = EvalConfig(tuples_per_video=5, batch_size=7, num_workers=0)
+    protocol = PretextProtocol(TUPLES, config=config, directory=tmp_path)
+    first, second = (evaluate(model, [tiny_lists], [protocol], views=Views(3, 36)) for _ in range(2))
+    assert first.metrics == second.metrics
+    assert CountedTuples.decoded == 6 + 2
+    (result,) = first.splits
+    assert [result.measured[f"{prefix}pretext_accuracy"].num_videos for prefix in ("", "validation_")] == [6, 2]
+    assert result.measured["validation_retrieval_at_1"].num_videos == 2
+    alone = evaluate(model, [tiny_lists.validation], [protocol], views=Views(3, 36))
+    assert {f"validation_{name}": share for name, share in alone.metrics.items()}.items() <= first.metrics.items()
 
 
 def _slow_pretext_accuracy(model: torch.nn.Module, test: VideoList) -> float:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from kdvideo.evaluation.probe import STRENGTHS, choose_strength, probe_scores
+from kdvideo.evaluation.linear_probe import STRENGTHS, choose_strength, probe_scores
 
 
 def blobs(count: int, *, seed: int, distance: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:

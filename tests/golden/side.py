@@ -89,7 +89,7 @@ def read_run(out: Path) -> dict[str, Any]:
         return {
             "metrics.jsonl": [{key: value for key, value in line.items() if key != "seconds"} for line in lines],
             "weights": {key: hash_tensor(file.get_tensor(key)) for key in sorted(file.keys())},
-            "entry": {key: facts.get(key) for key in ("metrics", "model", "params", "macs", "protocol", "teacher")},
+            "entry": {key: facts.get(key) for key in ("metrics", "model", "params", "macs", "teacher")},
         }
 
 

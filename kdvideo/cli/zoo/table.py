@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.foreign import printable
 from kdvideo.zoo.manage import EntryState
 
@@ -24,7 +25,6 @@ _HASHES = {
     "unverified": "its publisher gives none, the first download's will be recorded",
 }
 _SHORT = {"pretext_accuracy": "pretext", "retrieval_at_1": "R@1"}
-_NO_SCORES = ("majority_share",)
 
 
 def list_states(states: Sequence[EntryState]) -> list[str]:
@@ -56,7 +56,7 @@ def _scores(metrics: dict[str, float], columns: int) -> str:
     scores = [
         f"{_SHORT.get(name, name.replace('_', ' '))} {100 * value:.1f}"
         for name, value in metrics.items()
-        if name not in _NO_SCORES
+        if parse_metric(name).is_score
     ]
     both = ", ".join(scores[:2])
     return both if len(both) <= columns or not scores else scores[0]

@@ -1,45 +1,64 @@
 """Linear probe: a linear classifier on features that stay as they are."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from kdvideo.data.subsets import hold_out
 from kdvideo.evaluation.classify import spread_over_classes
-from kdvideo.evaluation.clip_outputs import ClipOutputs, Views
-from kdvideo.evaluation.measure import Measurement, measure_scores
+from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject, measure_scores
+from kdvideo.models.spec import Model
 
-__all__ = ["STRENGTHS", "choose_strength", "measure_linear_probe", "probe_scores"]
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["STRENGTHS", "LinearProbe", "choose_strength", "probe_scores"]
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the smaller, the more the weights are held down
 _MAX_STEPS = 2000
 _HELD_OUT = 0.25  # of the training list's recordings, to choose C by
 
 
-def measure_linear_probe(test: ClipOutputs, train: ClipOutputs, *, views: Views) -> Measurement:
-    """The class that logistic regression on the training videos' features says.
+class LinearProbe(Protocol):
+    """The class that logistic regression on features says."""
 
-    Raises:
-        ValueError: all training videos are of one class.
-    """
-    features, classes = train.video_features, train.classes
-    held = {record.name for record in hold_out(train.records, _HELD_OUT)[1]}
-    strength = choose_strength(features, classes, torch.tensor([record.name in held for record in train.records]))
-    num_classes = 1 + max(int(part.classes.max()) for part in (test, train))
-    scores = probe_scores(test.video_features, features, classes=classes, num_classes=num_classes, strength=strength)
-    words = f"logistic regression on the standardised mean feature of {views.words}, C {strength:g} by held-out groups"
-    return measure_scores(f"linear_probe_{views.name}", scores, test, words=words)
+    name = "linear_probe"
+
+    def obstacle(self, model: Model, classes: Classes) -> str | None:
+        """Returns an obstacle for videos without classes, or of a single class."""
+        if classes.number is None:
+            return "the videos have no classes"
+        return "all videos are of one class" if classes.number < 2 else None
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Measures `linear_probe_10clip` and `linear_probe_10clip_top5`, named by the number of clips.
+
+        Raises:
+            ValueError: all training videos are of one class.
+        """
+        test, train, views = subject.test, subject.train, subject.views
+        features, classes = train.video_features, train.classes
+        held = {record.name for record in hold_out(train.records, _HELD_OUT)[1]}
+        strength = choose_strength(features, classes, torch.tensor([record.name in held for record in train.records]))
+        scores = probe_scores(
+            test.video_features,
+            features,
+            classes=classes,
+            num_classes=1 + max(int(part.classes.max()) for part in (test, train)),
+            strength=strength,
+        )
+        words = f"logistic regression on the standardised mean feature of {views.words}"
+        words = f"{words}, C {strength:g} by held-out groups"
+        return measure_scores(self.name, f"linear_probe_{views.name}", scores, subject=subject, words=words)
 
 
 def choose_strength(
     features: Tensor, classes: Tensor, held_out: Tensor, *, strengths: Sequence[float] = STRENGTHS
 ) -> float:
-    """The C with which a probe of the other training videos is right most often on those held out.
+    """Chooses the C whose probe of the other training videos is right most often on those held out.
 
     Args:
         features: of the training videos, `[V, D]`.
@@ -63,7 +82,7 @@ def choose_strength(
 def probe_scores(
     queries: Tensor, features: Tensor, *, classes: Tensor, num_classes: int, strength: float = 1.0
 ) -> Tensor:
-    """Class probabilities by multinomial logistic regression on standardised features, L2-regularised.
+    """Computes class probabilities by L2-regularised logistic regression on standardised features.
 
     Args:
         queries: features of the test videos, `[Q, D]`.
@@ -85,7 +104,11 @@ def probe_scores(
     return spread_over_classes(shares, probe.classes_, num_classes=num_classes)
 
 
-def _fit(features: Tensor, classes: Tensor, *, strength: float) -> Pipeline:
+def _fit(features: Tensor, classes: Tensor, *, strength: float) -> "Pipeline":
+    from sklearn.linear_model import LogisticRegression  # takes seconds to import
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_STEPS))
     return probe.fit(_as_array(features), classes.numpy())
 

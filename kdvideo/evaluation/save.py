@@ -6,8 +6,7 @@ from typing import Any
 
 from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
-from kdvideo.engine.evaluation_config import config_of_entry
-from kdvideo.engine.evaluation_result import Evaluation
+from kdvideo.evaluation.result import Evaluation
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.record import check_recordable, record_metrics
@@ -28,7 +27,7 @@ def save_evaluation(evaluation: Evaluation, *, zoo: Zoo) -> ZooEntry:
 
 
 def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str, float], str]:
-    """The metrics under the names that they have in the entry, and how they were measured.
+    """Names the metrics as the entry does, and says how they were measured.
 
     ::
 
@@ -40,19 +39,17 @@ def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str
         ValueError: on the entry's own data, another setting than its config has, which the names would not tell.
     """
     metrics: dict[str, float] = {}
-    protocols = []
     for result in evaluation.splits:
         prefix = "" if _is_own(evaluation, entry, result.split) else f"{evaluation.dataset}-s{result.split}/"
         metrics |= {prefix + name: share for name, share in result.metrics.items()}
-        protocols.append(f"{evaluation.dataset} {result.protocol}")
     if len(evaluation.splits) > 1:
         metrics |= {f"{evaluation.dataset}-mean/{name}": share for name, share in evaluation.metrics.items()}
-    return metrics, "; ".join(protocols)
+    return metrics, evaluation.protocol
 
 
 def _is_own(evaluation: Evaluation, entry: ZooEntry, split: int) -> bool:
-    """Whether this is the split that the model was trained on."""
-    own = config_of_entry(entry)
+    """Tells whether this is the split that the model was trained on."""
+    own = entry.settings
     there = own.get("DATA.NAME"), Path(own.get("DATA.ROOT", "")).name, own.get("DATA.SPLIT")
     if there != (evaluation.settings["DATA.NAME"], evaluation.dataset, split):
         return False

@@ -1,0 +1,67 @@
+"""Measuring a network: the one path that every metric of kdvideo comes from."""
+
+from collections.abc import Sequence
+
+from kdvideo.data.videos import join_lists
+from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
+from kdvideo.evaluation.protocol import Classes, Lists, Protocol, Subject
+from kdvideo.evaluation.result import Evaluation, SplitResult
+from kdvideo.models.spec import Model
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: Model,
+    lists: Sequence[Lists],
+    protocols: Sequence[Protocol],
+    *,
+    views: Views,
+    batch_size: int = 32,
+    num_workers: int = 2,
+) -> Evaluation:
+    """Measures a network by several protocols on one or more splits.
+
+    Every video goes through the network once, however many protocols and splits look at it.
+
+    Args:
+        model: on the device that computes; it is put into eval mode and back.
+        lists: the splits.
+        protocols: what is measured, in the order of the metrics.
+        views: what the network sees of each video.
+        batch_size: clips in one forward, about.
+        num_workers: processes that decode.
+
+    Raises:
+        ValueError: a protocol that does not fit the network or the videos.
+        FloatingPointError: the network's outputs are not finite.
+    """
+    classes = Classes.of(lists)
+    for protocol in protocols:
+        if (why := protocol.obstacle(model, classes)) is not None:
+            raise ValueError(f"{protocol.name} cannot be measured: {why}")
+    needs = {name for protocol in protocols for name in protocol.needs}
+    needed = [part for one in lists for name, part in (("test", one.test), ("train", one.train)) if name in needs]
+    outputs = None
+    if needed:
+        outputs = compute_clip_outputs(
+            model,
+            join_lists(needed),
+            views=views,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            device=next(model.parameters()).device,
+        )
+    subjects = [Subject(model, one, views=views, classes=classes, outputs=outputs) for one in lists]
+    return Evaluation([_measure(subject, protocols) for subject in subjects])
+
+
+def _measure(subject: Subject, protocols: Sequence[Protocol]) -> SplitResult:
+    lists = subject.lists
+    return SplitResult(
+        lists.split,
+        num_test=len(lists.test),
+        num_train=len(lists.train),
+        measurements=[protocol.measure(subject) for protocol in protocols],
+        classes=None if subject.outputs is None else subject.test.classes,
+    )

@@ -1,0 +1,159 @@
+"""The pretext protocol: pretext accuracy and retrieval from few clips, decoded once and measured after every epoch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdvideo.data.loader import create_loader
+from kdvideo.data.samples import FixedTuples, TupleConfig
+from kdvideo.data.videos import keep_long_enough
+from kdvideo.evaluation.clip_outputs import Views, uniform_loader
+from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.evaluation.metrics import Metric, majority_share, retrieval_at_k, video_features
+from kdvideo.evaluation.protocol import Classes, Lists, Measurement, Protocol, Subject
+from kdvideo.models.pcl import PCLModel
+from kdvideo.models.spec import Model
+
+__all__ = ["EvalConfig", "PretextProtocol"]
+
+_KS = (1, 5)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much is measured.
+
+    Attributes:
+        tuples_per_video: fixed tuples per test video, for pretext accuracy.
+        clips_per_video: clips per video for retrieval at an epoch's end.
+        final_clips_per_video: clips per video at a run's end.
+        batch_size: clips in one forward, about.
+        num_workers: processes that decode.
+    """
+
+    tuples_per_video: int = 10
+    clips_per_video: int = 2
+    final_clips_per_video: int = 10
+    batch_size: int = 32
+    num_workers: int = 2
+
+
+class PretextProtocol(Protocol):
+    """Pretext accuracy and retrieval from few clips; of held-out training videos again, as `validation_*`.
+
+    The clips of the lists that were measured last stay on disk, so that every epoch looks at the same ones.
+
+    Args:
+        tuples: what a tuple is.
+        config: how much is measured.
+        directory: where the clips are kept.
+    """
+
+    name = "pretext"
+    needs = ()
+
+    def __init__(self, tuples: TupleConfig, *, config: EvalConfig, directory: Path) -> None:
+        self.tuples = tuples
+        self.config = config
+        self.directory = directory
+        self._lists: Lists | None = None
+        self._clips: dict[str, _FixedClips] = {}
+
+    def obstacle(self, model: Model, classes: Classes) -> str | None:
+        """Returns an obstacle for models without a pretext head, or with the head or clips of another pretext."""
+        if not isinstance(model, PCLModel):
+            return "the model has no pretext head"
+        pretext = self.tuples.pretext
+        if (answers := model.pretext_head.num_classes) != pretext.num_classes:
+            return (
+                f"the model has {answers} answers, which are not those of PRETEXT.NAME: {type(pretext).__name__} has "
+                f"{pretext.num_classes}"
+            )
+        layout = self.tuples.layout
+        try:
+            pretext.check(clip_len=layout.clip.clip_len, size=layout.clip.size, tuple_len=layout.tuple_len)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def prepare(self, lists: Lists) -> None:
+        """Decodes the fixed tuples and clips of these lists, unless they are those at hand."""
+        if lists is self._lists:
+            return
+        self._clips = {}  # first gives back the room of those at hand
+        parts = {"": lists, **({} if lists.validation is None else {"validation_": lists.validation})}
+        self._clips = {prefix: _FixedClips(part, self) for prefix, part in parts.items()}
+        self._lists = lists
+
+    def measure(self, subject: Subject) -> Measurement:
+        """Measures `pretext_accuracy` beside its `majority_share`, `retrieval_at_1` and `retrieval_at_5`.
+
+        Retrieval is left out where the videos have no classes.
+        """
+        self.prepare(subject.lists)
+        model, config = subject.model, self.config
+        assert isinstance(model, PCLModel)
+        return Measurement(
+            self.name,
+            [
+                metric
+                for prefix, clips in self._clips.items()
+                for metric in clips.measure(model, subject.device, prefix)
+            ],
+            words=f"pretext_accuracy: {config.tuples_per_video} fixed tuples a test video; retrieval_at_k: any of the "
+            f"k nearest training videos, mean feature of {config.clips_per_video} uniform clips, cosine",
+        )
+
+
+class _FixedClips:
+    """The decoded tuples and clips of a test list and its gallery."""
+
+    def __init__(self, lists: Lists, protocol: PretextProtocol) -> None:
+        tuples, config, directory = protocol.tuples, protocol.config, protocol.directory
+        long_enough = keep_long_enough(lists.test, tuples.layout.min_frames)
+        fixed = FixedTuples(long_enough, tuples, num_slots=config.tuples_per_video)
+        clips_per_video = config.tuples_per_video * tuples.layout.tuple_len
+        loader = create_loader(
+            fixed, batch_size=max(1, config.batch_size // clips_per_video), num_workers=config.num_workers
+        )
+        self._tuples = CachedClips(loader, directory=directory, label="pretext_label")
+        uniform = partial(
+            uniform_loader,
+            spec=tuples.layout.clip,
+            views=Views(config.clips_per_video, tuples.short_side),
+            batch_size=config.batch_size,
+            num_workers=config.num_workers,
+        )
+        self._clips = [
+            CachedClips(uniform(videos), directory=directory, label="class_id")
+            for videos in ((lists.test, lists.train) if lists.have_classes else ())
+        ]
+        self._num_tuple_videos, self._num_videos = len(long_enough), len(lists.test)
+
+    def measure(self, model: PCLModel, device: torch.device, prefix: str) -> list[Metric]:
+        """Measures a model; `prefix` begins the metrics' names."""
+        spec = model.backbone.clip_spec
+        logits = compute_outputs(
+            model, self._tuples, output=lambda clips: model(clips)["pretext_logits"], spec=spec, device=device
+        )
+        labels = self._tuples.labels
+        right = (logits.argmax(dim=-1) == labels).float().mean().item()
+        metrics = [
+            Metric(f"{prefix}pretext_accuracy", right, self._num_tuple_videos),
+            Metric(f"{prefix}majority_share", majority_share(labels), self._num_tuple_videos),
+        ]
+        if not self._clips:
+            return metrics
+        test, train = (_features(model, clips, device) for clips in self._clips)
+        test_classes, train_classes = (clips.labels for clips in self._clips)
+        shares = retrieval_at_k(test, train, query_classes=test_classes, gallery_classes=train_classes, ks=_KS)
+        return metrics + [Metric(f"{prefix}retrieval_at_{k}", share, self._num_videos) for k, share in shares.items()]
+
+
+def _features(model: PCLModel, batches: Iterable[Tensor], device: torch.device) -> Tensor:
+    spec = model.backbone.clip_spec
+    return video_features(compute_outputs(model, batches, output=model.backbone, spec=spec, device=device))
