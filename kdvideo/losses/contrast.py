@@ -19,7 +19,7 @@ class ContrastiveLoss(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
-        """Builds the loss from CONTRAST, for a training list of `num_videos`."""
+        """Builds the loss that CONTRAST describes, for `num_videos` training videos."""
         raise NotImplementedError(f"{cls.__name__} has no from_config")
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:

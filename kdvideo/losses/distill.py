@@ -1,4 +1,4 @@
-"""Knowledge distillation: what compares a student's outputs with its teacher's."""
+"""Distillation losses, which compare a student's outputs with its teacher's."""
 
 from typing import ClassVar, Self
 
@@ -18,8 +18,8 @@ class DistillationLoss(nn.Module):
     """The base of all distillation losses, called as `loss(student_output, teacher_output)`.
 
     Attributes:
-        output: which of the networks' outputs it compares: "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
-        adapts: whether the student's feature first goes through a trained linear layer to the teacher's length.
+        output: the networks' output that it compares, "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
+        adapts: whether a trained linear layer first maps the student's feature to the teacher's length.
     """
 
     output: ClassVar[str]
@@ -27,19 +27,31 @@ class DistillationLoss(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
-        """Reads TEACHER; the lengths are those of both networks' features."""
+        """Builds the loss from TEACHER.
+
+        Args:
+            cfg: a valid config.
+            student_dim: length of the student's features.
+            teacher_dim: length of the teacher's features.
+        """
         return cls()
 
 
 @LOSSES.register_as("logit_distillation")
 class LogitDistillation(DistillationLoss):
-    """KL divergence from the teacher's softened probabilities to the student's (Hinton et al., arXiv 1503.02531).
+    """KL divergence between the softened answers of teacher and student.
 
-    `tau^2 * KL(softmax(teacher / tau) || softmax(student / tau))`, averaged over the batch: what Camarena et al.
-    (2022), section 3, add to the student's own losses. tau^2 keeps the gradient's size when tau changes.
+    `tau^2 * KL(softmax(teacher / tau) || softmax(student / tau))`, averaged over the batch (Hinton et al., arXiv
+    1503.02531). Camarena et al. (2022), section 3, add it to the student's own losses. The factor tau^2 keeps the size
+    of the gradient when tau changes.
 
     Args:
         temperature: tau, above 0.
+
+    Example:
+        >>> loss, teacher = LogitDistillation(temperature=4.0), torch.tensor([[2.0, 0.0, 1.0]])
+        >>> loss(teacher + 5, teacher).abs().item() < 1e-5, loss(-teacher, teacher).item() > 0
+        (True, True)
     """
 
     output: ClassVar[str] = "pretext_logits"
@@ -50,11 +62,18 @@ class LogitDistillation(DistillationLoss):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
-        """Reads TEACHER.KD_TEMPERATURE."""
+        """Builds the loss with TEACHER.KD_TEMPERATURE."""
         return cls(temperature=cfg.TEACHER.KD_TEMPERATURE)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Both `[B, P]`, the teacher's without gradient; a scalar, 0 where the two agree up to a constant a row.
+        """Computes the divergence.
+
+        Args:
+            student_logits: `[B, P]`.
+            teacher_logits: `[B, P]`; they get no gradient.
+
+        Returns:
+            A scalar, 0 if the two agree up to a constant per row.
 
         Raises:
             ValueError: the shapes differ.
@@ -70,34 +89,51 @@ class LogitDistillation(DistillationLoss):
 
 @LOSSES.register_as("embedding_distillation")
 class EmbeddingDistillation(DistillationLoss):
-    """`1 - cosine` between the adapted student's feature and the teacher's, averaged over clips.
+    """`1 - cosine` between adapted student and teacher features.
 
-    Imitating features asks nothing of the teacher but a backbone (hints: Romero et al., arXiv 1412.6550); the cosine
-    leaves their length, which differs between architectures, out of it. In [0, 2].
+    It is averaged over clips and lies in [0, 2]. Imitating features asks nothing of the teacher but a backbone (hints:
+    Romero et al., arXiv 1412.6550). The cosine ignores the features' length, which differs between architectures.
+
+    Example:
+        >>> teacher = torch.randn(2, 3, 8)
+        >>> EmbeddingDistillation()(2 * teacher, teacher).abs().item() < 1e-5
+        True
     """
 
     output: ClassVar[str] = "feature"
     adapts: ClassVar[bool] = True
 
     def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
-        """Both `[B, N, D]`, the student's already adapted, the teacher's without gradient; a scalar."""
+        """Computes the mean of `1 - cosine`, a scalar.
+
+        Args:
+            student_feature: adapted features `[B, N, D]`.
+            teacher_feature: `[B, N, D]`; they get no gradient.
+        """
         return 1 - F.cosine_similarity(student_feature, teacher_feature.detach(), dim=-1).mean()
 
 
 @LOSSES.register_as("similarity_distillation")
 class SimilarityDistillation(DistillationLoss):
-    """KL divergence between how the teacher and how the student see each clip among other clips.
+    """KL divergence between teacher's and student's similarities to other clips.
 
-    Each network compares a clip with the same anchors, each in its own space, so that no adapter is needed (CompRess,
+    Each network compares a clip with the same anchors in its own space, so that no adapter is needed (CompRess,
     Koohpayegani et al., arXiv 2010.14713, equations 1 and 2; SEED, Fang et al., arXiv 2101.04731, has one space for
-    both). Anchors are the other clips of the batch, of all processes together, and a queue of earlier clips:
+    both). Anchors are the other clips of all processes' batches and a queue of earlier clips:
     `KL(softmax(teacher_similarity / t) || softmax(student_similarity / t))`, averaged over clips, similarity = cosine.
 
     Args:
         student_dim: length of the student's features.
         teacher_dim: length of the teacher's features.
-        num_anchors: places of the queue; 0 leaves the batch alone.
+        num_anchors: places of the queue; with 0, the batch alone counts.
         temperature: t, above 0.
+
+    Example:
+        >>> loss = SimilarityDistillation(student_dim=8, teacher_dim=16, num_anchors=32)
+        >>> loss(torch.randn(2, 3, 8), torch.randn(2, 3, 16)).item() > 0
+        True
+        >>> len(loss.student_queue.rows)
+        6
     """
 
     output: ClassVar[str] = "feature"
@@ -111,7 +147,7 @@ class SimilarityDistillation(DistillationLoss):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, student_dim: int, teacher_dim: int) -> Self:
-        """Reads TEACHER.NUM_ANCHORS and TEACHER.SIMILARITY_TEMPERATURE."""
+        """Builds the loss with TEACHER.NUM_ANCHORS and TEACHER.SIMILARITY_TEMPERATURE."""
         return cls(
             student_dim=student_dim,
             teacher_dim=teacher_dim,
@@ -120,7 +156,15 @@ class SimilarityDistillation(DistillationLoss):
         )
 
     def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
-        """`[B, N, D]` and `[B, N, D']`, the teacher's without gradient; a scalar, 0 where all similarities agree."""
+        """Computes the divergence, and stores the clips in the queues when training.
+
+        Args:
+            student_feature: `[B, N, D]`.
+            teacher_feature: `[B, N, D']`; they get no gradient.
+
+        Returns:
+            A scalar, 0 if all similarities agree.
+        """
         student = F.normalize(student_feature.flatten(0, 1), dim=1)
         teacher = F.normalize(teacher_feature.detach().flatten(0, 1), dim=1)
         students, teachers = gather_with_gradient(student), gather(teacher)
@@ -132,7 +176,16 @@ class SimilarityDistillation(DistillationLoss):
         return F.kl_div(student_view, teacher_view, reduction="batchmean", log_target=True)
 
     def _log_probabilities(self, clips: Tensor, batch: Tensor, queue: Queue) -> Tensor:
-        """Of each clip's similarities to all anchors but itself: `[M, D]`, all `[A, D]` -> `[M, A - 1 + queued]`."""
+        """Returns the log-probabilities of each clip's similarities to all anchors except itself.
+
+        Args:
+            clips: this process's `[M, D]`, of unit length.
+            batch: all processes' `[A, D]`.
+            queue: earlier clips.
+
+        Returns:
+            `[M, A - 1 + queued]`.
+        """
         itself = torch.arange(len(clips), device=clips.device)[:, None] + rank() * len(clips)
         others = itself != torch.arange(len(batch), device=clips.device)
         # m = clip, a = anchor, d = feature

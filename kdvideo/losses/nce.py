@@ -1,4 +1,4 @@
-"""Noise-contrastive losses between first and last clip of a tuple: against a memory bank, or within the batch."""
+"""Noise-contrastive losses with negatives from memory banks, or from the batch."""
 
 from typing import Self
 
@@ -15,16 +15,21 @@ __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
 
 
 class MemoryBank(nn.Module):
-    """One unit vector a video, a running average of its projections (Wu et al., CVPR 2018, arXiv 1805.01978).
+    """One unit vector per video, a running average of its projections.
 
-    `vectors[num_videos, dim]` are in the checkpoint, and float16: half the memory, half of what a step fetches from all
-    over it (docs/results/bank_rows.md). What is computed with them is float32.
+    Wu et al., CVPR 2018, arXiv 1805.01978. `vectors[num_videos, dim]` are stored in the checkpoint as float16, which
+    halves the memory and what each step fetches from it (docs/results/bank_rows.md). Computations are in float32.
 
     Args:
-        num_videos: slots.
+        num_videos: number of slots.
         dim: length of a vector.
         momentum: share of the old vector that an update keeps; from 0.999 on, rounding swallows part of an update.
         seed: of the random unit vectors that the bank starts from.
+
+    Example:
+        >>> bank = MemoryBank(num_videos=10, dim=4)
+        >>> bank.look_up(torch.tensor([[0, 3], [7, 7]])).shape
+        torch.Size([2, 2, 4])
     """
 
     vectors: Tensor
@@ -36,11 +41,11 @@ class MemoryBank(nn.Module):
         self.register_buffer("vectors", F.normalize(start, dim=1).half())
 
     def look_up(self, index: Tensor) -> Tensor:
-        """The vectors of the slots `index[B, K]`, as `[B, K, E]`; what it takes grows with B * K alone."""
+        """Returns the vectors `[B, K, E]` of the slots `index[B, K]`, in time proportional to B * K."""
         if self.vectors.device.type != "cpu":
             return self.vectors[index]
-        # Bags of one row each: this kernel fetches rows ahead, plain indexing waits for each that is not in the cache;
-        # measured by benchmarks/bank_scaling.py.
+        # Bags of one row each: this kernel fetches rows ahead, whereas plain indexing waits for each row that is not in
+        # the cache; measured by benchmarks/bank_scaling.py.
         flat = index.flatten()
         bags = torch.arange(len(flat), device=flat.device)
         return F.embedding_bag(flat, self.vectors, bags, mode="sum").unflatten(0, index.shape)
@@ -54,22 +59,29 @@ class MemoryBank(nn.Module):
 
 @LOSSES.register_as("bank_nce")
 class BankNCE(ContrastiveLoss):
-    """NCE with two memory banks, one a clip (PCL, arXiv 2010.15464, section 3.2; banks as in CMC, arXiv 1906.05849).
+    """NCE with two memory banks, for first and last clips.
 
-    The first clip's projection has to find its own video's entry in the last clip's bank among those of the negatives,
-    and the other way round: `CE([z0 . bank1[own], z0 . bank1[negatives]] / temperature, 0)`, plus the same for z1. The
-    two cross-entropies are added. In training, both banks are updated with the projections of all ranks afterwards.
+    PCL, arXiv 2010.15464, section 3.2; banks as in CMC, arXiv 1906.05849. The first clip's projection has to find its
+    own video's vector in the last clips' bank among those of the negatives, and the other way round:
+    `CE([z0 . bank1[own], z0 . bank1[negatives]] / temperature, 0)` plus the same for z1. In training, both banks are
+    then updated with the projections of all ranks.
 
     Args:
         num_videos: slots of each bank.
         dim: length of a projection.
-        num_negatives: negatives a sample; at most `num_videos - 1` are there to be drawn.
+        num_negatives: negatives per sample, at most `num_videos - 1`.
         temperature: divides the similarities.
         momentum: of the banks.
         seed: of the banks' first vectors.
 
     Raises:
         ValueError: fewer than two videos.
+
+    Example:
+        >>> loss = BankNCE(num_videos=10, dim=8, num_negatives=3)
+        >>> z = F.normalize(torch.randn(2, 2, 8), dim=-1)
+        >>> loss(z, index=torch.tensor([0, 1]), negatives=torch.tensor([[2, 3, 4], [5, 6, 7]])).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -93,7 +105,7 @@ class BankNCE(ContrastiveLoss):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
-        """Reads MODEL.PROJECTION_DIM, CONTRAST and SEED."""
+        """Builds the loss from MODEL.PROJECTION_DIM, CONTRAST and SEED."""
         return cls(
             num_videos=num_videos,
             dim=cfg.MODEL.PROJECTION_DIM,
@@ -109,7 +121,7 @@ class BankNCE(ContrastiveLoss):
         return self.first_bank, self.last_bank
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:
-        """The sum of both directions' cross-entropies, averaged over the batch.
+        """Adds both directions' cross-entropies, averaged over the batch.
 
         Args:
             z: projections of first and last clip, unit length, `[B, 2, E]`.
@@ -137,12 +149,18 @@ class BankNCE(ContrastiveLoss):
 
 @LOSSES.register_as("batch_nce")
 class BatchNCE(ContrastiveLoss):
-    """InfoNCE whose negatives are the other videos of the batch (van den Oord et al., arXiv 1807.03748, equation 4).
+    """InfoNCE whose negatives are the batch's other videos.
 
-    With several processes it is the batch of all of them; the gradient goes through the others' projections too.
+    Van den Oord et al., arXiv 1807.03748, equation 4. With several processes, the batch is that of all of them, and the
+    gradient goes through the others' projections as well.
 
     Args:
         temperature: divides the similarities.
+
+    Example:
+        >>> z = torch.eye(2)[:, None].expand(2, 2, 2)  # both clips of a video agree, those of others are orthogonal
+        >>> f"{BatchNCE(temperature=0.5)(z, index=torch.arange(2)):.4f}"  # 2 log(1 + exp(-1 / 0.5))
+        '0.2539'
     """
 
     def __init__(self, *, temperature: float = 0.07) -> None:
@@ -151,11 +169,13 @@ class BatchNCE(ContrastiveLoss):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
-        """Reads CONTRAST.TEMPERATURE."""
+        """Builds the loss with CONTRAST.TEMPERATURE."""
         return cls(temperature=cfg.CONTRAST.TEMPERATURE)
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
-        """First clips look for their last clips among the batch's, and the other way round; both sums are added.
+        """Adds both directions' cross-entropies, averaged over the batch.
+
+        Each first clip has to find its own last clip among the batch's, and the other way round.
 
         Args:
             z: projections of first and last clip, unit length, `[B, 2, E]`.

@@ -1,4 +1,4 @@
-"""Noise-contrastive loss against a queue of the latest projections."""
+"""A noise-contrastive loss with negatives from a queue of the latest projections."""
 
 from typing import Self
 
@@ -15,19 +15,28 @@ __all__ = ["Queue", "QueueNCE"]
 
 
 class Queue(nn.Module):
-    """The latest rows that were pushed, first in, first out (He et al., arXiv 1911.05722, section 3.2).
+    """The latest rows that were pushed, first in, first out.
+
+    He et al., arXiv 1911.05722, section 3.2.
 
     ::
 
         length 5, three batches of 2:    a a . . .    a a b b .    c a b b c
                                              ^                ^      ^        the next place to write
 
-    `places[length, dim]` and how many rows were ever pushed are in the checkpoint.
+    `places[length, dim]` and the number of rows that were ever pushed are stored in the checkpoint.
 
     Args:
-        length: places.
+        length: number of places.
         dim: length of a row.
         dtype: of the rows.
+
+    Example:
+        >>> queue = Queue(length=3, dim=1)
+        >>> for batch in ([[1.0], [2.0]], [[3.0], [4.0]]):
+        ...     queue.push(torch.tensor(batch))
+        >>> queue.rows.flatten().tolist()
+        [4.0, 2.0, 3.0]
     """
 
     places: Tensor
@@ -40,12 +49,12 @@ class Queue(nn.Module):
 
     @property
     def rows(self) -> Tensor:
-        """The rows that are there, `[min(length, pushed so far), dim]`, in no order of age."""
+        """The rows that are stored. `[min(length, pushed so far), dim]`, unordered."""
         return self.places[: int(self.num_pushed)]
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Writes `rows[B, dim]` over the oldest; of a batch larger than the queue the last rows stay."""
+        """Writes `rows[B, dim]` over the oldest ones; of more rows than places, the last stay."""
         length = len(self.places)
         kept = rows[-length:]
         where = (self.num_pushed + torch.arange(len(kept), device=rows.device)) % length
@@ -56,16 +65,23 @@ class Queue(nn.Module):
 
 @LOSSES.register_as("queue_nce")
 class QueueNCE(ContrastiveLoss):
-    """InfoNCE whose negatives are the latest projections of other videos (queue: He et al., arXiv 1911.05722).
+    """InfoNCE whose negatives are other videos' latest projections.
 
-    The first clip's projection has to find its own last clip among a queue of last clips, and the other way round; the
-    two cross-entropies are added, as in PCL. A video's own older projections are no negatives, and queues that are not
-    full yet have fewer. Memory does not grow with the number of videos, as a bank's does.
+    The queue is that of He et al., arXiv 1911.05722. The first clip's projection has to find its own last clip among a
+    queue of last clips, and the other way round, as in PCL. A video's own older projections are no negatives, and a
+    queue that is not full yet has fewer. Unlike a bank's, its memory does not grow with the number of videos.
 
     Args:
         length: places of each queue.
         dim: length of a projection.
         temperature: divides the similarities.
+
+    Example:
+        >>> loss, z = QueueNCE(length=16, dim=8), F.normalize(torch.randn(2, 2, 8), dim=-1)
+        >>> loss(z, index=torch.tensor([0, 1])).item()  # the queues are empty
+        0.0
+        >>> loss(z, index=torch.tensor([2, 3])).item() > 0
+        True
     """
 
     def __init__(self, *, length: int = 1024, dim: int = 128, temperature: float = 0.07) -> None:
@@ -76,13 +92,13 @@ class QueueNCE(ContrastiveLoss):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
-        """Reads MODEL.PROJECTION_DIM and CONTRAST; NUM_NEGATIVES is the queue's length."""
+        """Builds the loss from MODEL.PROJECTION_DIM and CONTRAST; NUM_NEGATIVES is the queue's length."""
         return cls(
             length=cfg.CONTRAST.NUM_NEGATIVES, dim=cfg.MODEL.PROJECTION_DIM, temperature=cfg.CONTRAST.TEMPERATURE
         )
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
-        """The sum of both directions' cross-entropies, averaged over the batch.
+        """Adds both directions' cross-entropies, averaged over the batch.
 
         Args:
             z: projections of first and last clip, unit length, `[B, 2, E]`; the gradient goes through both.

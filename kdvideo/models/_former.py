@@ -20,7 +20,7 @@ class PCLHead(nn.Module):
         self.projection_head = projection_head
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Maps features `[B, N, D]` to `pretext_logits[B, P]` and `z[B, 2, E]`."""
+        """Computes both outputs. `[B, N, D]` -> `pretext_logits[B, P]`, `z[B, 2, E]`."""
         ends = torch.stack((features[:, 0], features[:, -1]), dim=1)
         return {"pretext_logits": self.pretext_head(features), "z": self.projection_head(ends)}
 
@@ -33,7 +33,7 @@ def create_pcl_head(
     projection_dim: int = 128,
     pretext_head: str = "pretext_head",
 ) -> PCLHead:
-    """Builds a `PCLHead` from the pretext head of that name and a projection head."""
+    """Builds a `PCLHead` with the pretext head of that name."""
     return PCLHead(
         pretext_head=HEADS.get(pretext_head)(in_features, num_classes=num_classes, tuple_len=tuple_len),
         projection_head=ProjectionHead(in_features, out_features=projection_dim),

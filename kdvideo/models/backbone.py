@@ -1,4 +1,4 @@
-"""What every backbone is, and the residual stage that R3D and R(2+1)D share."""
+"""What every backbone is, and the residual stages that R3D and R(2+1)D share."""
 
 import operator
 from collections import OrderedDict
@@ -16,7 +16,7 @@ ResidualConvs = Callable[[int, int, int], tuple[nn.Module, nn.Module, nn.Module 
 
 
 class Backbone(nn.Module):
-    """What every backbone is: a network that gives one feature vector a clip.
+    """A network that gives one feature vector per clip.
 
     Attributes:
         num_features: D, the length of a feature.
@@ -29,21 +29,29 @@ class Backbone(nn.Module):
         self.clip_spec = clip_spec
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """The last feature map: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_features")
 
     def forward(self, clip: Tensor) -> Tensor:
-        """The map averaged over time and space: `[B, C, T, H, W]` -> `[B, D]`."""
+        """Averages the feature map over time and space. `[B, C, T, H, W]` -> `[B, D]`."""
         return self.forward_features(clip).mean(dim=(2, 3, 4))
 
 
 class NetBackbone(Backbone):
-    """A backbone of blocks one after another, named and initialised as those of a PyTorchVideo `Net`.
+    """A backbone of blocks, one after another.
+
+    They are named and initialised as those of a PyTorchVideo `Net`.
 
     Args:
         blocks: stem and stages; their output is `[B, num_features, t, h, w]`.
         num_features: D, the length of a feature.
         clip_spec: the input convention.
+
+    Example:
+        >>> import torch
+        >>> net = NetBackbone(blocks=[nn.Conv3d(3, 8, 3), nn.ReLU()], num_features=8, clip_spec=ClipSpec())
+        >>> net(torch.randn(2, 3, 8, 32, 32)).shape
+        torch.Size([2, 8])
     """
 
     def __init__(self, *, blocks: Sequence[nn.Module], num_features: int, clip_spec: ClipSpec) -> None:
@@ -51,19 +59,21 @@ class NetBackbone(Backbone):
         self.blocks = Net(blocks=nn.ModuleList(blocks)).blocks
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """The last block's output: `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        """Computes the last block's output. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         for block in self.blocks:
             clip = block(clip)
         return clip
 
 
 def stage_widths(width: int) -> tuple[int, int, int, int]:
-    """Channels of the four residual stages behind a stem of `width` channels."""
+    """Returns the channels of the four stages behind a stem of `width` channels."""
     return width, 2 * width, 4 * width, 8 * width
 
 
 def create_basic_stage(*, depth: int, dim_in: int, dim_out: int, stride: int, convs: ResidualConvs) -> ResStage:
-    """A PyTorchVideo `ResStage` of basic (two-convolution) blocks; PyTorchVideo itself has bottlenecks only.
+    """Builds a PyTorchVideo `ResStage` of basic blocks, which have two convolutions.
+
+    PyTorchVideo itself has bottlenecks only.
 
     ::
 
@@ -78,10 +88,10 @@ def create_basic_stage(*, depth: int, dim_in: int, dim_out: int, stride: int, co
 
     Args:
         depth: number of blocks.
-        dim_in: channels that come in.
-        dim_out: channels of every block's output.
+        dim_in: channels of the input.
+        dim_out: channels of each block's output.
         stride: of the first block, in time and space.
-        convs: makes one block's convolutions.
+        convs: builds the convolutions of one block.
     """
     blocks = [
         _create_basic_block(dim_in if i == 0 else dim_out, dim_out, stride=stride if i == 0 else 1, convs=convs)

@@ -1,7 +1,7 @@
-"""C3D with BatchNorm, as VCOP and PCL use it: eight 3x3x3 convolutions, pooled to one vector.
+"""C3D with BatchNorm, as VCOP and PCL use it.
 
-Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks", ICCV 2015, arXiv 1412.0767; without its
-fully connected layers.
+It has eight 3x3x3 convolutions and no fully connected layers. Tran et al., "Learning Spatiotemporal Features with 3D
+Convolutional Networks", ICCV 2015, arXiv 1412.0767.
 """
 
 from torch import nn

@@ -1,6 +1,7 @@
-"""C3D as published on Sports-1M and in MMAction2: no BatchNorm, and two fully connected layers behind the convolutions.
+"""C3D as published on Sports-1M and in MMAction2.
 
-Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks", ICCV 2015, arXiv 1412.0767, section 3.2.
+It has no BatchNorm, and two fully connected layers behind the convolutions. Tran et al., "Learning Spatiotemporal
+Features with 3D Convolutional Networks", ICCV 2015, arXiv 1412.0767, section 3.2.
 """
 
 from torch import Tensor, nn
@@ -32,7 +33,13 @@ _LAYERS: tuple[tuple[int, _Size | None, _Size], ...] = (
 
 
 class FullyConnected(nn.Module):
-    """`fc6` and `fc7`, each with a ReLU, over the whole flattened map; the map that comes out has one place."""
+    """`fc6` and `fc7`, each with a ReLU, over the flattened map.
+
+    Args:
+        in_features: places of the map times channels.
+        out_features: channels of the output, a map of one place.
+        dropout: probability between the two layers.
+    """
 
     def __init__(self, in_features: int, out_features: int, *, dropout: float = 0.5) -> None:
         super().__init__()
@@ -42,7 +49,7 @@ class FullyConnected(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps `[B, C, t, h, w]` to `[B, out_features, 1, 1, 1]`."""
+        """Applies both layers. `[B, C, t, h, w]` -> `[B, out_features, 1, 1, 1]`."""
         hidden = self.dropout(self.activation(self.fc6(features.flatten(1))))
         return self.activation(self.fc7(hidden))[:, :, None, None, None]
 

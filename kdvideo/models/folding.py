@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolutions before it, for networks that are not trained any more."""
+"""Folds BatchNorm into the convolutions of networks that are not trained any more."""
 
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -14,21 +14,21 @@ _FITTING: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Convolutions that others have derived from torch's count as torch's own."""
+        """Tells whether a module is traced as a whole; convolutions derived from torch's are, too."""
         return isinstance(m, tuple(conv for conv, _ in _FITTING)) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold_batch_norm(module: nn.Module) -> int:
-    """Folds each BatchNorm that alone follows a convolution into it; in place, for eval mode.
+    """Folds each BatchNorm that alone follows a convolution into it, in place.
 
-    What follows what is read from a symbolic trace, since the order in which a network holds its parts need not be the
-    order in which it applies them. Where a network cannot be traced, its parts are tried one by one.
+    A symbolic trace tells which module follows which, since a network need not apply its parts in the order in which it
+    holds them. If a network cannot be traced, its parts are tried one by one.
 
     Args:
-        module: in eval mode.
+        module: the network, in eval mode.
 
     Returns:
-        How many were folded.
+        The number of folded BatchNorms.
     """
     assert not module.training
     try:

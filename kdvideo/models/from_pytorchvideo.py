@@ -1,9 +1,9 @@
-"""Networks of PyTorchVideo's hub as backbones, under their names there: what comes before the classifier, pooled.
+"""Networks of PyTorchVideo's hub as backbones, under their names there, without the classifier.
 
 The tensors keep PyTorchVideo's names, so a hub checkpoint without its classifier is a backbone's state. The default
 `clip_spec` is what the published weights were trained on: "frame length x sample rate" of PyTorchVideo's
 docs/source/model_zoo.md, and the crop that the head's pooling window covers. PyTorchVideo tests on larger crops, where
-that window slides; what it averages then is not a single feature any more.
+that window slides and gives several features per clip.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,16 @@ __all__ = ["NATIVE_CLIP_SPECS", "EfficientX3DBackbone", "X3DBackbone"]
 
 
 class X3DBackbone(NetBackbone):
-    """X3D up to its classifier (Feichtenhofer, arXiv 2004.04730, table 1); 2048 features.
+    """X3D without its classifier; 2048 features.
+
+    Feichtenhofer, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv 2004.04730, table 1.
 
     ::
 
         stages -> pre_conv, norm, ReLU -> mean -> post_conv, ReLU -> feature
 
-    A ReLU follows the mean, so the feature is not the mean of `forward_features`: that is the same layers without the
-    mean, at every place of the map.
+    A ReLU follows the mean, so the feature is not the mean of `forward_features`, which applies the same layers without
+    the mean at each place of the map.
 
     Args:
         net: PyTorchVideo's network; its head is taken apart.
@@ -39,11 +41,11 @@ class X3DBackbone(NetBackbone):
         head.proj = head.dropout = head.activation = head.pool.pool = None
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
         return self._behind_pooling(self._before_pooling(clip))
 
     def forward(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 2048]`."""
+        """Computes the features. `[B, C, T, H, W]` -> `[B, 2048]`."""
         return self._behind_pooling(self._before_pooling(clip).mean(dim=(2, 3, 4), keepdim=True)).flatten(1)
 
     def _before_pooling(self, clip: Tensor) -> Tensor:
@@ -58,7 +60,9 @@ class X3DBackbone(NetBackbone):
 
 
 class EfficientX3DBackbone(Backbone):
-    """The X3D for mobile CPUs up to its classifier; 2048 features, made as in `X3DBackbone`.
+    """X3D for mobile CPUs, without its classifier.
+
+    Its 2048 features are made as in `X3DBackbone`.
 
     Args:
         net: PyTorchVideo's network; its parts are taken over.
@@ -71,11 +75,11 @@ class EfficientX3DBackbone(Backbone):
         self.head = nn.ModuleDict({"conv_5": net.head.conv_5, "lin_5": net.head.lin_5})
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
         return self.head["lin_5"](self._before_pooling(clip))
 
     def forward(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 2048]`."""
+        """Computes the features. `[B, C, T, H, W]` -> `[B, 2048]`."""
         return self.head["lin_5"](self._before_pooling(clip).mean(dim=(2, 3, 4), keepdim=True)).flatten(1)
 
     def _before_pooling(self, clip: Tensor) -> Tensor:
@@ -85,12 +89,15 @@ class EfficientX3DBackbone(Backbone):
 
 
 def _adapt_resnet(net: Net, *, clip_spec: ClipSpec) -> Backbone:
-    """All blocks but the head."""
+    """Builds a backbone of all blocks but the head."""
     return NetBackbone(blocks=net.blocks[:-1], num_features=net.blocks[-1].proj.in_features, clip_spec=clip_spec)
 
 
 def _without_own_swish(net: nn.Module) -> nn.Module:
-    """PyTorchVideo's swish goes backward through what torch has deprecated; torch's SiLU is the same function."""
+    """Replaces PyTorchVideo's swish by torch's SiLU, which is the same function.
+
+    The backward of PyTorchVideo's uses what torch has deprecated.
+    """
     for module in list(net.modules()):
         for name, child in module.named_children():
             if isinstance(child, Swish):
@@ -98,7 +105,7 @@ def _without_own_swish(net: nn.Module) -> nn.Module:
     return net
 
 
-# name there -> its adapter, and the length, stride and size of a clip
+# name -> its adapter, and the length, stride and size of a clip
 _NETWORKS: dict[str, tuple[Callable[..., Backbone], tuple[int, int, int]]] = {
     "c2d_r50": (_adapt_resnet, (8, 8, 224)),
     "i3d_r50": (_adapt_resnet, (8, 8, 224)),

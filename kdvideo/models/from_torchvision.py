@@ -1,4 +1,4 @@
-"""torchvision's video networks as backbones, under their names there: what comes before the classifier, pooled.
+"""torchvision's video networks as backbones, under their names there, without the classifier.
 
 The tensors keep torchvision's names, so a checkpoint without its classifier is a backbone's state. The default
 `clip_spec` is that of torchvision's Kinetics-400 weights: its `VideoClassification` transforms, and the clip length and
@@ -21,8 +21,9 @@ __all__ = ["NATIVE_CLIP_SPECS", "MC3Backbone", "MViTBackbone", "S3DBackbone", "S
 
 
 class MC3Backbone(Backbone):
-    """`mc3_18`: convolutions over space and time in the first stages, over space in the others; 512 features.
+    """`mc3_18` without its classifier; 512 features.
 
+    Its first stages have convolutions over space and time, the later ones over space alone.
     Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248.
     """
 
@@ -32,17 +33,17 @@ class MC3Backbone(Backbone):
         self.layer3, self.layer4 = net.layer3, net.layer4
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 512, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, 512, t, h, w]`."""
         for part in (self.stem, self.layer1, self.layer2, self.layer3, self.layer4):
             clip = part(clip)
         return clip
 
 
 class S3DBackbone(Backbone):
-    """`s3d`: separable Inception; 1024 features. Xie et al., ECCV 2018, arXiv 1712.04851.
+    """`s3d`, separable Inception; 1024 features. Xie et al., ECCV 2018, arXiv 1712.04851.
 
-    Its own pooling is a window of two time steps that slides, so the first and the last step weigh half as much as the
-    others. The map comes out behind that window; its mean is the network's own feature.
+    Its own pooling slides a window of two time steps, so the first and the last step weigh half as much as the others.
+    The map is taken behind that window, so that its mean is the network's own feature.
     """
 
     def __init__(self, net: video.S3D, *, clip_spec: ClipSpec) -> None:
@@ -50,7 +51,10 @@ class S3DBackbone(Backbone):
         self.features = net.features
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 1024, t, h, w]`, t one less than the number of time steps, if there are two."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, 1024, t, h, w]`.
+
+        t is one less than the number of time steps, or 1 if there is only one.
+        """
         features = self.features(clip)
         return avg_pool3d(features, kernel_size=(min(2, features.shape[2]), 1, 1), stride=1)
 
@@ -65,14 +69,14 @@ class Swin3DBackbone(Backbone):
         self.channels_first = Permute([0, 4, 1, 2, 3])  # a module, so that hooks see the map
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         return self.channels_first(self.norm(self.features(self.pos_drop(self.patch_embed(clip)))))
 
 
 class MViTBackbone(Backbone):
     """`mvit_v1_b`, `mvit_v2_s`: Multiscale Vision Transformer; 768 features. Fan et al., arXiv 2104.11227.
 
-    The feature is the class token, so it is not the mean of `forward_features`: that is all other tokens.
+    The feature is the class token, so it is not the mean of `forward_features`, which holds all other tokens.
 
     Raises:
         ValueError: clips of another size than its position encodings have.
@@ -91,16 +95,16 @@ class MViTBackbone(Backbone):
             )
 
     def forward_features(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 768, t, h, w]`."""
+        """Computes the feature map. `[B, C, T, H, W]` -> `[B, 768, t, h, w]`."""
         tokens, shape = self._tokens(clip)
         return tokens[:, 1:].transpose(1, 2).unflatten(2, shape)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """`[B, C, T, H, W]` -> `[B, 768]`."""
+        """Computes the features. `[B, C, T, H, W]` -> `[B, 768]`."""
         return self._tokens(clip)[0][:, 0]
 
     def _tokens(self, clip: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
-        """`[B, 1 + t*h*w, 768]`, the class token first, and (t, h, w)."""
+        """Returns the tokens `[B, 1 + t*h*w, 768]`, the class token first, and (t, h, w)."""
         tokens = self.pos_encoding(self.conv_proj(clip).flatten(2).transpose(1, 2))
         shape = (self.pos_encoding.temporal_size, *self.pos_encoding.spatial_size)
         for block in self.blocks:
@@ -112,7 +116,7 @@ _KINETICS = ClipSpec(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0
 _IMAGENET = ClipSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), modality="rgb")
 _FAIR = ClipSpec(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), modality="rgb")
 
-# name there -> its adapter, the normalisation, and the length, stride and size of a clip
+# name -> its adapter, the normalisation, and the length, stride and size of a clip
 _NETWORKS: dict[str, tuple[Callable[..., Backbone], ClipSpec, tuple[int, int, int]]] = {
     "mc3_18": (MC3Backbone, _KINETICS, (16, 2, 112)),
     "s3d": (S3DBackbone, _KINETICS, (128, 2, 224)),

@@ -18,7 +18,9 @@ HEADS.refuse("pcl_head", reason="a PCLModel has two heads: kdvideo.models.build_
 
 @HEADS.register_as("pretext_head")
 class PretextHead(nn.Module):
-    """One linear layer over a tuple's concatenated features (Tao et al., arXiv 2010.15464, section 3.1).
+    """One linear layer over a tuple's concatenated features.
+
+    Tao et al., arXiv 2010.15464, section 3.1.
 
     Args:
         in_features: D, the length of a clip's feature.
@@ -38,13 +40,13 @@ class PretextHead(nn.Module):
         self.fc = nn.Linear(tuple_len * in_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps the features `[B, N, D]` of N clips to logits `[B, num_classes]`."""
+        """Computes the logits of a tuple. `[B, N, D]` -> `[B, num_classes]`."""
         return self.fc(features.flatten(1))
 
 
 @HEADS.register_as("order_head")
 class OrderHead(nn.Module):
-    """Compares the clips of a tuple pair by pair (Xu et al., CVPR 2019).
+    """Compares the clips of a tuple pair by pair. Xu et al., CVPR 2019.
 
     ::
 
@@ -74,16 +76,16 @@ class OrderHead(nn.Module):
         self.fc = nn.Linear(len(self.pairs) * in_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps the features `[B, N, D]` of N clips to logits `[B, num_classes]`."""
+        """Computes the logits of a tuple. `[B, N, D]` -> `[B, num_classes]`."""
         pairs = torch.stack([features[:, pair].flatten(1) for pair in self.pairs], dim=1)  # [B, pairs, 2D]
         return self.fc(torch.relu(self.pair_fc(pairs)).flatten(1))
 
 
 @HEADS.register_as("projection_head")
 class ProjectionHead(nn.Module):
-    """Maps features to the unit vectors that contrastive losses compare (arXiv 2010.15464, section 3.2).
+    """Maps features to the unit vectors that contrastive losses compare.
 
-    The layers are Linear, ReLU, Linear and a division by the length.
+    Linear, ReLU, Linear and a division by the length, as in arXiv 2010.15464, section 3.2.
 
     Args:
         in_features: D, the length of a clip's feature.
@@ -105,13 +107,15 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps features `[..., D]` to projections `z[..., E]` of length 1."""
+        """Computes projections of length 1. `[..., D]` -> `[..., E]`."""
         return F.normalize(self.mlp(features), dim=-1)
 
 
 @HEADS.register_as("distillation_head")
 class DistillationHead(nn.Linear):
-    """A linear adapter from a student's features to a teacher's length, thrown away after training.
+    """A linear adapter from student to teacher features.
+
+    It is thrown away after training.
 
     Args:
         in_features: D, the length of the student's features.

@@ -15,7 +15,7 @@ __all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model
 
 
 class PCLModel(nn.Module):
-    """A backbone with a pretext head and a projection head on the features of a tuple's clips.
+    """A backbone with a pretext and a projection head.
 
     Args:
         backbone: gives features `[B, D]`.
@@ -84,7 +84,7 @@ class ClassificationModel(nn.Module):
         self.head = HEADS.get(head)(backbone.num_features, num_classes=num_classes, **head_kwargs)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Maps prepared clips `[B, C, T, H, W]` to logits `[B, num_classes]`."""
+        """Computes the logits of prepared clips. `[B, C, T, H, W]` -> `[B, num_classes]`."""
         return self.head(self.backbone(clip))
 
 

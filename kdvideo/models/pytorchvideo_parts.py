@@ -1,4 +1,4 @@
-"""What we use of PyTorchVideo, imported without its deprecation warnings: parts, and the networks of its `hub`."""
+"""Parts and `hub` networks of PyTorchVideo, imported without its deprecation warnings."""
 
 import warnings
 

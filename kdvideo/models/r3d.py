@@ -1,4 +1,4 @@
-"""R3D: residual networks of full 3D convolutions: VCOP's and PCL's of 10 layers, torchvision's and Hara's of 18.
+"""R3D: residual networks of full 3D convolutions, of 10 and 18 layers.
 
 Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248.
 """

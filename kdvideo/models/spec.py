@@ -1,4 +1,4 @@
-"""What a network is built from, storable as JSON."""
+"""What a network is built from, as it is stored in JSON."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,10 +35,10 @@ class ModelSpec:
     head_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def build_backbone(self) -> Backbone:
-        """The backbone with random weights, without its head.
+        """Builds the backbone alone, with random weights.
 
         Raises:
-            ValueError: nothing is registered under its name.
+            ValueError: nothing is registered under its name, or nothing can be built with its arguments.
         """
         _check_registered("backbone", self.backbone, BACKBONES)
         with self._reported():
@@ -48,7 +48,7 @@ class ModelSpec:
         """Builds the network with random weights.
 
         Raises:
-            ValueError: nothing is registered under its name, or nothing can be built with its arguments.
+            ValueError: a name is not registered, or nothing can be built with the arguments.
         """
         backbone = self.build_backbone()
         if self.head == "none":
@@ -61,7 +61,7 @@ class ModelSpec:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Turns torch's complaint about an argument into one line: arguments come from entries and files."""
+        """Turns an error about an argument into one line. Arguments come from entries and files."""
         try:
             yield
         except (TypeError, RuntimeError, ArithmeticError) as error:
@@ -70,15 +70,19 @@ class ModelSpec:
             raise ValueError(f"no model can be built from {self.backbone} with {arguments}: {reason}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
+        """Returns the fields as JSON types."""
         return {**asdict(self), "clip_spec": self.clip_spec.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Any, *, origin: str) -> Self:
-        """Rebuilds what `to_dict` has described.
+        """Rebuilds the spec that `to_dict` has described.
+
+        Args:
+            values: what `to_dict` has returned.
+            origin: where it was found, for messages.
 
         Raises:
-            ValueError: not what `to_dict` gives; `origin` says where it was found.
+            ValueError: `values` do not describe a network.
         """
         try:
             spec = cls(**{**values, "clip_spec": ClipSpec.from_dict(values["clip_spec"])})
@@ -99,5 +103,5 @@ def _check_registered(kind: str, name: str, registry: NamedRegistry) -> None:
 
 
 def backbone_of(model: Model) -> Backbone:
-    """The model's backbone, which may be the model itself."""
+    """Returns the model's backbone, which may be the model itself."""
     return model if isinstance(model, Backbone) else model.backbone

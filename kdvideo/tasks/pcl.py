@@ -62,6 +62,21 @@ class PCLTask(Task):
         model: the network to train.
         contrast: a contrastive loss of `LOSSES`.
         contrast_weight: 0.5 in the paper.
+
+    Example:
+        >>> import torch
+        >>> import kdvideo
+        >>> from kdvideo.losses import BatchNCE
+        >>> model = kdvideo.create_pcl_model("r3d_10", width=8, clip_spec=kdvideo.ClipSpec(clip_len=8, size=32))
+        >>> task = PCLTask(model, contrast=BatchNCE())
+        >>> batch = Batch(
+        ...     clips=torch.randint(0, 256, (2, 3, 3, 8, 32, 32), dtype=torch.uint8),
+        ...     pretext_label=torch.tensor([0, 4]),
+        ...     index=torch.tensor([0, 1]),
+        ...     negatives=torch.empty(2, 0, dtype=torch.int64),
+        ... )
+        >>> sorted(task(batch))
+        ['contrast_loss', 'loss', 'pretext_loss', 'train_pretext_accuracy']
     """
 
     trainable: PCLModel
