@@ -1,4 +1,8 @@
-"""The registries through which everything in kdvideo is found by name, each with its contract in `__doc__`."""
+"""The registries in which kdvideo finds everything by name, each with its contract in `__doc__`.
+
+A registry imports its home, the package that fills it, at the first look-up. So nobody has to import anything for its
+side effect.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -25,10 +29,10 @@ _NEAR, _HARDLY_LESS = 0.6, 0.1  # of difflib's ratio
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The question, with at most three names that are near; "" where none is.
+    """Returns "did you mean ..?" with up to three near names, or "".
 
-    Near is what has a part that begins with `name`, or is spelled like it and hardly less so than the best; case
-    does not count.
+    A name is near if one of its parts begins with `name`, or if it is spelled nearly as much like it as the best one.
+    Case does not count.
     """
     alike = {other: SequenceMatcher(None, name.lower(), other.lower()).ratio() for other in known}
     least = max(_NEAR, max(alike.values(), default=0.0) - _HARDLY_LESS)
@@ -39,13 +43,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, otherwise: str = "") -> ValueError:
-    """The error for a name that is not there.
+    """Returns the error for an unknown name.
 
     Args:
         kind: what it should be a name of.
         name: the unknown one.
         known: all names; near ones are suggested.
-        otherwise: what to do where none is near; unless given, to choose one of all.
+        otherwise: what to do if none is near. Defaults to choosing one of all.
     """
     names = sorted(known)
     allowed = otherwise or f"choose one of {', '.join(names) or '(none registered)'}"
@@ -68,11 +72,11 @@ class NamedRegistry(Registry):
         self._refused: dict[str, str] = {}
 
     def refuse(self, *names: str, reason: str) -> None:
-        """Has whoever asks for one of `names` told why it is not there, instead of which names are close to it."""
+        """Declares why `names` are not there, for whoever asks for one."""
         self._refused.update(dict.fromkeys(names, reason))
 
     def check_not_refused(self, name: str) -> None:
-        """Raises the ValueError that says why `name` is not there, if it was refused."""
+        """Raises a ValueError with the reason if `name` was refused."""
         if name in self._refused and name not in self:
             raise ValueError(f"there is no {self._name} {name!r}: {self._refused[name]}")
 
@@ -103,7 +107,7 @@ class NamedRegistry(Registry):
         return super().get(name)
 
     def register_as(self, name: str) -> Callable[[T], T]:
-        """Decorator that registers an object under another name than its own."""
+        """Returns a decorator that registers an object as `name`."""
 
         def register(obj: T) -> T:
             self._do_register(name, obj)
@@ -112,7 +116,10 @@ class NamedRegistry(Registry):
         return register
 
     def own_module(self, name: str) -> str:
-        """The user's module that `name` comes from; "" for kdvideo's own names, and for unknown ones."""
+        """Returns the user's module that registered `name`, or "".
+
+        It is "" for kdvideo's own names and for unknown ones.
+        """
         module = self._obj_map[name].__module__ if name in self else "kdvideo"
         return "" if module.split(".")[0] == "kdvideo" else module
 
@@ -129,7 +136,7 @@ class NamedRegistry(Registry):
         super()._do_register(name, obj)
 
     def names(self) -> list[str]:
-        """All registered names, sorted."""
+        """Returns all registered names, sorted."""
         return sorted(name for name, _ in self)
 
 
@@ -137,7 +144,7 @@ BACKBONES = NamedRegistry(
     "backbone",
     """Video backbones: callables `(*, clip_spec: ClipSpec | None, ...) -> Backbone`.
 
-    What else they take by keyword are settings of their own: `width`, where all channels scale with the stem's.
+    Other keywords are options of their own, e.g. `width` if all channels scale with the stem's.
     A backbone maps `clip[B, C, T, H, W]` (normalised float) to `feature[B, D]`; it has `forward_features(clip) ->
     map[B, D, t, h, w]`, `num_features == D` and `clip_spec`.
     """,
@@ -145,16 +152,21 @@ BACKBONES = NamedRegistry(
 )
 HEADS = NamedRegistry(
     "head",
-    """Heads: callables `(in_features: int, **kwargs) -> nn.Module` for features whose last axis is `in_features`.""",
+    """Heads: callables `(in_features: int, *, ...) -> nn.Module` for features of that length.
+
+    A pretext head takes `num_classes` and `tuple_len`, keeps them as attributes, and maps `features[B, N, D]` to
+    `logits[B, num_classes]`. A classifier takes `num_classes` and maps `feature[B, D]` to `logits[B, num_classes]`; a
+    `ModelSpec` may name it.
+    """,
     home="kdvideo.models",
 )
 LOSSES = NamedRegistry(
     "loss",
     """Losses: `nn.Module` classes or functions that return a scalar.
 
-    A contrastive loss is a class with `from_config(cfg, num_videos=...)` and `num_negatives` (K), called as
-    `loss(z, index, negatives)` with `z[B, 2, D]` of unit length, `index[B]` the videos' numbers and `negatives[B, K]`;
-    buffers are its memory.
+    A contrastive loss has what `kdvideo.losses.ContrastiveLoss` has: `from_config(cfg, num_videos=...)` and
+    `num_negatives` (K). It is called as `loss(z, index, negatives)` with `z[B, 2, E]` of unit length, the videos'
+    numbers `index[B]` and `negatives[B, K]`; its buffers are its memory.
     A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
     teacher_output)` with the output that its class names: `pretext_logits[B, P]` or `feature[B, N, D]`.
     """,
@@ -164,18 +176,19 @@ PRETEXTS = NamedRegistry(
     "pretext",
     """Pretext tasks: subclasses of `kdvideo.data.pretexts.base.Pretext`.
 
-    `num_classes` labels, told apart by the head named `head`; `plan` turns draws into a label and what to do, without
-    video; `apply` does it to `clips[N, C, T, H, W]`.
+    A pretext has `num_classes` labels, which the head named `head` tells apart. `plan` turns draws into a label and an
+    operation without reading video; `apply` applies the operation to `clips[N, C, T, H, W]`.
     """,
     home="kdvideo.data",
 )
 TASKS = NamedRegistry(
     "task",
-    """Tasks: classes with `from_config(cfg, model, num_videos, teacher)`.
+    """Tasks: subclasses of `kdvideo.tasks.Task` with `from_config(cfg, *, model, num_videos, teacher)`.
 
-    A task is a `kdvideo.tasks.Task`: `forward(batch) -> dict` has a scalar `loss` to minimise, all else is logged;
-    `trainable` is the one module that is optimised, `student` the part of it that goes to the zoo, `task_state()` what
-    a checkpoint needs besides the student, `num_negatives` how many a batch has to bring along.
+    `forward(batch) -> dict` gives a scalar `loss` to minimise; all else is logged. `trainable` is the one module that
+    is optimised, `student` is the part of it that goes to the zoo. `task_state()` gives what a checkpoint needs besides
+    the student; `num_negatives` says how many negatives a batch has to bring along. With `takes_replay`, `from_config`
+    also takes `replay`, a store of the teacher's answers.
     """,
     home="kdvideo.tasks",
 )
@@ -183,8 +196,8 @@ DATASETS = NamedRegistry(
     "dataset",
     """Datasets: callables `(root: Path, list_dir: Path | None, *, split: int, subset: Subset) -> list[VideoRecord]`.
 
-    `list_dir` None means the dataset's usual place for its lists. A file that a list names need not be there: loading
-    the videos leaves it out and says so.
+    `list_dir` None stands for the dataset's usual place for its lists. A listed file need not exist: loading the videos
+    leaves it out and says so.
     """,
     home="kdvideo.data.datasets",
 )

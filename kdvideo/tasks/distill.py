@@ -26,7 +26,7 @@ __getattr__ = former_attributes(__name__)
 
 
 class AdaptedStudent(nn.Module):
-    """A student with an adapter from its features to the teacher's length.
+    """A student with an adapter to the teacher's feature length.
 
     Args:
         model: the student.
@@ -46,10 +46,10 @@ class AdaptedStudent(nn.Module):
 
 @TASKS.register_as("distill")
 class DistillTask(Task):
-    """PCL's two losses with distillation on the same tuples (Camarena et al., 2022, section 3 and figure 2).
+    """PCL's two losses and distillation on the same tuples.
 
-    `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`; the paper's own has one of
-    them, `logit_distillation`.
+    `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`. The paper has one of them,
+    `logit_distillation` (Camarena et al., 2022, section 3 and figure 2).
 
     Args:
         model: the student.
@@ -91,7 +91,15 @@ class DistillTask(Task):
     def from_config(
         cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: Model, replay: ReplayStore | None = None
     ) -> Self:
-        """Reads CONTRAST and TEACHER; `teacher` is the built network, checked by `check_teacher`."""
+        """Builds the task from CONTRAST and TEACHER.
+
+        Args:
+            cfg: a valid config.
+            model: the student.
+            num_videos: number of training videos.
+            teacher: the built network, which `check_teacher` has checked.
+            replay: a store of its answers.
+        """
         contrast = build_contrast(cfg, num_videos=num_videos)
         frozen = FrozenTeacher.from_config(cfg, teacher, clip_spec=model.backbone.clip_spec)
         dims = {"student_dim": model.backbone.num_features, "teacher_dim": frozen.num_features}

@@ -18,7 +18,7 @@ __all__ = ["PCLTask", "build_contrast", "describe_pcl", "pcl_losses"]
 
 
 def build_contrast(cfg: CfgNode, *, num_videos: int) -> ContrastiveLoss:
-    """Builds the contrastive loss that CONTRAST names, for `num_videos` training videos."""
+    """Builds the contrastive loss that CONTRAST describes, for `num_videos` training videos."""
     return LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
 
 
@@ -54,9 +54,10 @@ def describe_pcl(contrast: ContrastiveLoss, contrast_weight: float) -> str:
 
 @TASKS.register_as("pcl")
 class PCLTask(Task):
-    """Joint pretext and contrastive learning (PCL, Tao et al., arXiv 2010.15464, equation 5).
+    """Joint pretext and contrastive learning (PCL).
 
-    `loss = CE(pretext) + contrast_weight * contrastive`, where the contrastive loss is the sum of both directions.
+    `loss = CE(pretext) + contrast_weight * contrastive`, where the contrastive loss is the sum of both directions (Tao
+    et al., arXiv 2010.15464, equation 5).
 
     Args:
         model: the network to train.
@@ -89,7 +90,7 @@ class PCLTask(Task):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: nn.Module | None = None) -> Self:
-        """Reads CONTRAST; the teacher is not used."""
+        """Builds the task from CONTRAST; the teacher is not used."""
         return cls(model, contrast=build_contrast(cfg, num_videos=num_videos), contrast_weight=cfg.CONTRAST.WEIGHT)
 
     @property

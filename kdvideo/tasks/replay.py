@@ -1,7 +1,7 @@
-"""Teacher replay: what a frozen teacher answers to each training sample, computed once and kept on disk.
+"""Teacher replay: a frozen teacher's answers to all training samples, computed once and kept on disk.
 
-A sample is a pure function of (seed, epoch, index), so what a teacher in eval mode answers to it is one, too. Every
-student after the first reads instead of running the teacher.
+A sample is a pure function of (seed, epoch, index), and so is the answer of a teacher in eval mode. Each student after
+the first reads the answers instead of running the teacher.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ logger = logging.getLogger("kdvideo")
 
 
 def replay_size(shapes: Mapping[str, tuple[int, ...]], *, num_epochs: int, num_videos: int) -> int:
-    """Bytes that a store takes: four a value, and four a sample and output for its checksum."""
+    """Returns the bytes of a store: four per value, and a checksum of four per sample and output."""
     return num_epochs * num_videos * sum(4 * math.prod(shape) + _CHECK.itemsize for shape in shapes.values())
 
 
 class ReplayStore:
-    """The answers to the samples of one plan, by (epoch, index), in memory-mapped files.
+    """A teacher's answers by (epoch, index), in memory-mapped files.
 
     ::
 
@@ -43,16 +43,16 @@ class ReplayStore:
                       pretext_logits.values   float32 [epochs, videos, ...]      one after the other
                       pretext_logits.valid    uint32  [epochs, videos]           0, or the checksum of the values
 
-    A checksum instead of a bit: the system writes mapped pages in any order, and after a power cut a bit could say yes
-    to values that never came. So nothing has to be waited for, and any number of runs may read and write at once: what
-    they write is the same.
+    Values are valid by a checksum instead of a bit: the system writes mapped pages in any order, and after a power cut
+    a bit could vouch for values that never came. So no run has to wait for another, and any number may read and write
+    at once, since they all write the same.
 
     Args:
         directory: of all stores.
-        key: JSON of all that an answer depends on besides (epoch, index). Another key is another store.
-        shapes: of one sample's answer, by output; an output that was not asked for before is added.
-        num_epochs: the store grows to them.
-        num_videos: numbers below it are an `index`.
+        key: JSON of all that an answer depends on besides (epoch, index). Another key means another store.
+        shapes: shape of one sample's answer by output; new outputs are added to a store.
+        num_epochs: the store grows to this length.
+        num_videos: number of training videos; `index` lies below it.
 
     Raises:
         ValueError: the disk is full, or the store cannot be written or belongs to another key.
@@ -91,14 +91,17 @@ class ReplayStore:
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
 
     def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The stored outputs for a batch; if one is missing, `compute` gives them all and the missing ones are stored.
+        """Returns the outputs for a batch, computing and storing those that are missing.
 
-        The whole batch is computed then, although some of it is there: in parts, its last bits would be others, and a
-        run that was killed could not be repeated exactly.
+        If one is missing, the whole batch is computed: in parts, its last bits would differ, and a run that was killed
+        could not be repeated exactly.
 
         Args:
             batch: `epoch` and `index`, `[B]`.
-            compute: the teacher's outputs for the batch.
+            compute: computes the teacher's outputs for the batch.
+
+        Returns:
+            By output, `[B, ...]` on the device of the batch.
         """
         rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
         device = batch["index"].device
@@ -122,14 +125,14 @@ class ReplayStore:
 
 
 def _checksums(values: np.ndarray) -> np.ndarray:
-    """CRC-32 of each row, never 0: that means that nothing is there."""
+    """Returns the CRC-32 of each row, never 0, which stands for a missing one."""
     return np.array([zlib.crc32(row.tobytes()) or 1 for row in values], dtype=_CHECK)
 
 
 def _map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Maps the beginning of a file that is at least as long; its blocks are allocated, new ones hold zeros.
+    """Maps the beginning of a file, after allocating its blocks; new ones hold zeros.
 
-    Without that a disk that fills up would kill the process in the middle of a write to the map.
+    Without allocated blocks, a disk that fills up would kill the process during a write to the map.
     """
     num_bytes = dtype.itemsize * math.prod(shape)
     with path.open("ab+") as stream:

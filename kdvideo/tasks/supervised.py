@@ -17,13 +17,14 @@ __all__ = ["SupervisedTask"]
 
 @TASKS.register_as("supervised")
 class SupervisedTask(Task):
-    """Cross-entropy over the classes, one clip a video.
+    """Cross-entropy over the classes, one clip per video.
 
     Args:
         model: backbone and classifier.
     """
 
     needs_labels: ClassVar[bool] = True
+    trainable: ClassificationModel
 
     def __init__(self, model: ClassificationModel) -> None:
         super().__init__()
@@ -34,15 +35,15 @@ class SupervisedTask(Task):
     def from_config(
         cls, cfg: CfgNode, *, model: ClassificationModel, num_videos: int, teacher: nn.Module | None = None
     ) -> Self:
-        """The model says it all."""
+        """Builds the task from the model alone."""
         return cls(model)
 
     def describe(self) -> str:
-        """The loss."""
+        """Returns the loss in words."""
         return "cross-entropy over the classes"
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step's loss.
+        """Computes one step's loss.
 
         Args:
             batch: `clips` uint8 `[B, 1, C, T, H, W]`, `class_id` `[B]`.

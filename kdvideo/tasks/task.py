@@ -12,13 +12,15 @@ __all__ = ["Task"]
 
 
 class Task(nn.Module):
-    """One step's computation, from a batch to the loss that is minimised; the trainer knows nothing else of a method.
+    """One step's computation, from a batch to the loss.
+
+    It is all that the trainer knows of a method.
 
     Attributes:
         needs_teacher: whether `from_config` is handed a built teacher.
         takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
         needs_labels: whether it learns classes, and its model is a `ClassificationModel` instead of a `PCLModel`.
-        teacher_clip_spec: of the clips that a batch has to bring along as `teacher_clips`; None where it has not.
+        teacher_clip_spec: of the `teacher_clips` that a batch has to bring along; None if it need not.
         trainable: the one module that is optimised: the student, and what it needs in training only.
     """
 

@@ -1,4 +1,4 @@
-"""A frozen teacher: what it is shown of a batch, what it answers, and whether it can be asked."""
+"""A frozen teacher: what it is shown, what it answers, and whether it fits the losses."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -18,7 +18,9 @@ __all__ = ["FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_s
 
 
 class FrozenTeacher(nn.Module):
-    """A trained network without gradient, always in eval mode, fed in its own input convention.
+    """A trained network that is not trained any further.
+
+    It has no gradient, stays in eval mode, and is fed in its own input convention.
 
     Args:
         model: the trained network; of a classifier, the backbone is used.
@@ -36,7 +38,7 @@ class FrozenTeacher(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, model: Model, *, clip_spec: ClipSpec) -> Self:
-        """Reads TEACHER.SAMPLING.
+        """Builds a teacher whose frames are what TEACHER.SAMPLING says.
 
         Args:
             cfg: a valid config.
