@@ -64,6 +64,16 @@ def create_model(
 
     Raises:
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
+
+    Example:
+        >>> import kdvideo, torch
+        >>> model = create_model("r3d_10_w16.pcl-vcp_ucf101mini-s1", pretrained=True).eval()
+        >>> clips = torch.randint(0, 256, (2, 3, 16, 64, 64), dtype=torch.uint8)
+        >>> model(kdvideo.prepare_clips(clips, model.clip_spec)).shape
+        torch.Size([2, 128])
+        >>> classifier = create_model("c3d", num_classes=101, width=8, clip_spec=ClipSpec(size=64))
+        >>> classifier(torch.randn(2, 3, 16, 64, 64)).shape
+        torch.Size([2, 101])
     """
     found = _find_or_none(name, zoo, pretrained=pretrained, kwargs=kwargs)
     backbone = build_backbone(name, **kwargs) if found is None else _build_backbone(found, pretrained=pretrained)
@@ -98,6 +108,13 @@ def create_pcl_model(
 
     Raises:
         ValueError: as `create_model`.
+
+    Example:
+        >>> import torch
+        >>> model = create_pcl_model("r2plus1d_10", width=8, clip_spec=ClipSpec(clip_len=8, size=32))
+        >>> outputs = model(torch.randn(2, 3, 3, 8, 32, 32))
+        >>> {name: list(output.shape) for name, output in outputs.items()}
+        {'feature': [2, 3, 64], 'pretext_logits': [2, 5], 'z': [2, 2, 128]}
     """
     given: dict[str, Any] = {
         "num_pretext_classes": num_pretext_classes,
