@@ -1,4 +1,4 @@
-"""The command `kdvideo`: one file a command, each with `add_arguments(commands)`, which sets what the command runs.
+"""The command `kdvideo`: one file per command, whose `add_arguments(commands)` sets what the command runs.
 
 The commands import what they need when they run: `kdvideo --help` answers without loading torch.
 """
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses a command line; KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
+    """Parses a command line. KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
     parser = build_parser()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for word in arguments[: arguments.index("--") if "--" in arguments else None]:

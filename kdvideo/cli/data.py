@@ -27,7 +27,7 @@ def add_arguments(commands: Any) -> None:
     prepare = own.add_parser("prepare", help="write small proxies that decode fast, resumable")
     prepare.add_argument("source", type=Path, help="the dataset's folder")
     prepare.add_argument("target", type=Path, help="the folder of the proxies, then a dataset of its own")
-    prepare.add_argument("--short-side", type=int, help="pixels, 128 unless given: DATA.SHORT_SIDE of the training")
+    prepare.add_argument("--short-side", type=int, help="pixels, default 128: DATA.SHORT_SIDE of the training")
     prepare.set_defaults(run=_prepare)
     subset = own.add_parser("subset", help="rebuild a subset of UCF101 from the names of its files")
     subset.add_argument("source", type=Path, metavar="UCF101_ROOT", help="the folder of UCF101's class folders")
@@ -36,7 +36,7 @@ def add_arguments(commands: Any) -> None:
     subset.set_defaults(run=_subset)
     for command, seconds in ((check, 120.0), (prepare, 600.0)):
         command.add_argument("--part", type=_part, metavar="I/N", help="only every N-th video from the I-th on, I >= 1")
-        command.add_argument("--workers", type=int, help="processes; as many as there are cores unless given")
+        command.add_argument("--workers", type=int, help="processes; default: one per core")
         add_time_limit(command, default=seconds)
 
 

@@ -22,7 +22,7 @@ _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, the weights that come with kdvideo unless given, and `--import` for a network of one's own."""
+    """Adds `--model`, which defaults to weights that come with kdvideo, and `--import` for an own network."""
     parser.add_argument(
         "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
     )
@@ -32,7 +32,7 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 def add_time_limit(parser: argparse.ArgumentParser, *, default: float = 120.0) -> None:
     """Adds `--time-limit`, for commands that read whatever videos there are."""
     parser.add_argument(
-        "--time-limit", type=_seconds, default=default, metavar="S", help="seconds a video (default %(default)g)"
+        "--time-limit", type=_seconds, default=default, metavar="S", help="seconds per video (default %(default)g)"
     )
 
 

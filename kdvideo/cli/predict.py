@@ -16,14 +16,14 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="a video or a folder of videos")
     add_model_argument(parser)
     parser.add_argument("--gallery", type=Path, help="a Parquet file that `kdvideo embed` wrote with the same model")
-    parser.add_argument("--top", type=int, default=5, help="answers a video (default %(default)s)")
+    parser.add_argument("--top", type=int, default=5, help="answers per video (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
     add_time_limit(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Prints an answer or a reason a video; 1 where a video has none."""
+    """Prints an answer or a reason per video; returns 1 if a video has none."""
     import simplejson
 
     from kdvideo.inference.predict import Predictor, VideoPrediction

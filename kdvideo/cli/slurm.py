@@ -1,8 +1,8 @@
-"""`kdvideo train --submit slurm`: the same command as a Slurm job through submitit, each of its tasks a rank.
+"""`kdvideo train --submit slurm`: the same command as a Slurm job, with one rank per task.
 
-Of submitit we use the submission and who is which rank. Its own answer to signals we replace: it would requeue from the
-middle of a step and without the other ranks. Its job states we do not ask for: they come from sacct, which says nothing
-where accounting is off.
+submitit submits the job and says who is which rank. We replace its answer to signals, which would requeue in the middle
+of a step and without the other ranks. We do not use its job states: they come from sacct, which is silent where
+accounting is off.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_argument_group("as a Slurm job")
     job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
     job.add_argument("--nodes", type=_count, default=1)
-    job.add_argument("--tasks-per-node", type=_count, default=1, help="processes a node; one a GPU where there are any")
+    job.add_argument("--tasks-per-node", type=_count, default=1, help="processes per node; one per GPU if there are any")
     job.add_argument("--gpus-per-node", type=int, default=0)
     job.add_argument("--cpus-per-task", type=_count, default=1, help="the process and its DATA.NUM_WORKERS")
     job.add_argument(
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def submit(cfg: Any, options: argparse.Namespace) -> int:
-    """Submits `kdvideo train` with these options, and says where its log will be.
+    """Submits `kdvideo train` with these options and prints where its log will be.
 
     Args:
         cfg: the loaded config, for what can be refused before the job waits in a queue.
@@ -62,7 +62,7 @@ def submit(cfg: Any, options: argparse.Namespace) -> int:
 
 
 def submit_command(arguments: list[str], options: argparse.Namespace, *, output_dir: Path) -> str:
-    """Submits one `kdvideo` command as a job, and says where its log will be.
+    """Submits a `kdvideo` command as a job and prints where its log will be.
 
     Args:
         arguments: of `kdvideo`.

@@ -31,7 +31,7 @@ def add_arguments(commands: Any) -> None:
     run.add_argument("study", type=Path, help="a yaml file; see model_zoo/configs/study")
     run.add_argument("--data", type=Path, required=True, help="DATA.ROOT of all runs")
     run.add_argument("--output", type=Path, required=True, help="folder of all runs")
-    run.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time; one a core unless given")
+    run.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time; default: one per core")
     run.add_argument("--threads", type=int, default=1, help="of each run (default 1)")
     add_import_argument(run)
     slurm.add_arguments(run)
