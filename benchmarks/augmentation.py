@@ -38,7 +38,7 @@ def augment_with_torchvision(clip: Tensor, plan: AugmentPlan) -> Tensor:
         frames = getattr(F, f"adjust_{operation}")(frames, amount)
     if plan.grayscale:
         frames = F.rgb_to_grayscale(frames, num_output_channels=3)
-    if plan.blur_sigma is not None:
+    if plan.blur_sigma:
         frames = F.gaussian_blur(frames, [11, 11], [plan.blur_sigma] * 2)
     return frames.transpose(0, 1)
 
@@ -51,7 +51,7 @@ def without_hue(plan: AugmentPlan) -> AugmentPlan:
 def only(plan: AugmentPlan, operation: str) -> AugmentPlan:
     """One operation of the plan's jitter."""
     return replace(
-        plan, jitter=tuple(one for one in plan.jitter if one[0] == operation), grayscale=False, blur_sigma=None
+        plan, jitter=tuple(one for one in plan.jitter if one[0] == operation), grayscale=False, blur_sigma=0.0
     )
 
 

@@ -102,7 +102,7 @@ def augment_with_pil(image: Image.Image, plan: AugmentPlan, *, config: TupleConf
         image = getattr(pil_functional, f"adjust_{operation}")(image, amount)
     if plan.grayscale:
         image = pil_functional.to_grayscale(image, num_output_channels=3)
-    return image if plan.blur_sigma is None else image.filter(ImageFilter.GaussianBlur(plan.blur_sigma))
+    return image if not plan.blur_sigma else image.filter(ImageFilter.GaussianBlur(plan.blur_sigma))
 
 
 def choose_videos(root: Path, count: int) -> list[tuple[Path, VideoProbe]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["ClipSpec", "prepare_clips"]
 
 Modality = Literal["rgb", "residual"]
-_MOST = 1 << 16  # frames or pixels: a larger number is a mistake or an attack on the memory
+_MOST = 1 << 16  # frames or pixels; a larger number is a mistake or an attack on memory
 
 
 @dataclass(frozen=True)

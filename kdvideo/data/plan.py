@@ -28,9 +28,9 @@ __all__ = [
     "respread",
 ]
 
-PLAN_VERSION = 1  # raised when a training sample of the same plan's key gets other frames, draws or pixels
+PLAN_VERSION = 1  # raise it when the same sample key gives other frames, draws or pixels
 
-# Evaluation tuples are the same in every run, whatever its seed, so that runs can be compared.
+# Evaluation tuples are the same in runs of all seeds, so that runs can be compared.
 _FIXED_SEED = 0
 
 
@@ -151,7 +151,7 @@ def plan_fixed_tuple(
     draws = Draws(_FIXED_SEED, "fixed", epoch=slot, index=index)
     interval = layout.interval_in(num_frames)
     start = _spread(slot, num_slots, num_frames - layout.span(interval))
-    # Videos begin their turn of labels at different slots, or label and place in the video would go together.
+    # Videos begin their turn of labels at different slots. Otherwise label and place in the video would be correlated.
     label_slot = slot + index
     clips = layout.clips_from(start, interval)
     pretext_plan = pretext.plan(draws, clips, num_frames=num_frames, label_slot=label_slot)

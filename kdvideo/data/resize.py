@@ -81,7 +81,7 @@ class Cut:
             uint8 `[T, C, size, size]`.
         """
         top, left = self.corner
-        resized = F.resize(windows, list(self.shape), antialias=True)  # itself where it has that shape already
+        resized = F.resize(windows, list(self.shape), antialias=True)  # no copy if the shape is right already
         return resized[..., top : top + self.size, left : left + self.size]
 
 

@@ -1,8 +1,9 @@
 """A small generated dataset in UCF101's layout: encoded .avi files, groups, official-style lists.
 
-Six motions of a textured ball over a textured ground. Each pretext label can be told from it: gravity and the ground
-say what is up (rotation), the ground's line and the ball's way are continuous (quadrants, chunks), the light changes
-steadily from a video's beginning to its end (remote clip). The camera pans: residual frames show more than the ball.
+It shows six motions of a textured ball over a textured ground. The pictures tell each pretext label: gravity and the
+ground show what is up (rotation), the ground's line and the ball's path are continuous (quadrants, chunks), and the
+light changes steadily from a video's beginning to its end (remote clip). The camera pans, so residual frames show more
+than the ball.
 """
 
 import os
@@ -21,7 +22,7 @@ __all__ = ["MOTIONS", "SyntheticConfig", "write_synthetic_ucf101"]
 
 HEIGHT, WIDTH = 60, 80
 _FRAMES_PER_SECOND = 25
-_MAX_PAN = 0.9  # pixels a frame
+_MAX_PAN = 0.9  # pixels per frame
 
 # time in [0, 1) and a phase in [0, 1) -> the ball's place (x, y) in [0, 1], y upwards from the ground
 Motion = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
@@ -69,12 +70,12 @@ class SyntheticConfig:
     """How much is written.
 
     Attributes:
-        train_groups: groups of a class in the training list; the videos of a group share their scene.
-        test_groups: further groups, in the test list.
-        clips_per_group: videos of a group.
-        min_frames: of the shortest video.
-        max_frames: of the longest video.
-        seed: of everything drawn.
+        train_groups: groups per class in the training list; the videos of a group share their scene.
+        test_groups: further groups per class, in the test list.
+        clips_per_group: videos per group.
+        min_frames: length of the shortest video.
+        max_frames: length of the longest video.
+        seed: decides everything that is drawn.
     """
 
     train_groups: int = 10
@@ -90,7 +91,7 @@ def write_synthetic_ucf101(root: Path, config: SyntheticConfig) -> Path:
 
     Args:
         root: the folder to make; files in it are replaced.
-        config: how much.
+        config: how much to write.
 
     Returns:
         `root`.
@@ -134,7 +135,7 @@ def _render_video(motion: Motion, draws: Draws, scene: Draws, config: SyntheticC
         light = 0.55 + 0.45 * i / config.max_frames
         left = int(pan * i)
         picture = light * np.where((distance < radius)[..., None], ball, backdrop[:, left : left + WIDTH])
-        noise = 0.01 * np.sin(12.9898 * rows + 78.233 * columns + 37.719 * i)  # a sensor's, without a generator
+        noise = 0.01 * np.sin(12.9898 * rows + 78.233 * columns + 37.719 * i)  # like a sensor's, without a generator
         frame = np.clip(255 * (picture + noise[..., None]), 0, 255).astype(np.uint8)
         yield frame[:, ::-1] if mirrored else frame
 

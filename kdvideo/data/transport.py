@@ -19,8 +19,8 @@ from torch.utils.data._utils.collate import collate, default_collate_fn_map
 __all__ = ["batch_samples", "pass_sample"]
 
 logger = logging.getLogger("kdvideo")
-_SHARED_MEMORY = "/dev/shm"  # of Linux; elsewhere PyTorch's shared memory has no size of its own
-_RESERVE = 1 << 20  # bytes, for the semaphores of the next processes
+_SHARED_MEMORY = "/dev/shm"  # on Linux; elsewhere PyTorch's shared memory has no limit of its own
+_RESERVE = 1 << 20  # bytes kept for the semaphores of later processes
 
 
 def batch_samples(samples: Sequence[Any]) -> Any:
@@ -37,7 +37,7 @@ def _send(shared: Callable[[Any], Any], own: Callable[[Any], Any], samples: Any)
     worker = get_worker_info()
     if worker is None:
         return shared(samples)
-    needed = _count_bytes(samples) * worker.num_workers  # all of them may be about to take it
+    needed = _count_bytes(samples) * worker.num_workers  # all workers may be about to take as much
     if needed + _RESERVE <= _free_bytes():
         try:
             return _map_tensors(Tensor.share_memory_, shared(samples))

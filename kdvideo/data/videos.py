@@ -118,7 +118,7 @@ class VideoList:
         """
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
-        shrink = partial(F.resize, size=[short_side], antialias=True)  # one by one: 160 pictures of 4K would take 4 GB
+        shrink = partial(F.resize, size=[short_side], antialias=True)  # one by one: 160 pictures of 4K take 4 GB
         limit = self.time_limit
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)
@@ -163,8 +163,8 @@ class _Cutting:
         self.frames = sorted(frames)
         self.missing = set(frames)
         self.find_cut = find_cut
-        self.windows: _Windows | None = None  # from the first picture to the last one
-        self.crops: Tensor | None = None  # from then on
+        self.windows: _Windows | None = None  # set from the first picture to the last one
+        self.crops: Tensor | None = None  # set from then on
 
     def add(self, frame: int, picture: np.ndarray) -> None:
         """Takes the window of a picture `[H, W, C]`. The last picture makes it resize all windows."""
@@ -176,7 +176,7 @@ class _Cutting:
         self.missing.remove(frame)
         if not self.missing:
             self.crops = self.windows.resize()
-            self.windows = None  # for the next one to be written into memory that is warm
+            self.windows = None  # so that the next clip is written into memory that is still in the cache
 
     def take(self, clip: ClipFrames) -> Tensor:
         """Returns these frames' crops, uint8 `[T, C, size, size]`."""
@@ -199,7 +199,7 @@ class _Windows(NamedTuple):
     def make(cls, cut: Cut, count: int, *, picture: np.ndarray) -> Self:
         """Makes room for the windows of `count` pictures. They have the size of `picture[H, W, C]`."""
         shape = (count, *picture[cut.window].shape)
-        # Room for whole pictures, the rest untouched: memory of one size is used again, of many sizes it frays.
+        # Room for whole pictures, though the rest stays untouched: many sizes would fragment the memory.
         room = np.empty(count * picture.size, dtype=np.uint8)
         return cls(cut, room[: math.prod(shape)].reshape(shape))
 

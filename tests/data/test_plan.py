@@ -233,7 +233,7 @@ def test_fixed_tuples_only_crop_the_centre():
         assert len(augments) == 3
         for augment in augments:
             assert augment.crop == (0.5, 0.5)
-            assert (augment.flip, augment.jitter, augment.grayscale, augment.blur_sigma) == (False, (), False, None)
+            assert (augment.flip, augment.jitter, augment.grayscale, augment.blur_sigma) == (False, (), False, 0.0)
 
 
 def test_fixed_tuples_are_the_same_for_every_seed():

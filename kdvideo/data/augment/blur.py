@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["blur_radius", "gaussian_blur"]
 
-_BLOCK = 16  # rows of the result made at a time; beyond the radius around them the matrix is zero
+_BLOCK = 16  # rows of the result per product; the matrix is zero beyond the radius around them
 
 
 def blur_radius(size: int) -> int:
@@ -48,7 +48,7 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
     for out, within in blocks:
         torch.bmm(matrix[:, out, within], rows[:, within], out=columns[:, out])
     rows, columns = (one.view(num_clips, -1, size) for one in (rows, columns))
-    for out, within in blocks:  # into the memory that is warm
+    for out, within in blocks:  # into memory that is still in the cache
         torch.bmm(columns[..., within], matrix[:, out, within].mT, out=rows[..., out])
     return rows.view(num_clips, size, channels, num_frames, size).movedim(1, -2)
 

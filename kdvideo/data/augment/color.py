@@ -39,7 +39,7 @@ def color_map(jitter: Sequence[tuple[str, float]], *, grayscale: bool) -> Tensor
     color_map = np.eye(3, 6)
     for operation, amount in jitter:
         if operation == "contrast":
-            mean_brightness = _LUMA @ (color_map[:, :3] + color_map[:, 3:])  # of the frame as it is by now
+            mean_brightness = _LUMA @ (color_map[:, :3] + color_map[:, 3:])  # after the operations so far
             color_map *= amount
             color_map[:, 3:] += (1 - amount) * mean_brightness
         else:

@@ -55,19 +55,19 @@ class AugmentPlan:
         flip: whether left and right are exchanged.
         jitter: (operation, amount) in the order of application; empty without colour jitter.
         grayscale: whether the colours are removed.
-        blur_sigma: the width of the blur in pixels; None leaves the clip sharp.
+        blur_sigma: the width of the blur in pixels; 0 leaves the clip sharp.
     """
 
     crop: Place
     flip: bool = False
     jitter: tuple[tuple[str, float], ...] = ()
     grayscale: bool = False
-    blur_sigma: float | None = None
+    blur_sigma: float = 0.0
 
     @property
     def keeps_colors(self) -> bool:
-        """Whether nothing is done to the crop's pixels."""
-        return not self.jitter and not self.grayscale and self.blur_sigma is None
+        """Whether the crop's pixels stay unchanged."""
+        return not self.jitter and not self.grayscale and not self.blur_sigma
 
 
 def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
@@ -77,7 +77,7 @@ def draw_augment(draws: Draws, config: AugmentConfig) -> AugmentPlan:
         flip=draws.chance(config.flip_prob),
         jitter=_draw_jitter(draws, config.color_strength) if draws.chance(config.color_prob) else (),
         grayscale=draws.chance(config.grayscale_prob),
-        blur_sigma=draws.uniform(*_BLUR_SIGMA) if draws.chance(config.blur_prob) else None,
+        blur_sigma=draws.uniform(*_BLUR_SIGMA) if draws.chance(config.blur_prob) else 0.0,
     )
 
 
@@ -90,7 +90,7 @@ def stack_maps(augments: Sequence[AugmentPlan]) -> Sample:
     """Stacks N plans for `augment_clips`: `color` `[N, 3, 6]`, `blur_sigma` `[N]`."""
     return {
         "color": torch.stack([color_map(augment.jitter, grayscale=augment.grayscale) for augment in augments]),
-        "blur_sigma": torch.tensor([augment.blur_sigma or 0.0 for augment in augments]),
+        "blur_sigma": torch.tensor([augment.blur_sigma for augment in augments]),
     }
 
 
@@ -111,9 +111,9 @@ def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Te
         else:
             color = colors[i : i + 1]
             if augment.grayscale:
-                color = color[:, :1]  # all channels are alike: one is made, and written three times
+                color = color[:, :1]  # all channels are equal: computes one and writes it three times
             pixels = _augment_pixels(clip[None], color, sigmas[i : i + 1])
-            # In one pass; PyTorch takes two, see below, or converts one number at a time.
+            # In one pass: PyTorch takes two, see below, or converts one number at a time.
             np.copyto(done[i : i + 1].numpy(), pixels.numpy(), casting="unsafe")
     return done
 
@@ -129,7 +129,7 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
     Returns:
         uint8, as `clips`.
     """
-    whole = _augment_pixels(clips, color, blur_sigma).to(torch.int16)  # straight to uint8 takes longer
+    whole = _augment_pixels(clips, color, blur_sigma).to(torch.int16)  # converting straight to uint8 takes longer
     return whole.to(torch.uint8, memory_format=torch.contiguous_format)
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import simplejson
 from tqdm import tqdm
@@ -42,7 +42,7 @@ from kdvideo.paths import kdvideo_home
 __all__ = ["check_dataset", "describe_summary", "usable_videos"]
 
 logger = logging.getLogger("kdvideo")
-_GRACE = 10.0  # seconds that a reader gets to notice the time limit itself, and to say more about the file
+_GRACE = 10.0  # seconds in which a reader can notice the time limit itself and say more about the file
 _NAMED = 20  # skipped videos that the log names one by one
 
 
@@ -138,7 +138,7 @@ def usable_videos(
     )
 
 
-def describe_summary(summary: Mapping[str, object]) -> str:
+def describe_summary(summary: Mapping[str, Any]) -> str:
     """Returns a summary for people to read.
 
     It has one line per fact, per damaged or cut-off file and per problem.
@@ -146,9 +146,6 @@ def describe_summary(summary: Mapping[str, object]) -> str:
     named = ("skipped", "cut_off", "problems")
     facts = [f"{name:9} {_describe(value)}" for name, value in summary.items() if name not in named]
     skipped, cut_off, problems = (summary[name] for name in named)
-    assert isinstance(skipped, dict)
-    assert isinstance(cut_off, dict)
-    assert isinstance(problems, dict)
     damaged = [f"  {path}: undecodable packets, left out: {count}" for path, count in skipped.items()]
     short = [f"  {path}: {_say_missing(seconds)}" for path, seconds in cut_off.items()]
     reasons = [f"  {path}: {why}" for path, why in problems.items()]
@@ -170,7 +167,7 @@ def _look_at(
     It is the first known one that still holds, or else what looking at the video finds.
     """
     checked: dict[str, ManifestEntry] = {}
-    former: dict[str, ManifestEntry] = {}  # written by a kdvideo that read some files otherwise
+    former: dict[str, ManifestEntry] = {}  # written by a kdvideo that read some files differently
     for name in names:
         for entries in known:
             if name in entries and _holds(entries[name], root, time_limit=time_limit):

@@ -22,7 +22,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item has no result, in one line; `timed_out` where it took longer than the time limit."""
+    """Why an item has no result.
+
+    Attributes:
+        reason: in one line.
+        timed_out: whether the item took longer than the time limit.
+    """
 
     reason: str
     timed_out: bool = False
@@ -56,7 +61,7 @@ def run_isolated(
         try:
             for future in as_completed(futures):
                 yield futures.pop(future), _outcome(future, time_limit)
-        except BaseException:  # also a generator that is closed: leaving the pool would wait for all items
+        except BaseException:  # also when the generator is closed: leaving the pool would wait for all items
             pool.stop()
             raise
 
@@ -87,7 +92,7 @@ def _describe_exit(code: int) -> str:
 def _begin_worker() -> None:
     torch.set_num_threads(1)
     if hasattr(signal, "SIGUSR2"):  # not on Windows
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job; no video is to blame for it
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process of a job: no video's fault
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

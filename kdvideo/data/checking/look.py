@@ -33,7 +33,7 @@ def look_at(path: Path, *, time_limit: float = TIME_LIMIT) -> Look:
     started = time.monotonic()
     try:
         found = probe(path, time_limit=time_limit)
-    except OSError as error:  # of a folder that cannot be entered, or a name that the file system refuses
+    except OSError as error:  # the folder cannot be entered, or the file system refuses the name
         return Look(VideoProbe(problem=describe_error(error, path)), lasting=False)
     if found.problem is None and found.skipped == 0 and not found.missing:
         return Look(found)

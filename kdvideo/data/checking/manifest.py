@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "kdvideo-manifest.jsonl"
-# Raise it when probing the same file would say something else. `kdvideo.data.readers.revision` says which lines of
-# format 1 still hold; those of any other one are not used.
+# Raise it when probing the same file would give another result. `kdvideo.data.readers.revision` says which lines of
+# format 1 still hold; lines of any other format are not used.
 FORMAT = 2
 _KNOWN_FORMATS = (1, FORMAT)
 logger = logging.getLogger("kdvideo")

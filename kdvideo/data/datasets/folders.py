@@ -23,7 +23,7 @@ __all__ = ["class_folders", "unlabelled"]
 logger = logging.getLogger("kdvideo")
 _TRAIN_FOLDERS = ("train", "training")
 _TEST_FOLDERS = ("test", "val", "validation", "testing", "valid")
-_MIN_OTHERS = 2  # class folders that must lie beside a class called train or test
+_MIN_OTHERS = 2  # other class folders must lie beside a class called train or test
 _TO_CLASSES = (
     "a class of this name keeps its videos directly in its folder, beside two other classes; else rename the folder or "
     "use the dataset video_lists"

@@ -49,7 +49,7 @@ def read_hmdb51_lists(list_dir: Path, *, split: int, subset: Subset) -> list[tup
             f"{list_dir} has no lists CLASS{ending}: set `list_dir` to the folder testTrainMulti_7030_splits"
         )
     listed = []
-    for class_id, class_name in enumerate(sorted(files)):  # sorted file names would have climb_stairs before climb
+    for class_id, class_name in enumerate(sorted(files)):  # sorted file names would put climb_stairs before climb
         file = files[class_name]
         for number, line in enumerate(read_lines(file), start=1):
             name, _, mark = line.rpartition(" ")

@@ -11,7 +11,7 @@ __all__ = ["kinetics", "read_kinetics_csv"]
 
 logger = logging.getLogger("kdvideo")
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-_FILES = {"train": "*train*.csv", "test": "*val*.csv"}  # the test labels were held back: everybody reports on these
+_FILES = {"train": "*train*.csv", "test": "*val*.csv"}  # test labels are not public: all report on the validation list
 
 
 @DATASETS.register()

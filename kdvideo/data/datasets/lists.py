@@ -18,7 +18,7 @@ from kdvideo.registry import DATASETS
 
 __all__ = ["video_lists"]
 
-_MAX_DIGITS = 18  # of an id that fits any integer
+_MAX_DIGITS = 18  # digits of an id that fits into 64 bits
 _NUM_SHOWN = 3
 
 

@@ -29,9 +29,9 @@ __all__ = [
 
 Subset = Literal["train", "test"]
 PROXY_SUFFIX = ".mp4"  # a proxy of a.avi is a.avi.mp4: docs/data.md says why
-_MAX_SPARSE_ID = 1000  # ids below it may have gaps, as those of a part of a dataset have
+_MAX_SPARSE_ID = 1000  # ids below it may have gaps, as in a part of a dataset
 _MAX_SPARSENESS = 10
-_HELD_OUT = 10  # one video in so many
+_HELD_OUT = 10  # one video in ten
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class VideoFinder:
         """
         spellings = (name, f"{name}{PROXY_SUFFIX}")
         for spelling in spellings:
-            if os.path.isfile(self.root / spelling):  # False, where Path.is_file raises: no permission, too long a name
+            if os.path.isfile(self.root / spelling):  # Path.is_file would raise for some names
                 return self.root / spelling
         for spelling in spellings:
             if found := self._alike.get(_fold(spelling)):
@@ -197,8 +197,8 @@ def read_lines(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise ValueError(f"list file {path} does not exist: set `list_dir` to the folder of the lists")
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # as file names are read
-    lines = [line.strip() for line in text.split("\n") if line.strip()]  # not at the other marks of str.splitlines
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # as in file names
+    lines = [line.strip() for line in text.split("\n") if line.strip()]  # str.splitlines splits at other marks, too
     if not lines:
         raise ValueError(f"list file {path} names no video")
     return lines

@@ -22,8 +22,8 @@ __all__ = [
 
 logger = logging.getLogger("kdvideo")
 
-# Containers and raw streams that FFmpeg reads as video and that people keep videos in. `.ogg` is mostly sound, but also
-# Theora video: a look at the file tells, and a sound file is then named as one that has no picture.
+# Containers and raw streams that FFmpeg reads as video and in which people keep videos. `.ogg` is mostly sound, but may
+# be Theora video. Looking at the file tells; a sound file is then named as one without a picture.
 _VIDEO_SUFFIXES = frozenset(
     f".{ending}"
     for ending in (
@@ -50,7 +50,7 @@ _COMPANIONS = frozenset(
 _COMPANION_NAMES = frozenset(
     ("authors", "changelog", "copying", "license", "makefile", "md5sums", "readme", "thumbs.db")
 )
-_SYSTEM_FOLDERS = frozenset(("$RECYCLE.BIN", "System Volume Information", "lost+found"))  # of a disk; often unreadable
+_SYSTEM_FOLDERS = frozenset(("$RECYCLE.BIN", "System Volume Information", "lost+found"))  # a disk's, often unreadable
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _walk(folder: Path, root: Path | None, unreadable: list[str]) -> Iterator[Pa
     for place, subfolders, files in _list_folders(folder, unreadable):
         try:
             identity = _identity(Path(place))
-        except OSError as error:  # it has gone since it was listed
+        except OSError as error:  # it has disappeared since it was listed
             unreadable.append(_describe(error))
             continue
         if identity in seen:

@@ -42,9 +42,9 @@ __getattr__ = former_attributes(__name__)
 
 logger = logging.getLogger("kdvideo")
 _LIST_SUFFIXES = (".txt", ".csv", ".json", ".jsonl")
-_UNKNOWN = {"file_bytes": -1, "mtime_ns": -1}  # of a source that the system does not give
-_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # of a file system that takes less than the source's
-_LOCK_SECONDS = 20.0  # as long as workers of a killed run may need to notice that
+_UNKNOWN = {"file_bytes": -1, "mtime_ns": -1}  # for a source that the system does not give
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # the target's file system refuses the name
+_LOCK_SECONDS = 20.0  # workers of a killed run may need as long to notice that
 
 
 def write_proxies(
@@ -198,7 +198,7 @@ def _is_lasting(entry: ManifestEntry) -> bool:
 def _remove_outdated(target: Path, entry: ManifestEntry) -> None:
     """Removes the former proxy of a source that broke."""
     if entry.probe.problem is not None:
-        with suppress(OSError):  # of a name that the target cannot have
+        with suppress(OSError):  # the target cannot have such a name
             (target / entry.path).unlink(missing_ok=True)
 
 

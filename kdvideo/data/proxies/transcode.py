@@ -25,7 +25,7 @@ __all__ = ["ProxyConfig", "proxy_name", "write_proxy"]
 # every pixel on its way in and out. Without the last two, the way to RGB and back makes pictures darker by 1.2 of 255.
 _SCALING = 0x2 | 0x40000 | 0x2000 | 0x4000
 _FALLBACK_RATE = Fraction(25)
-_MAX_RATE = 240  # frames a second; files without a sensible clock state 1000
+_MAX_RATE = 240  # frames per second; files without a sensible clock state 1000
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _encode(decoder: FrameDecoder, path: Path, config: ProxyConfig) -> int:
     """Writes the proxy and returns how many frames it got."""
     rate = _rate_of(decoder.path, time_limit=decoder.time_limit)
     count = 0
-    # From the root on: FFmpeg takes what stands before a colon in a relative path for a protocol.
+    # An absolute path: in a relative one FFmpeg takes what stands before a colon for a protocol.
     with av.open(os.path.abspath(path), "w", format="mp4") as container:
         for picture in _small_pictures(decoder, config.short_side):
             if count == 0:
@@ -111,7 +111,7 @@ def _add_stream(
     stream.pix_fmt = picture.format.name
     stream.codec_context.gop_size = config.gop
     stream.codec_context.max_b_frames = 0
-    stream.codec_context.thread_count = 1  # one file a process is the parallelism
+    stream.codec_context.thread_count = 1  # each process encodes one file: that is parallel enough
     return stream
 
 

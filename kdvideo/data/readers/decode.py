@@ -96,7 +96,7 @@ def read_frames(
         if shrink is not None:
             whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
             picture = shrink(whole[None])[0].permute(1, 2, 0).numpy()
-        if not len(pictures):  # written once, where they stay: memory for many frames costs as much as decoding them
+        if not len(pictures):  # written once, where they stay, since memory for many frames costs as much as decoding
             pictures = np.empty((len(indices), *picture.shape), dtype=np.uint8)
         pictures[places[index]] = picture
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)

@@ -14,7 +14,7 @@ RAISE_LIMIT = "raise the limit by --time-limit, for training and evaluation by D
 
 _CHUNK = 1 << 22  # bytes
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
-# What a network disk answers while it is away or its server starts again; by name, since not every platform has all.
+# Errors of a network disk that is away or whose server restarts. By name, since no platform has them all.
 _PASSING = (
     *("ENOENT", "ENOTDIR", "ESTALE", "EIO", "EREMOTEIO", "EAGAIN", "EINTR", "EBUSY", "ETIMEDOUT", "ENOTCONN", "ENODEV"),
     *("ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN"),
@@ -32,7 +32,7 @@ class VideoError(ValueError):
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(path, reason)  # as pickling between processes needs it
+        super().__init__(path, reason)  # both are needed to unpickle the error in another process
         self.path = Path(path)
         self.reason = reason
 

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 __all__ = ["missing_seconds", "stated_seconds"]
 
-_SHARE = 0.1  # of the stated length that may be missing: headers are often wrong by a few frames
+_SHARE = 0.1  # of the stated length may be missing, since headers are often wrong by a few frames
 _LEAST = 0.5  # seconds
 
 

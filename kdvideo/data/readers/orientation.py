@@ -17,7 +17,7 @@ import numpy as np
 
 __all__ = ["Orientation", "orientation_of", "turn_upright"]
 
-_LARGEST_SKEW = 0.0175  # the tangent of one degree: as ffmpeg does, what is turned by less counts as a quarter
+_LARGEST_SKEW = 0.0175  # the tangent of one degree: smaller deviations count as none, as in ffmpeg
 
 
 class Orientation(NamedTuple):

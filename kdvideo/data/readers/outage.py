@@ -12,8 +12,8 @@ __all__ = ["LostVideoError", "allow_waiting", "read_patiently"]
 
 T = TypeVar("T")
 logger = logging.getLogger("kdvideo")
-_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each new try: about a minute in all
-_SLICE = 0.1  # seconds after which a pause asks whether it may go on
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before each retry, about a minute in all
+_SLICE = 0.1  # seconds; a pause checks as often whether it may go on
 _may_wait = True
 
 
@@ -25,7 +25,7 @@ class LostVideoError(OSError):
     """
 
     def __init__(self, message: str, *, reason: str = "") -> None:
-        super().__init__(message)  # a DataLoader passes its worker's message alone
+        super().__init__(message)  # a DataLoader passes on its worker's message only
         self.reason = reason
 
 
@@ -55,7 +55,7 @@ def read_patiently(path: Path, read: Callable[[], T], *, time_limit: float) -> T
         if away is None:
             if over:
                 raise _lost(failed, path, f": {RAISE_LIMIT}")
-            if back:  # as before the last try: what is there is another file
+            if back:  # the file was there before the last try, too: it is another one now
                 raise _lost(failed, path, "; it could be read when the run began: bring it back as it was")
             back = True
             continue

@@ -18,8 +18,8 @@ from kdvideo.data.readers.revision import REVISION, is_shown_otherwise
 
 __all__ = ["VideoProbe", "probe"]
 
-_WORTHWHILE = 64  # frames from which on a seek can save anything
-_NUM_PROOFS = 4  # about as many pictures, spread over the video, have to come out of a seek exactly
+_WORTHWHILE = 64  # frames; in shorter videos seeking saves nothing
+_NUM_PROOFS = 4  # about as many pictures, spread over the video, must be exact after a seek
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from kdvideo.data.readers.orientation import Orientation, orientation_of, turn_u
 
 __all__ = ["Clock", "FrameDecoder", "average_rate", "decode_indices", "open_video", "seek_indices", "to_rgb"]
 
-# Some real files name their author in another encoding than UTF-8. PyAV 19 reads those by itself.
+# Some real files have an author's name in another encoding than UTF-8. PyAV 19 reads them anyway.
 _TEXT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
-# Texts that FFmpeg takes for a video and that name other files, whatever their own name ends with.
+# Text formats that FFmpeg opens as videos and that name other files, whatever the text's own name ends with.
 _LISTS = {"concat", "dash", "hls", "imf", "sdp"}
-_DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as in ffmpeg's choice
+_DEFAULT_TRACK_BONUS = 5_000_000  # pixels, as ffmpeg adds them
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
     if not path.is_file():  # also a pipe or a socket: opening one waits for a writer, for ever
         raise VideoError(path, "is not a file" if path.exists() else "does not exist")
     try:
-        # FFmpeg takes what stands before a colon for a protocol, but not in a path that begins at the root.
+        # An absolute path: in a relative one FFmpeg takes what stands before a colon for a protocol.
         container = av.open(os.path.abspath(path), timeout=time_limit, **_TEXT)
     except av.error.ExitError:
         raise VideoError(path, f"takes longer than {time_limit:g} s to open") from None
@@ -98,7 +98,7 @@ def open_video(path: Path, *, time_limit: float) -> Iterator[tuple[InputContaine
 
 def average_rate(stream: VideoStream) -> Fraction | None:
     """Returns the stated mean frame rate, in frames per second. None means that the file states none."""
-    rate = stream.average_rate  # PyAV 19 has a type of its own, which says 0/0 for none
+    rate = stream.average_rate  # PyAV 19 has a type of its own, which is 0/0 for none
     return Fraction(rate.numerator, rate.denominator) if rate else None
 
 

@@ -25,12 +25,12 @@ __all__ = ["get_indices", "gives", "is_right_format", "is_right_kind", "torchcod
 
 logger = logging.getLogger("kdvideo")
 
-# Containers that store when each frame is shown. AVI does not: frames of files with B-frames come back early there.
+# Containers that store when each frame is shown. AVI does not: with B-frames, its frames come back early.
 _CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 # Codecs whose decoded pictures are bit-exact by their standard. MPEG-4 part 2 (XviD) leaves the inverse DCT's rounding
 # open, and FFmpeg 5 and 8 do differ by up to 2 of 255.
 _CODECS = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d"}
-# 8 bits, 4:2:0: of deeper and odd-sized pictures FFmpeg's versions make other RGB values.
+# 8 bits, 4:2:0. FFmpeg's versions give different RGB values for deeper and odd-sized pictures.
 _PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 
 
@@ -50,7 +50,7 @@ def is_right_kind(container: InputContainer, stream: VideoStream) -> bool:
     """Returns whether tracks, container, codec and size allow seeking. The pixel format is checked separately."""
     codec = stream.codec_context
     return (
-        len(container.streams.video) == 1  # of several, each library chooses in its own way
+        len(container.streams.video) == 1  # of several tracks, each library chooses its own
         and container.format.name in _CONTAINERS
         and codec.name in _CODECS
         and codec.width % 2 == 0
@@ -76,7 +76,7 @@ def gives(path: Path, *, num_frames: int, pictures: dict[int, Tensor]) -> bool:
         decoder = _open(path)
         if decoder.metadata.num_frames != num_frames:
             return False
-        # From the last one backwards, one a call: so none is reached by decoding on from the one before.
+        # From the last one backwards, one per call, so that none is reached by decoding on from the one before.
         return all(torch.equal(decoder.get_frame_at(i).data, pictures[i]) for i in sorted(pictures, reverse=True))
     except (RuntimeError, IndexError):
         return False
@@ -100,7 +100,7 @@ def get_indices(path: Path, indices: Collection[int]) -> Iterator[tuple[int, np.
 
 
 def _open(path: Path) -> Any:
-    from torchcodec.decoders import VideoDecoder  # its libraries take a second to load: only where it is used
+    from torchcodec.decoders import VideoDecoder  # imported here, since its libraries take a second to load
 
-    # From the root on: FFmpeg takes what stands before a colon in a relative path for a protocol.
+    # An absolute path: in a relative one FFmpeg takes what stands before a colon for a protocol.
     return VideoDecoder(os.path.abspath(path), num_ffmpeg_threads=1, seek_mode="exact")
