@@ -1,5 +1,6 @@
 """From video files to uint8 clips: decoding, plans, pretexts, augmentation, datasets, loaders; fills PRETEXTS."""
 
+from kdvideo.data.batch import Batch, SampleKey
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import VideoRecord, ucf101
 from kdvideo.data.draws import Draws
@@ -11,12 +12,14 @@ from kdvideo.data.pretexts.vcp import VCP
 __all__ = [
     "VCOP",
     "VCP",
+    "Batch",
     "ClipSpec",
     "Draws",
     "Pretext",
     "PretextOperation",
     "PretextPlan",
     "RotNet",
+    "SampleKey",
     "VideoRecord",
     "prepare_clips",
     "ucf101",

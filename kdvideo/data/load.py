@@ -1,4 +1,4 @@
-"""Videos and clips by one call each, for loops of your own: what a run does from a config."""
+"""Loads videos and clips by one call each, for loops of your own, as a run does from its config."""
 
 from pathlib import Path
 

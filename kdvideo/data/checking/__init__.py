@@ -1,1 +1,1 @@
-"""Checking a dataset's files, each in a process that may hang or crash, and remembering the answers in manifests."""
+"""Checks a dataset's files, in processes that may hang or crash, and keeps the results in manifests."""

@@ -1,4 +1,4 @@
-"""Which videos of a dataset can be used, and how many frames each gives."""
+"""Finds out which videos of a dataset can be used, and how many frames each gives."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""Rebuilding a subset of UCF101 from a list of file names, since videos cannot be passed on but their names can."""
+"""Rebuilds a subset of UCF101 from a list of file names. Videos cannot be passed on, their names can."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Reading the rows of the user's own lists: CSV with a header, or JSON lines."""
+"""Reads the rows of the user's own lists: CSV with a header, or JSON lines."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Writing a whole dataset as proxies, with many processes or jobs, which may be killed and continued."""
+"""Writes a whole dataset as proxies, with many processes or jobs, which may be killed and continued."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""Proxies: small copies of videos that decode fast from any frame on; frame i of a proxy is frame i of its source."""
+"""Writes proxies: small copies that decode fast from any frame on. Frame i of a proxy is frame i of its source."""
 
 import os
 from collections.abc import Iterable, Iterator
