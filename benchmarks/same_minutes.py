@@ -40,6 +40,7 @@ from kdvideo.data.loader import EpochSampler  # noqa: E402
 from kdvideo.data.plan import SamplePlan  # noqa: E402
 from kdvideo.data.samples import TrainTuples  # noqa: E402
 from kdvideo.engine.launch import train  # noqa: E402
+from kdvideo.engine.memory import keep_freed_memory  # noqa: E402
 from kdvideo.engine.optim import build_optimizer, build_schedule  # noqa: E402
 from kdvideo.engine.pretraining import PretrainingRun  # noqa: E402
 from kdvideo.engine.run_folder import RunFolder  # noqa: E402
@@ -166,6 +167,7 @@ def print_table(output: Path) -> None:
 
 def main() -> None:
     """Trains and evaluates one case, or prints all."""
+    keep_freed_memory()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="case", required=True)
     for case in CASES:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,8 +26,6 @@ __all__ = [
 
 logger = logging.getLogger("kdvideo")
 
-_UMASK = os.umask(0o022)  # it can only be read by setting it
-os.umask(_UMASK)
 _TEMPORARY = ".tmp"
 _NAME_BYTES = 255 - len(f"..RANDOM42{_TEMPORARY}")  # of a temporary file's name, less what stands around NAME
 _ZEROS = 1 << 24  # bytes
@@ -80,9 +78,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     A reader sees the old file or the new one, whole, also after a kill or a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{_shorten(path.name)}.", suffix=_TEMPORARY, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _create_beside(path)
     try:
         write(temporary)
         publish_file(temporary, path)
@@ -93,7 +89,6 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def publish_file(temporary: Path, path: Path) -> None:
     """Makes a finished file durable and renames it to `path`, in the same folder."""
     make_durable(temporary)
-    temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide a shared zoo's files from colleagues
     temporary.replace(path)
     _fsync_directory(path.parent)
 
@@ -172,6 +167,20 @@ def _fsync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _create_beside(path: Path) -> Path:
+    """Creates an empty file, `.NAME.RANDOM.tmp`, with the rights that any new file of the user has.
+
+    A shared zoo's files are for colleagues to read, which the 0600 of `tempfile` would prevent.
+    """
+    while True:
+        temporary = path.with_name(f".{_shorten(path.name)}.{secrets.token_hex(4)}{_TEMPORARY}")
+        try:
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            continue
+        return temporary
 
 
 def _shorten(name: str) -> str:

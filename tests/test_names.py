@@ -14,7 +14,7 @@ import simplejson
 from pyarrow import parquet
 
 from kdvideo.cli import main
-from kdvideo.engine.environment import set_up_logging
+from kdvideo.engine.log import log_to
 from kdvideo.foreign import printable
 from kdvideo.names import name_as_text, name_of_text
 
@@ -80,16 +80,8 @@ def test_check_prepare_and_log(root: Path, tmp_path: Path, capsys: pytest.Captur
     assert main(["data", "prepare", str(root), str(tmp_path / "proxies"), "--short-side", "32"]) == 0
     assert r"  for\xeat/t\xf4rn.avi.mp4: no proxy, since for\xeat/t\xf4rn.avi cannot" in capsys.readouterr().out
     assert (tmp_path / "proxies" / os.fsdecode(b"for\xeat/caf\xe9.avi.mp4")).is_file()
-    logger = logging.getLogger("kdvideo")
-    before = logger.propagate, logger.level
-    try:
-        set_up_logging(tmp_path)
-        logger.warning("left out: %s", LATIN)
-    finally:
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
-            handler.close()
-        logger.propagate, logger.level = before
+    with log_to(tmp_path / "log.txt"):
+        logging.getLogger("kdvideo").warning("left out: %s", LATIN)
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("left out: caf\\xe9.avi\n")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
 from kdvideo.cli.imports import import_modules
 from kdvideo.cli.options import FLAGS
+from kdvideo.cli.process import speaker
 from kdvideo.errors import naming
 from kdvideo.foreign import printable, printable_record
 from kdvideo.names import SHOWN
@@ -81,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, FloatingPointError, OSError, MemoryError) as error:
-        print(f"kdvideo: error: {_speaker()}{printable(_one_line(error))}", file=sys.stderr)
+        print(f"kdvideo: error: {speaker()}{printable(_one_line(error))}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     except ImportError as error:
         print(f"kdvideo: error: {printable(_one_line(error))}; `kdvideo doctor` says what is missing", file=sys.stderr)
@@ -123,8 +124,3 @@ def _one_line(error: Exception) -> str:
     # A loader's worker sends its whole traceback as the message; its last line is the error.
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return re.sub(r"^[\w.]+Error: ", "", line)
-
-
-def _speaker() -> str:
-    """Returns "rank N: " in a run of several processes, else ""."""
-    return f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""

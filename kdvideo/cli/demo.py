@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.cli.process import long_work
 
 __all__ = ["add_arguments"]
 
@@ -19,11 +20,12 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kdvideo.engine.stop import Preempted
+    from kdvideo.engine.stop import Preempted, stop_signals
     from kdvideo.study.demo import run_demo
 
     try:
-        run_demo(options.output, seed=options.seed)
+        with long_work():
+            run_demo(options.output, seed=options.seed, stopping=stop_signals)
     except Preempted as stopped:
         print(f"kdvideo: the demo was {stopped}; it begins anew when it is started again", file=sys.stderr)
         return EXIT_STOPPED

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.process import long_work
 
 if TYPE_CHECKING:
     from kdvideo.evaluation.result import Evaluation
@@ -49,7 +50,8 @@ def _run(options: argparse.Namespace) -> None:
         with naming_keys():
             check_recordable(options.model, zoo=configured_zoo(cfg))
     splits = (1, 2, 3) if options.all_splits else ()
-    evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
+    with long_work():
+        evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes
         return
     print(_table(evaluation))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kdvideo.cli import slurm
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.cli.process import long_work
 from kdvideo.paths import expand_user
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kdvideo.engine.environment import set_up_logging
+    from kdvideo.engine.log import log_to
+    from kdvideo.engine.run_folder import RunFolder
     from kdvideo.study.plan import read_study
     from kdvideo.study.queue import run_study
 
@@ -58,7 +60,6 @@ def _run(options: argparse.Namespace) -> int:
     study = read_study(options.study)
     output = expand_user(options.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
-    set_up_logging(output)
     processes: list[subprocess.Popen[bytes]] = []
     signal.signal(signal.SIGTERM, _stop)
 
@@ -70,7 +71,8 @@ def _run(options: argparse.Namespace) -> int:
         return processes[-1].poll
 
     try:
-        run_study(study, output, data=expand_user(options.data).resolve(), start=start, at_once=options.at_once)
+        with long_work(), log_to(RunFolder(output).log):
+            run_study(study, output, data=expand_user(options.data).resolve(), start=start, at_once=options.at_once)
     except KeyboardInterrupt:
         for process in processes:
             process.terminate()  # each writes a checkpoint
@@ -85,7 +87,8 @@ def _probe(options: argparse.Namespace) -> None:
     from kdvideo.study.plan import read_study
     from kdvideo.study.probe import probe_runs
 
-    count = probe_runs(read_study(options.study), expand_user(options.output).resolve())
+    with long_work():
+        count = probe_runs(read_study(options.study), expand_user(options.output).resolve())
     print(f"{count} probes fitted; kdvideo study report shows them")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from kdvideo.cli import slurm
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.cli.process import long_work
 
 __all__ = ["add_arguments"]
 
@@ -28,7 +29,7 @@ def add_arguments(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from kdvideo.config import load_config
     from kdvideo.engine.launch import train
-    from kdvideo.engine.stop import Preempted
+    from kdvideo.engine.stop import Preempted, stop_signals
 
     cfg = load_config(options.config_file, options.overrides)
     if options.submit:
@@ -36,10 +37,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.eval_only:
         from kdvideo.engine.evaluate import evaluate
 
-        evaluate(cfg)
+        with long_work():
+            evaluate(cfg)
         return 0
     try:
-        train(cfg, resume=options.resume)
+        with long_work():
+            train(cfg, resume=options.resume, stopping=stop_signals)
     except Preempted as stopped:
         print(f"kdvideo: {stopped}; continue with --resume", file=sys.stderr)
         return EXIT_STOPPED

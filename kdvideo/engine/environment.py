@@ -1,30 +1,26 @@
 """What a run writes about itself before it starts, and its log."""
 
 import datetime
-import logging
 import os
 import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
-from kdvideo.distributed import is_main, rank
+from kdvideo.distributed import is_main
 from kdvideo.engine.run_folder import RunFolder
-from kdvideo.names import SHOWN
 from kdvideo.paths import expand_user
 from kdvideo.version import __version__
 
-__all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run", "set_up_logging"]
+__all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run"]
 
 _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
-logger = logging.getLogger("kdvideo")
 
 
 def prepare_output(cfg: CfgNode) -> RunFolder:
@@ -73,35 +69,6 @@ def describe_run(cfg: CfgNode, folder: RunFolder) -> None:
     """Writes the resolved config and the environment with the seed."""
     folder.write_config(cfg)
     folder.write_environment(_environment(cfg))
-
-
-def set_up_logging(output_dir: Path) -> None:
-    """Sends kdvideo's log to standard error and to `log.txt`; of ranks above 0 warnings alone, and to no file."""
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    speaker = "" if is_main() else f"rank {rank()}: "
-    formatter = logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if is_main():
-        handlers.append(_LogFile(RunFolder(output_dir).log, encoding="utf-8", errors=SHOWN))
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO if is_main() else logging.WARNING)
-    logger.propagate = False
-
-
-class _LogFile(logging.FileHandler):
-    """A log that ends no run: one stops where something that matters cannot be written."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record, unless the file cannot be opened again after another library has closed all handlers."""
-        with suppress(OSError):  # its folder may be gone by then
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Says nothing of a full disk, where there would be one traceback per line."""
 
 
 def _environment(cfg: CfgNode) -> dict[str, object]:

@@ -22,11 +22,11 @@ from kdvideo.engine.build import (
     load_lists,
     read_clip_spec,
 )
-from kdvideo.engine.environment import prepare_output, set_up_logging
+from kdvideo.engine.environment import prepare_output
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
 from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.identity import former_class_order
-from kdvideo.engine.memory import keep_freed_memory
+from kdvideo.engine.log import log_to
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.errors import naming
 from kdvideo.evaluation.choice import check_protocols, choose_protocols
@@ -88,9 +88,14 @@ def evaluate(
     check_protocols(protocols)
     validate_values(cfg)
     require_videos(cfg)
-    keep_freed_memory()
     folder = prepare_output(cfg)
-    set_up_logging(folder.path)
+    with log_to(folder.log):
+        return _evaluate(cfg, folder, protocols=protocols, num_crops=num_crops, splits=splits)
+
+
+def _evaluate(
+    cfg: CfgNode, folder: RunFolder, *, protocols: Sequence[str], num_crops: int, splits: Sequence[int]
+) -> Evaluation:
     network = _find_network(cfg, folder)
     lists = [load_lists(cfg, split=split) for split in splits or (cfg.DATA.SPLIT,)]
     classes = Classes.of(lists)

@@ -14,13 +14,14 @@ from kdvideo.config.naming import naming_keys
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
-from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run, set_up_logging
+from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run
 from kdvideo.engine.guards import out_of_memory_means, writing
+from kdvideo.engine.log import log_to
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import PretrainingRun
 from kdvideo.engine.publish import publish_command
 from kdvideo.engine.run import FinalResult, Run
-from kdvideo.engine.stop import stop_signals
+from kdvideo.engine.stop import Stopping, never_stop
 from kdvideo.engine.supervised import SupervisedRun
 from kdvideo.engine.trainer import Hook
 from kdvideo.errors import naming
@@ -58,13 +59,17 @@ class RunResult:
 
 @naming_keys()
 @process_group()
-def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = ()) -> RunResult:
+def train(
+    cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (), stopping: Stopping = never_stop
+) -> RunResult:
     """Trains, evaluates and, with ZOO.PUBLISH_AS, publishes; started by torchrun, together with its other processes.
 
     Args:
         cfg: a loaded config; it is checked here.
         resume: continue from OUTPUT_DIR's checkpoint. A run that torchrun or Slurm has restarted does so by itself.
         extra_hooks: run after kdvideo's own.
+        stopping: how the run is stopped between two steps, with a checkpoint. `kdvideo.engine.stop.stop_signals` does
+            it at SIGTERM and SIGUSR2, as the command line does; by default signals are left alone.
 
     Raises:
         ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
@@ -72,7 +77,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         MemoryError: says which setting to lower.
         OSError: the disk is full, a folder read-only, a video gone; the last checkpoint is whole.
         ConnectionError: another process of the run has ended.
-        Preempted: SIGTERM or SIGUSR2 stopped the run after a step; `resume` goes on from there.
+        Preempted: `stopping` stopped the run after a step; `resume` goes on from there.
     """
     validate_config(cfg)
     check_sync_bn(cfg)
@@ -81,8 +86,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher, teacher_weights = _load_teacher(cfg, zoo)
     folder = prepare_output(cfg)
-    with exclusive_use(folder):
-        set_up_logging(folder.path)
+    with exclusive_use(folder), log_to(folder.log):
         if is_main():
             remove_temporaries(folder.path)
         if resume or (was_restarted() and folder.checkpoints()):
@@ -99,7 +103,7 @@ def train(cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (
         trainer = run.build_trainer(
             teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
         )
-        with stop_signals() as asked:  # later signals end the process: what is left is done again
+        with stopping() as asked:  # later signals end the process: what is left is done again
             trainer.should_stop = lambda: any_rank(asked())
             trainer.train()
         wait_for_all()  # until rank 0 has written which epoch is the best

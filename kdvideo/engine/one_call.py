@@ -12,6 +12,9 @@ __all__ = ["distill", "pretrain"]
 def pretrain(*, model: str, data: str | Path, out: str | Path, resume: bool = False, **overrides: Any) -> RunResult:
     """Trains a backbone without labels, by PCL(VCP) unless overrides say otherwise.
 
+    Progress goes to the run's `log.txt` and the logger "kdvideo"; `logging.basicConfig(level="INFO")` shows it.
+    Signals are left alone: one that ends the process costs what came after the last checkpoint.
+
     Args:
         model: a backbone's name, e.g. "r3d_10".
         data: a folder of videos, in any subfolders; other datasets by `DATA={"NAME": "ucf101"}`.

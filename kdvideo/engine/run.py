@@ -28,7 +28,7 @@ from kdvideo.engine.build import (
 )
 from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Plateau, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
-from kdvideo.engine.memory import keep_freed_memory, use_huge_pages
+from kdvideo.engine.memory import use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
@@ -81,7 +81,6 @@ class Run(ABC):
     class_names: Sequence[str] = ()  # of a classifier's outputs, where the dataset names all of them
 
     def __init__(self, cfg: CfgNode, folder: RunFolder, *, resumed: bool = False) -> None:
-        keep_freed_memory()
         self.cfg = cfg
         self.folder = folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

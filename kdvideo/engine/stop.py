@@ -4,14 +4,16 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from kdvideo.data.loader import STOP_SIGNALS
 from kdvideo.data.readers.outage import allow_waiting
 
-__all__ = ["Preempted", "StopRequest", "stop_signals"]
+__all__ = ["Preempted", "StopRequest", "Stopping", "never_stop", "stop_signals"]
+
+Stopping = Callable[[], AbstractContextManager[Callable[[], bool]]]  # entered while a run trains; gives `should_stop`
 
 # Slurm signals every process of a job's step, and torchrun hands on what it got: one wish to stop may come twice.
 _SAME_REQUEST = 2.0  # seconds
@@ -42,6 +44,12 @@ class StopRequest:
         elif now - self.came_at > _SAME_REQUEST:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+
+
+@contextmanager
+def never_stop() -> Iterator[Callable[[], bool]]:
+    """Leaves signals alone: what asks the process to stop ends it, and the last checkpoint is whole."""
+    yield lambda: False
 
 
 @contextmanager

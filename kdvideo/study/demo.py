@@ -11,6 +11,7 @@ from kdvideo.config import load_config
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
+from kdvideo.engine.stop import Stopping, never_stop
 from kdvideo.files import write_text
 from kdvideo.paths import zoo_root
 from kdvideo.pictures.curves import draw_curves
@@ -32,20 +33,21 @@ class _Row:
     seconds: float
 
 
-def run_demo(output: Path, *, seed: int = 0) -> None:
+def run_demo(output: Path, *, seed: int = 0, stopping: Stopping = never_stop) -> None:
     """Writes the data, does the four runs, prints the table and draws the curves.
 
     Args:
         output: folder of everything it makes: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. What an earlier demo
             made there is replaced.
         seed: of data and training.
+        stopping: how a run is stopped, as `train` takes it.
 
     Raises:
         ValueError: the folder holds other things.
     """
     _clear_earlier_demo(output)
     root = write_synthetic_ucf101(output / "data", SyntheticConfig(seed=seed))
-    run = _Runner(output, root, seed)
+    run = _Runner(output, root, seed, stopping)
     rows = [
         run("random weights", "student", evaluate_only=True),
         run("teacher (r3d_10, width 16)", "teacher", publish_as=TEACHER_NAME),
@@ -73,8 +75,8 @@ def _clear_earlier_demo(output: Path) -> None:
 class _Runner:
     """Starts one of the demo's configs the way `tools/train_net.py` would."""
 
-    def __init__(self, output: Path, root: Path, seed: int) -> None:
-        self.output = output
+    def __init__(self, output: Path, root: Path, seed: int, stopping: Stopping) -> None:
+        self.output, self.stopping = output, stopping
         self.root = root
         self.seed = seed
 
@@ -86,7 +88,7 @@ class _Runner:
         cfg.OUTPUT_DIR = str(self.output / "runs" / ("random" if evaluate_only else config))
         cfg.ZOO.DIR, cfg.ZOO.PUBLISH_AS, cfg.TEACHER.WEIGHTS = str(self.output / "zoo"), publish_as, teacher
         started = time.perf_counter()
-        metrics = evaluate(cfg).metrics if evaluate_only else train(cfg).metrics
+        metrics = evaluate(cfg).metrics if evaluate_only else train(cfg, stopping=self.stopping).metrics
         return _Row(label, metrics, time.perf_counter() - started)
 
 

@@ -22,7 +22,7 @@ def test_pretraining_without_labels(tiny_overrides: list[str], tiny_dataset: Pat
 
 
 def test_training_with_a_broken_and_a_missing_video(
-    tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """Refused above DATA.MAX_BAD_FRACTION before anything is trained; else they are named and left out."""
     root = tmp_path / "damaged"
@@ -33,7 +33,7 @@ def test_training_with_a_broken_and_a_missing_video(
     with pytest.raises(ValueError, match=r"2 of 12 training videos cannot be used, 16\.7%, .* allows 1\.0%"):
         train(load_config(None, overrides))
     result = train(load_config(None, [*overrides, "DATA.MAX_BAD_FRACTION", "0.2"]))
-    log = capsys.readouterr().err
+    log = caplog.text
     assert "BallRoll/v_BallRoll_g01_c01.avi: cannot be opened" in log
     assert "BallRise/v_BallRise_g02_c01.avi: does not exist" in log
     assert result.metrics["pretext_accuracy"] >= 0
@@ -55,7 +55,7 @@ def test_proxies_train_as_their_sources(tiny_overrides: list[str], tiny_dataset:
 
 @pytest.mark.parametrize("task", ["pcl", "supervised"])
 def test_a_video_in_both_lists_is_named(
-    task: str, tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    task: str, tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """Once, by training and by evaluation."""
     videos = sorted(path.relative_to(tiny_dataset).as_posix() for path in tiny_dataset.rglob("*.avi"))
@@ -69,6 +69,6 @@ def test_a_video_in_both_lists_is_named(
     expected = (
         f"1 video is in both the training and the test list ({videos[11]}): results on the test list are too good"
     )
-    assert capsys.readouterr().err.count(expected) == 1
+    assert caplog.text.count(expected) == 1
     evaluate(load_config(None, overrides), protocols=["knn"])
-    assert capsys.readouterr().err.count(expected) == 1
+    assert caplog.text.count(expected) == 2

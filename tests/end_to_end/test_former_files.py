@@ -85,7 +85,7 @@ def errors_of(capsys: pytest.CaptureFixture, *arguments: str) -> list[str]:
     return [line for line in capsys.readouterr().err.splitlines() if line.startswith("kdvideo: error: ")]
 
 
-def test_another_checkpoint_goes_on_with_a_warning(run: Path, hmdb51: Path, capsys: pytest.CaptureFixture):
+def test_another_checkpoint_goes_on_with_a_warning(run: Path, hmdb51: Path, caplog: pytest.LogCaptureFixture):
     """Of a dataset whose numbers are what they were: continued, and the log says what could not be compared."""
     state = read_state(run / "checkpoint.pt")
     assert not {"videos", "classes"} & state.keys()
@@ -93,7 +93,7 @@ def test_another_checkpoint_goes_on_with_a_warning(run: Path, hmdb51: Path, caps
     save_state(run / "checkpoint.pt", state)
     options = [*overrides(hmdb51, run), "DATA.NAME", "video_lists", "SOLVER.EPOCHS", "61"]
     assert train(load_config(None, options), resume=True).metrics["epoch"] == 61
-    assert "does not name its training videos: that they are the same" in capsys.readouterr().err
+    assert "does not name its training videos: that they are the same" in caplog.text
     assert read_state(run / "checkpoint.pt")["classes"] == sorted(ORDER)
 
 

@@ -17,7 +17,7 @@ from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
-from kdvideo.engine.stop import Preempted
+from kdvideo.engine.stop import Preempted, stop_signals
 
 
 def run(overrides: list[str], *extra: str, **kwargs):
@@ -58,7 +58,7 @@ def test_a_signal_stops_between_two_steps(tiny_overrides: list[str], tmp_path: P
     assert_same(continued, whole)
 
 
-def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path: Path, capsys):
+def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path: Path, caplog):
     """The one before it is used, loudly; the line of the lost epoch is written again, not twice."""
     common = [*tiny_overrides, "SOLVER.EPOCHS", "3"]
     whole = run(common, "OUTPUT_DIR", str(tmp_path / "whole"))
@@ -66,9 +66,8 @@ def test_a_damaged_checkpoint_costs_an_epoch(tiny_overrides: list[str], tmp_path
     newest, before = RunFolder(tmp_path / "run").checkpoints()
     assert (read_state(newest)["epoch"], read_state(before)["epoch"]) == (3, 2)
     newest.write_bytes(newest.read_bytes()[:-1000])
-    capsys.readouterr()
     continued = run(common, resume=True)
-    assert f"{newest} cannot be read as a checkpoint (BadZipFile: " in capsys.readouterr().err
+    assert f"{newest} cannot be read as a checkpoint (BadZipFile: " in caplog.text
     log = (tmp_path / "run" / "log.txt").read_text()
     assert f"{newest} cannot be read" in log
     assert "resumed after epoch 2 and 0 steps" in log
@@ -117,7 +116,7 @@ def test_whatever_is_trained_goes_on_within_an_epoch(
             lambda self, trainer, scalars: trainer.step == 5 and signal.raise_signal(signal.SIGUSR2),
         )
         with pytest.raises(Preempted):
-            run(common)
+            run(common, stopping=stop_signals)
     state = read_state(tmp_path / "run" / "checkpoint.pt")
     assert (state["epoch"], state["step"]) == (1, 5)
     assert_same(run(common, resume=True), whole)

@@ -56,7 +56,7 @@ def test_initial_weights_of_another_input(rgb: str, tiny_overrides: list[str], t
     assert result.model.backbone.clip_spec.modality == "residual"
 
 
-def test_a_bare_file_as_initial_weights(tiny_overrides: list[str], tmp_path: Path, capsys):
+def test_a_bare_file_as_initial_weights(tiny_overrides: list[str], tmp_path: Path, capsys, caplog):
     """Another project's is asked for its input; the model's own state dict is not, but the log says what is unknown."""
     from torchvision.models.video import mc3_18
 
@@ -70,7 +70,7 @@ def test_a_bare_file_as_initial_weights(tiny_overrides: list[str], tmp_path: Pat
     assert "MODEL.WEIGHTS is not set, whose input" in error_of(capsys, *tiny_overrides, "MODEL.CLIP_SPEC", "pcl-rgb")
     torch.save(kdvideo.create_model("r3d_10", width=4).state_dict(), tmp_path / "own.pt")
     train(load_config(None, [*tiny_overrides, *ONE_EPOCH, "MODEL.WEIGHTS", str(tmp_path / "own.pt")]))
-    assert "do not say what they were trained on: the model keeps residual clips" in capsys.readouterr().err
+    assert "do not say what they were trained on: the model keeps residual clips" in caplog.text
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_renamed_videos_are_not_resumed(begun: tuple[Path, list[str]], capsys):
     assert train(load_config(None, [*options, "DATA.ROOT", str(moved)]), resume=True).metrics["epoch"] == 2
 
 
-def test_a_checkpoint_that_names_no_videos(begun: tuple[Path, list[str]], capsys):
+def test_a_checkpoint_that_names_no_videos(begun: tuple[Path, list[str]], caplog):
     """Goes on, with one line."""
     _, options = begun
     path = Path(options[3]) / "checkpoint.pt"
@@ -106,5 +106,5 @@ def test_a_checkpoint_that_names_no_videos(begun: tuple[Path, list[str]], capsys
     del state["videos"], state["classes"]
     save_state(path, state)
     assert train(load_config(None, options), resume=True).metrics["epoch"] == 2
-    assert capsys.readouterr().err.count("does not name its training videos") == 1
+    assert caplog.text.count("does not name its training videos") == 1
     assert "videos" in read_state(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.process import long_work
 from kdvideo.cli.zoo.options import add_zoo, zoo_of
 from kdvideo.foreign import printable
 from kdvideo.paths import expand_user
@@ -100,7 +101,8 @@ def _verify_metrics(options: argparse.Namespace) -> int:
     from kdvideo.engine.verify import verify_metrics
 
     zoo = zoo_of(options) if options.zoo else None
-    comparisons = verify_metrics(options.metrics, expand_user(options.data), zoo=zoo)
+    with long_work():
+        comparisons = verify_metrics(options.metrics, expand_user(options.data), zoo=zoo)
     for one in comparisons:
         if one.agrees:
             print(printable(str(one)))
