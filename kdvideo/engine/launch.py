@@ -27,7 +27,7 @@ from kdvideo.engine.trainer import Hook
 from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
-from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.registry import TASKS
 from kdvideo.tasks.teacher import check_teacher
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
@@ -137,8 +137,8 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model | None, Weights | None]
         model,
         cfg.TEACHER.LOSSES,
         name=cfg.TEACHER.WEIGHTS,
-        num_pretext_classes=PRETEXTS.get(cfg.PRETEXT.NAME).num_classes,
-        tuple_len=cfg.PRETEXT.TUPLE_LEN,
         pretext=cfg.PRETEXT.NAME,
+        tuple_len=cfg.PRETEXT.TUPLE_LEN,
+        frames=cfg.TEACHER.SAMPLING,
     )
     return model.to(memory_format=torch.channels_last_3d), weights

@@ -101,7 +101,7 @@ class DistillTask(Task):
             replay: a store of its answers.
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
-        frozen = FrozenTeacher.from_config(cfg, teacher, clip_spec=model.backbone.clip_spec)
+        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=cfg.TEACHER.SAMPLING)
         dims = {"student_dim": model.backbone.num_features, "teacher_dim": frozen.num_features}
         losses = {
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))

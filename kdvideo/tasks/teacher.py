@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
@@ -14,7 +13,9 @@ from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
 
-__all__ = ["FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
+__all__ = ["Frames", "FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
+
+Frames = Literal["shared", "own"]  # the student's clips, resampled; or clips of its own over the same spans
 
 
 class FrozenTeacher(nn.Module):
@@ -29,29 +30,12 @@ class FrozenTeacher(nn.Module):
             clips of its own length and size over the same spans, which the batch brings along as `teacher_clips`.
     """
 
-    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Literal["shared", "own"] = "shared") -> None:
+    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared") -> None:
         super().__init__()
         self.model = model if isinstance(model, PCLModel) else backbone_of(model)
         self.model.eval().requires_grad_(False)
         self.frames = frames
         self.given = clip_spec if frames == "shared" else self.wanted
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, model: Model, *, clip_spec: ClipSpec) -> Self:
-        """Builds a teacher whose frames are what TEACHER.SAMPLING says.
-
-        Args:
-            cfg: a valid config.
-            model: the trained network.
-            clip_spec: the student's input convention.
-
-        Raises:
-            ValueError: the teacher is to have frames of its own, and its clips do not suit the pretext.
-        """
-        teacher = cls(model, clip_spec=clip_spec, frames=cfg.TEACHER.SAMPLING)
-        if teacher.frames == "own":
-            _check_own_frames(teacher.wanted, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
-        return teacher
 
     @property
     def wanted(self) -> ClipSpec:
@@ -142,40 +126,26 @@ def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: i
 
 
 def check_teacher(
-    teacher: Model, losses: Sequence[str], *, name: str, num_pretext_classes: int, tuple_len: int, pretext: str
+    teacher: Model, losses: Sequence[str], *, name: str, pretext: str, tuple_len: int, frames: Frames = "shared"
 ) -> None:
-    """Checks that a teacher has the outputs that losses compare.
+    """Checks that a teacher can be shown a run's clips and has the outputs that losses compare.
 
     Args:
         teacher: the trained network.
         losses: names of distillation losses.
         name: of the teacher, for messages.
-        num_pretext_classes: of the pretext.
+        pretext: a name of PRETEXTS.
         tuple_len: the clips of a tuple.
-        pretext: its name.
+        frames: "shared" or "own", as for `FrozenTeacher`.
 
     Raises:
-        ValueError: no pretext head, or one for another number of classes or of clips in a tuple.
+        ValueError: own clips that do not suit the pretext, no pretext head, or one for another number of classes or of
+            clips in a tuple.
     """
-    if all(LOSSES.get(loss).output == "feature" for loss in losses):
-        return
-    if not isinstance(teacher, PCLModel):
-        features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
-        raise ValueError(
-            f"`teacher` {name} has no pretext head, which `losses` {list(losses)} compare: "
-            f"choose of {', '.join(features)}"
-        )
-    head = teacher.pretext_head
-    if head.num_classes != num_pretext_classes:
-        raise ValueError(
-            f"`teacher` {name} answers {head.num_classes} pretext classes, but `pretext` {pretext} has "
-            f"{num_pretext_classes}: choose a teacher that was trained with {pretext}"
-        )
-    if head.tuple_len != tuple_len:
-        raise ValueError(
-            f"`teacher` {name} takes tuples of {head.tuple_len} clips, but `tuple_len` is {tuple_len}: "
-            f"set it to {head.tuple_len} or choose another teacher"
-        )
+    if frames == "own":
+        _check_own_frames(backbone_of(teacher).clip_spec, pretext=pretext, tuple_len=tuple_len)
+    if any(LOSSES.get(loss).output != "feature" for loss in losses):
+        _check_pretext_head(teacher, losses, name=name, pretext=pretext, tuple_len=tuple_len)
 
 
 def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
@@ -186,3 +156,23 @@ def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
             f"`frames` own: the teacher's clips of {clip.clip_len} frames of {clip.size} x {clip.size} do not "
             f"suit the pretext {pretext}; use `frames` shared"
         ) from None
+
+
+def _check_pretext_head(teacher: Model, losses: Sequence[str], *, name: str, pretext: str, tuple_len: int) -> None:
+    if not isinstance(teacher, PCLModel):
+        features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
+        raise ValueError(
+            f"`teacher` {name} has no pretext head, which `losses` {list(losses)} compare: "
+            f"choose of {', '.join(features)}"
+        )
+    head, num_classes = teacher.pretext_head, PRETEXTS.get(pretext).num_classes
+    if head.num_classes != num_classes:
+        raise ValueError(
+            f"`teacher` {name} answers {head.num_classes} pretext classes, but `pretext` {pretext} has "
+            f"{num_classes}: choose a teacher that was trained with {pretext}"
+        )
+    if head.tuple_len != tuple_len:
+        raise ValueError(
+            f"`teacher` {name} takes tuples of {head.tuple_len} clips, but `tuple_len` is {tuple_len}: "
+            f"set it to {head.tuple_len} or choose another teacher"
+        )

@@ -104,7 +104,7 @@ def test_task_state_goes_round():
 
 def test_the_pretext_needs_a_head():
     """A backbone has no answers to imitate; features it has."""
-    facts = {"name": "t", "num_pretext_classes": 5, "tuple_len": 3, "pretext": "vcp"}
+    facts = {"name": "t", "tuple_len": 3, "pretext": "vcp"}
     check_teacher(backbone(), ["embedding_distillation", "similarity_distillation"], **facts)
     with pytest.raises(ValueError, match=r"has no pretext head.*choose of embedding_distillation, similarity_dis"):
         check_teacher(backbone(), ["embedding_distillation", "logit_distillation"], **facts)

@@ -163,9 +163,17 @@ def test_teacher_with_its_own_input():
 def test_a_teacher_of_another_task_is_refused(kwargs: dict, message: str):
     """With the reason."""
     with pytest.raises(ValueError, match=message):
-        check_teacher(
-            build(**kwargs), ["logit_distillation"], name="t", num_pretext_classes=5, tuple_len=3, pretext="vcp"
-        )
+        check_teacher(build(**kwargs), ["logit_distillation"], name="t", pretext="vcp", tuple_len=3)
+
+
+@pytest.mark.parametrize("loss", ["logit_distillation", "embedding_distillation"])
+def test_a_teacher_whose_own_frames_do_not_suit_the_pretext_is_refused(loss: str):
+    """Six frames have no quarters to exchange; shared frames are resampled after the exchange."""
+    facts = {"name": "t", "pretext": "vcp", "tuple_len": 3}
+    teacher = build(clip_spec=ClipSpec(clip_len=6, size=32))
+    check_teacher(teacher, [loss], **facts, frames="shared")
+    with pytest.raises(ValueError, match="`frames` own: the teacher's clips of 6 frames of 32 x 32 do not suit the"):
+        check_teacher(teacher, [loss], **facts, frames="own")
 
 
 def test_residual_input():
