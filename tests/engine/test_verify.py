@@ -1,21 +1,23 @@
 """How far a metric may be from its entry, and under which names metrics go into it."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fvcore.common.config import CfgNode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdvideo.engine import verify
 from kdvideo.engine.verify import Comparison, verify_metrics
-from kdvideo.evaluation.metrics import Metric, MetricName
+from kdvideo.evaluation.metrics import Metric
 from kdvideo.evaluation.protocol import Measurement
 from kdvideo.evaluation.result import Evaluation, SplitResult
 from kdvideo.evaluation.save import metrics_for_entry
-from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
-from kdvideo.zoo.sources import FoundEntry, find_entry
+from kdvideo.zoo.sources import find_entry
 
 SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
@@ -39,34 +41,50 @@ def test_lines():
     assert (unknown.agrees, str(unknown)) == (True, "validation_accuracy 0.5000, not measured again")
 
 
-def test_names_say_what_is_measured(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    """A zoo of one entry, whose metrics have all kinds of names."""
+    entry, found = find_entry(SHIPPED)
+    names = (
+        *("pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_5", "clip_accuracy", "knn_10clip_top5"),
+        *(
+            "knn_10clip_3crop",
+            "clip_accuracy_3crop",
+            "linear_probe_5clip",
+            "UCF-101-s2/knn_10clip",
+            "validation_accuracy",
+        ),
+    )
+    zoo = Zoo(tmp_path)
+    zoo.write(replace(entry, metrics=dict.fromkeys(names, 0.5)))
+    zoo.weights_path(entry.file).parent.mkdir()
+    shutil.copy(found.weights_of(entry), zoo.weights_path(entry.file))
+    return zoo
+
+
+def test_names_say_what_is_measured(zoo: Zoo, monkeypatch: pytest.MonkeyPatch):
     """Clips and crops make an evaluation each; what kdvideo has not measured, and other data's metrics, make none."""
-    metrics = {
-        **dict.fromkeys(("pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_5", "clip_accuracy"), 0.5),
-        **dict.fromkeys(("knn_10clip_top5", "knn_10clip_3crop", "clip_accuracy_3crop", "linear_probe_5clip"), 0.5),
-        **dict.fromkeys(("UCF-101-s2/knn_10clip", "validation_accuracy"), 0.5),
-    }
-    entry = replace(find_entry(SHIPPED)[0], metrics=metrics)
-    asked: dict[tuple[int, int], list[str]] = {}
+    metrics = list(find_entry(SHIPPED, zoo=zoo)[0].metrics)
+    asked: dict[tuple[int, int], set[str]] = {}
 
-    def measure(
-        entry: ZooEntry, root: Path, metrics: list[MetricName], *, num_clips: int, num_crops: int, zoo: None
-    ) -> SplitResult:
-        asked[num_clips, num_crops] = [metric.name for metric in metrics]
-        return SplitResult(1, 4, 8, [Measurement("all", [Metric(metric.name, 0.0, 4) for metric in metrics], "")])
+    def evaluate(cfg: CfgNode, *, protocols: Sequence[str], num_crops: int) -> Evaluation:
+        """Measures every metric, as a number that tells its clips and crops."""
+        num_clips = cfg.EVAL.FINAL_CLIPS_PER_VIDEO
+        assert cfg.DATA.ROOT == "data"
+        asked[num_clips, num_crops] = set(protocols)
+        measured = [Metric(name, num_clips / 100 + num_crops / 8, 400) for name in metrics]
+        return Evaluation([SplitResult(1, 4, 8, [Measurement("all", measured, "")])])
 
-    monkeypatch.setattr(verify, "find_entry", lambda name, zoo: FoundEntry(entry, Zoo.user()))
-    monkeypatch.setattr(verify, "_measure", measure)
-    comparisons = verify_metrics(SHIPPED, Path("data"))
+    monkeypatch.setattr(verify, "evaluate", evaluate)
+    comparisons = verify_metrics(SHIPPED, Path("data"), zoo=zoo)
     assert asked == {
-        (10, 1): ["pretext_accuracy", "retrieval_at_1", "retrieval_10clip_at_5", "clip_accuracy", "knn_10clip_top5"],
-        (10, 3): ["knn_10clip_3crop", "clip_accuracy_3crop"],
-        (5, 1): ["linear_probe_5clip"],
+        (10, 1): {"pretext", "retrieval", "classify", "knn"},
+        (10, 3): {"knn", "classify"},
+        (5, 1): {"linear_probe"},
     }
-    assert [one.metric for one in comparisons] == list(metrics)
-    not_measured = ["UCF-101-s2/knn_10clip", "validation_accuracy"]
-    assert [one.metric for one in comparisons if one.measured is None] == not_measured
-    assert [one.metric for one in comparisons if one.agrees] == not_measured
+    expected = [*[0.225] * 5, 0.475, 0.475, 0.175, None, None]
+    assert [(one.metric, one.measured) for one in comparisons] == list(zip(metrics, expected, strict=True))
+    assert [one.metric for one in comparisons if one.agrees] == ["UCF-101-s2/knn_10clip", "validation_accuracy"]
 
 
 def test_what_others_report_is_not_verified():
