@@ -8,13 +8,13 @@ __all__ = ["first_line", "naming"]
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or the error's type if it has no message."""
+    """Returns the first line of an error's message. Without a message it is the error's type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
 def naming(**names: str) -> Iterator[None]:
-    """Names a function's parameters in its errors as its caller knows them.
+    """Names parameters in errors as the caller knows them.
 
     A message has a parameter in backquotes: "`clip_len` is 6; use a multiple of 4". Within
     `naming(clip_len="CLIP.LENGTH")` it becomes "CLIP.LENGTH is 6; use a multiple of 4".

@@ -28,7 +28,7 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # what a fol
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of the whole command line; its result's `run` is the function to call."""
+    """Builds the parser of the whole command line. `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (train, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
@@ -104,14 +104,14 @@ def _say_interrupted(options: argparse.Namespace) -> int:
 
 
 def _is_interruption(error: BaseException | None) -> bool:
-    """Returns whether Ctrl-C is behind an error: torch, stopped while it writes a file, says that the file is short."""
+    """Returns whether Ctrl-C is behind an error. torch, stopped while it writes a file, says that the file is short."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
-    """Keeps a thread's OSError quiet: TensorBoard writes in one, and the run's next write meets the same full disk."""
+    """Keeps a thread's OSError quiet. TensorBoard writes in one, and the run's next write meets the same full disk."""
     if not isinstance(arguments.exc_value, OSError):
         threading.__excepthook__(arguments)
 

@@ -18,7 +18,7 @@ __all__ = ["add_import_argument", "import_modules"]
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--import`, for commands that find something in a registry; several may be given."""
+    """Adds `--import`, for commands that look into registries. Several may be given."""
     parser.add_argument(
         "--import",
         dest="imports",
@@ -44,7 +44,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _absolute(text: str) -> str:
-    """Makes a path absolute, because a job or a rank may start in another folder."""
+    """Makes a path absolute. A job or a rank may start in another folder."""
     try:
         return str(expand_user(text).resolve()) if text.endswith(".py") else text
     except ValueError as error:

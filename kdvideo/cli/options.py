@@ -22,7 +22,7 @@ _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, which defaults to weights that come with kdvideo, and `--import` for an own network."""
+    """Adds `--model` and, for an own network, `--import`. The default comes with kdvideo."""
     parser.add_argument(
         "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
     )

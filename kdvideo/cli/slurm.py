@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_argument_group("as a Slurm job")
     job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
     job.add_argument("--nodes", type=_count, default=1)
-    job.add_argument("--tasks-per-node", type=_count, default=1, help="processes per node; one per GPU if there are any")
+    job.add_argument("--tasks-per-node", type=_count, default=1, help="processes per node; one per GPU")
     job.add_argument("--gpus-per-node", type=int, default=0)
     job.add_argument("--cpus-per-task", type=_count, default=1, help="the process and its DATA.NUM_WORKERS")
     job.add_argument(
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def submit(cfg: Any, options: argparse.Namespace) -> int:
-    """Submits `kdvideo train` with these options and prints where its log will be.
+    """Submits `kdvideo train` and prints where its log will be.
 
     Args:
         cfg: the loaded config, for what can be refused before the job waits in a queue.
@@ -90,7 +90,7 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
 
 
 def has_left_queue(job: str) -> bool:
-    """Returns whether Slurm has done with a job, asked of squeue, which needs no accounting."""
+    """Returns whether Slurm has done with a job. squeue knows it without accounting."""
     found = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
@@ -147,7 +147,7 @@ def _requeue_now(number: int, frame: FrameType | None) -> None:
 
 
 def _requeue() -> None:
-    """Puts the job back into the queue on rank 0, unless Slurm itself is ending it (preemption, scancel)."""
+    """Requeues the job on rank 0. A job that Slurm itself is ending (preemption, scancel) is left alone."""
     if os.environ["RANK"] != "0":
         return
     job = os.environ["SLURM_JOB_ID"]

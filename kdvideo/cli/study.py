@@ -123,7 +123,7 @@ def _start_process(arguments: list[str], folder: Path, threads: int) -> "subproc
 
 
 def _end_with_parent() -> None:
-    """Ends a run when its study is killed: what is left would be in the way of the next study."""
+    """Ends a run when its study is killed. It would be in the way of the next study."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, Linux only
 

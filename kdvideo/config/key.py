@@ -54,7 +54,7 @@ class Limit:
     shown: str
 
     def check(self, name: str, value: Any) -> None:
-        """Raises the ValueError that names the key, its value and what is allowed."""
+        """Raises a ValueError that says what is allowed."""
         if not self.holds(value):
             raise ValueError(f"{name} is {value!r}; it must be {self.allowed}")
 
@@ -71,7 +71,7 @@ class Registered:
         return f"the name of a registered {self.registry._name}"
 
     def check(self, name: str, value: Any) -> None:
-        """Raises the ValueError that names the key and the registered names."""
+        """Raises a ValueError that suggests registered names."""
         try:
             self.registry.get(value)
         except ValueError as error:

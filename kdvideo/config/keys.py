@@ -223,5 +223,5 @@ KEYS: dict[str, Key] = {
 
 
 def keys_with_role(role: Role) -> tuple[str, ...]:
-    """Returns the dotted names of the keys that have a role, in the order of their declaration."""
+    """Returns the dotted names of the keys with a role, as declared."""
     return tuple(name for name, declared in KEYS.items() if role in declared.roles)

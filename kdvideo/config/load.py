@@ -51,7 +51,7 @@ def load_config(
 
 
 def dump_config(cfg: CfgNode, path: Path) -> None:
-    """Writes the resolved config as yaml; `load_config` reads it back to the same values."""
+    """Writes the resolved config as yaml. `load_config` reads it back to the same values."""
     write_text(path, cfg.dump())
 
 

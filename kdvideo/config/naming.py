@@ -33,6 +33,6 @@ PARAMETERS = {
 
 @contextmanager
 def naming_keys() -> Iterator[None]:
-    """Has errors name config keys instead of parameters, in a block or a decorated function."""
+    """Names parameters as config keys in errors. It is a context and a decorator."""
     with naming(**PARAMETERS):
         yield

@@ -14,7 +14,7 @@ __all__ = ["all_settings", "parse_config", "plain_config", "settings_id", "store
 
 
 def parse_config(text: str) -> dict[str, Any]:
-    """Returns the nested sections of a config's yaml text; none if it is no mapping.
+    """Returns the nested sections of a config's text. They are none if the text is no mapping.
 
     Raises:
         ValueError: it is no yaml.
@@ -24,12 +24,12 @@ def parse_config(text: str) -> dict[str, Any]:
 
 
 def plain_config(cfg: CfgNode) -> dict[str, Any]:
-    """Returns a config as nested dicts of plain values, which any file can store."""
+    """Returns a config as nested dicts of plain values. Any file can store them."""
     return parse_config(cfg.dump())
 
 
 def stored_config(config: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a stored config as nested sections; earlier versions of kdvideo stored its yaml text.
+    """Returns a stored config as nested sections. Earlier versions of kdvideo stored its yaml text.
 
     Raises:
         ValueError: the text is no yaml.
@@ -38,7 +38,7 @@ def stored_config(config: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the value of every key as dotted keys, the default where the config has none.
+    """Returns all dotted keys with their values or defaults.
 
     A key that is newer than the config had its default, or what has the same effect.
     """

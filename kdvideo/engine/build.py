@@ -180,7 +180,7 @@ def build_eval_config(cfg: CfgNode) -> EvalConfig:
 
 
 def build_views(cfg: CfgNode, *, num_crops: int = 1) -> Views:
-    """Reads EVAL.FINAL_CLIPS_PER_VIDEO and DATA.SHORT_SIDE."""
+    """Reads the views of a video from EVAL.FINAL_CLIPS_PER_VIDEO and DATA.SHORT_SIDE."""
     return Views(cfg.EVAL.FINAL_CLIPS_PER_VIDEO, cfg.DATA.SHORT_SIDE, num_crops)
 
 
@@ -191,7 +191,7 @@ def dataset_name(cfg: CfgNode) -> str:
 
 @naming_keys()
 def read_records(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> list[VideoRecord]:
-    """Reads the videos that DATA's training or test list names; `split` takes the place of DATA.SPLIT."""
+    """Reads the videos of DATA's training or test list. `split` takes the place of DATA.SPLIT."""
     root = expand_user(cfg.DATA.ROOT)
     list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
     return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=split or cfg.DATA.SPLIT, subset=subset)
@@ -217,7 +217,7 @@ def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:
 
 @naming_keys()
 def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> VideoList:
-    """Finds the usable videos of DATA's training or test list, by the manifest or by a look at each.
+    """Finds the usable videos of a list of DATA. The manifest or a look at each video says which.
 
     Args:
         cfg: a config.
@@ -244,7 +244,7 @@ def warn_of_repeats(train: VideoList, test: VideoList) -> None:
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:
-    """Splits the training list into what DATA.FRACTION trains on and what DATA.VALIDATION_SHARE holds out."""
+    """Splits the training list. DATA.FRACTION says what is trained on, DATA.VALIDATION_SHARE what is held out."""
     kept, held = hold_out(videos.records, cfg.DATA.VALIDATION_SHARE)
     return videos.only(take_fraction(kept, cfg.DATA.FRACTION, seed=cfg.SEED)), videos.only(held)
 
@@ -268,7 +268,7 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
 
 
 def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> BatchTransform | None:
-    """Returns the augmentation that runs on the device, or None if the workers have done it."""
+    """Returns the augmentation that runs on the device. It is None if the workers augment."""
     if cfg.DATA.AUGMENT_ON == "worker":
         return None
     return partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)

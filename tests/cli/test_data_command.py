@@ -71,7 +71,7 @@ def test_parts_that_are_none(root: Path, part: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "none"], "DATA.ROOT none is not a folder"),
+        (["check", "none"], "ROOT none is not a folder"),
         (["prepare", "none", "target"], "none is not a folder"),
         (["subset", "none", "nolist", "target"], "unknown subset list"),
     ],

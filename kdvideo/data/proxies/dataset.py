@@ -81,8 +81,7 @@ def write_proxies(
     by_proxy = _sources_by_proxy(source, part)
     manifest = target / MANIFEST_NAME
     journal = part_path(manifest, part)
-    lock = journal.with_name(f".{journal.name}.lock")
-    with locked(lock, timeout=_LOCK_SECONDS, what="these proxies"):
+    with locked(journal.with_name(f".{journal.name}.lock"), timeout=_LOCK_SECONDS, what="these proxies"):
         _remove_leftovers(target, by_proxy)
         _copy_lists(source, target)
         known = read_manifest(manifest)
