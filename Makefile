@@ -18,7 +18,7 @@ setup: $(STAMP)  ## make .venv with kdvideo and all its extras
 $(STAMP): setup.py pyproject.toml kdvideo/version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the rest into $(VENV): 7 GB, several minutes"
-	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	touch $@
 
 demo: setup  ## write a small video dataset, train a teacher, distil a student (SEED=0), about 4 minutes
@@ -35,7 +35,7 @@ coverage: setup  ## the fast tests, and how much of kdvideo/ they run: at least 
 
 test-oldest:  ## the fast tests with the oldest PyTorch that setup.py allows, in .venv-oldest
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --editable '.[all]' 'torch==2.9.*' 'torchvision==0.24.*'
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[all,dev]' 'torch==2.9.*' 'torchvision==0.24.*'
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python $(FAST)
 
 test-matrix: setup  ## what reads videos, by every Python that is here and every PyAV that is allowed: docs/versions.md

@@ -16,7 +16,11 @@ from kdvideo.zoo.sources import find_entry as _find_entry
 
 __all__ = ["create_model", "create_pcl_model", "dependencies"]
 
-dependencies = ["torch", "torchvision", "pytorchvideo", "fvcore", "iopath", "filelock", "safetensors", "simplejson"]
+# What `create_model(.., pretrained=True)` imports; tests/test_hubconf.py compares.
+dependencies = [
+    *("torch", "torchvision", "pytorchvideo", "fvcore", "iopath"),
+    *("filelock", "numpy", "safetensors", "simplejson", "tqdm", "yaml"),
+]
 
 
 def _backbone(architecture: str, *, pretrained: bool | str = False, **kwargs: _Any) -> _Any:

@@ -1,4 +1,4 @@
-"""Packaging of kdvideo: `pip install -e .[dev]` for a checkout, `pip install .` for the wheel."""
+"""Packaging of kdvideo: `pip install -e '.[all,dev]'` for a checkout, `pip install .` for the least that is useful."""
 
 from pathlib import Path
 
@@ -14,32 +14,52 @@ def read_version() -> str:
     return namespace["__version__"]
 
 
+# What `create_model`, `load_pretrained`, features and predictions of videos need. All else belongs to an extra, and
+# kdvideo/extras.py says what each optional package is for.
+REQUIRES = [
+    "torch>=2.9",  # the oldest release that the tests have been run with (`make test-oldest`)
+    "torchvision>=0.24",  # the release beside torch 2.9; resizes frames, builds MC3, S3D, MViT, Swin
+    "pytorchvideo>=0.1.5",  # layers and networks of the backbones
+    "fvcore",  # registries, configs, schedules, operation counts; cannot do without iopath and yacs, which are used too
+    "av>=17,<20",  # decodes videos; both bounds are tested, docs/versions.md
+    "filelock>=3.20.3",  # locks of zoos and downloads; follows no link that lies where a lock should
+    "numpy>=2",  # draws of samples and decoded frames
+    "packaging",  # compares versions in `kdvideo doctor`, which has to run where other packages are missing
+    "pyyaml",  # configs and their files
+    "safetensors",  # weights and galleries
+    "simplejson",  # entries and metrics: keeps numbers as they are written and refuses NaN
+    "tqdm",  # progress bars of downloads and of `kdvideo embed`
+]
 EXTRAS = {
+    "train": ["pebble>=5", "tensorboard"],
+    "eval": ["pebble>=5", "scikit-learn", "scipy"],
+    "pictures": ["captum", "matplotlib", "scikit-learn", "threadpoolctl"],
+    "parquet": ["pyarrow"],
     "fast": ["torchcodec"],
     "report": ["jinja2", "plotly"],
     "slurm": ["submitit"],
     "hub": ["huggingface_hub"],
     "export": ["onnx", "onnxruntime", "onnxscript"],
-    "dev": [
-        "build",
-        "hypothesis",
-        "import-linter",
-        "mkdocs-material",
-        "mkdocstrings[python]",
-        "mypy",
-        "packaging",
-        "playwright",
-        "pre-commit",
-        "pytest",
-        "pytest-cov",
-        "pytest-timeout",
-        "pytest-xdist",
-        "ruff",
-        "types-PyYAML",
-        "types-simplejson",
-        "types-tqdm",
-    ],
 }
+DEVELOPMENT = [
+    "build",
+    "hypothesis",
+    "import-linter",
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "mypy",
+    "playwright",
+    "pre-commit",
+    "pytest",
+    "pytest-cov",
+    "pytest-timeout",
+    "pytest-xdist",
+    "ruff",
+    "twine",
+    "types-PyYAML",
+    "types-simplejson",
+    "types-tqdm",
+]
 
 setup(
     name="kdvideo",
@@ -48,7 +68,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11",  # typing.Self, datetime.UTC and hashlib.file_digest came with it
     packages=[*find_packages(include=["kdvideo", "kdvideo.*"]), "kdvideo.model_zoo"],
     # The zoo lies at the top of the checkout and inside the wheel's package; `kdvideo.paths.zoo_root` finds either.
     package_dir={"kdvideo": "kdvideo", "kdvideo.model_zoo": "model_zoo"},
@@ -57,29 +77,7 @@ setup(
         "kdvideo.report": ["templates/*"],
         "kdvideo.model_zoo": ["configs/**/*.yaml", "datasets/*.csv", "entries/*.json", "weights/*"],
     },
-    install_requires=[
-        "torch>=2.9",
-        "torchvision>=0.24",
-        "pytorchvideo>=0.1.5",
-        "fvcore",
-        "iopath",
-        "av>=17,<20",
-        "captum",
-        "filelock>=3.20.3",  # follows no link that lies where a lock should
-        "matplotlib",
-        "numpy>=2",
-        "packaging",
-        "pebble>=5",
-        "pyarrow",
-        "pyyaml",
-        "safetensors",
-        "scikit-learn",
-        "scipy",
-        "simplejson",
-        "tensorboard",
-        "threadpoolctl",
-        "tqdm",
-    ],
-    extras_require={**EXTRAS, "all": sorted({name for names in EXTRAS.values() for name in names})},
+    install_requires=REQUIRES,
+    extras_require={**EXTRAS, "all": sorted({name for names in EXTRAS.values() for name in names}), "dev": DEVELOPMENT},
     entry_points={"console_scripts": ["kdvideo = kdvideo.cli:main"]},
 )

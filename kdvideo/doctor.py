@@ -11,19 +11,14 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from kdvideo.errors import first_line
+from kdvideo.extras import OPTIONAL_PACKAGES, OptionalPackage
 from kdvideo.paths import kdvideo_home
 from kdvideo.requirements import Finding, examine_requirements
 from kdvideo.version import __version__
 
 __all__ = ["Finding", "examine"]
 
-_OPTIONAL = {  # module -> what it is for, the extra that brings it
-    "plotly": ("kdvideo report", "report"),
-    "submitit": ("kdvideo train --submit slurm", "slurm"),
-    "huggingface_hub": ("weights from hf:// addresses", "hub"),
-    "onnxruntime": ("kdvideo export --format onnx", "export"),
-    "onnxscript": ("kdvideo export --format onnx", "export"),
-}
+_IMPORTS = {"tensorboard": "torch.utils.tensorboard"}  # `tensorboard` alone does not load protobuf
 _LITTLE_ROOM = 5e9  # bytes
 _LITTLE_SHARED_MEMORY = 1e9  # bytes; docker gives 64 MB
 
@@ -42,7 +37,7 @@ def examine() -> Iterator[Finding]:
         "zoo": _shipped,
     }
     yield from (_look(what, look) for what, look in looks.items())
-    yield from (_optional(module, *purpose) for module, purpose in _OPTIONAL.items())
+    yield from (_optional(module, package) for module, package in OPTIONAL_PACKAGES.items())
 
 
 def _look(what: str, look: Callable[[], Finding]) -> Finding:
@@ -132,11 +127,13 @@ def _shipped() -> Finding:
     return Finding("zoo", f"{len(entries)} models known, here without a network: {', '.join(shipped) or 'none'}")
 
 
-def _optional(module: str, purpose: str, extra: str) -> Finding:
+def _optional(module: str, package: OptionalPackage) -> Finding:
     try:
-        importlib.import_module(module)
+        importlib.import_module(_IMPORTS.get(module, module))
+        version = metadata.version(package.distribution)
     except Exception as error:  # a broken binary package raises whatever it likes
-        advice = f"for {purpose}: pip install 'kdvideo[{extra}]'"
-        missing = isinstance(error, ModuleNotFoundError)
-        return Finding(module, "not installed" if missing else f"does not import ({first_line(error)})", advice)
-    return Finding(module, metadata.version(module))
+        advice = f"for {package.purpose}: pip install 'kdvideo[{package.extra}]'"
+        missing = isinstance(error, ModuleNotFoundError)  # PackageNotFoundError is one, too
+        found = "not installed" if missing else f"does not import ({first_line(error)})"
+        return Finding(package.distribution, found, advice)
+    return Finding(package.distribution, version)

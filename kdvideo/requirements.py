@@ -14,11 +14,7 @@ from kdvideo.version import __version__
 
 __all__ = ["Finding", "examine_requirements"]
 
-_MODULES = {  # distribution -> what to import of it, where that is not its name
-    "pyyaml": "yaml",
-    "scikit-learn": "sklearn",
-    "tensorboard": "torch.utils.tensorboard",  # `tensorboard` alone does not load protobuf
-}
+_MODULES = {"pyyaml": "yaml"}  # distribution -> what to import of it, where that is not its name
 
 
 @dataclass(frozen=True)

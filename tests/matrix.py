@@ -85,7 +85,7 @@ def make_environment(version: str, python: Path) -> Path:
     print(f"installing PyTorch and the rest into {folder}: 7 GB, several minutes", flush=True)
     if not (folder / "bin" / "python").exists():
         subprocess.run([python, "-m", "venv", folder], check=True)
-    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--editable", f"{REPOSITORY}[all]"]
+    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--editable", f"{REPOSITORY}[all,dev]"]
     subprocess.run(install, check=True)
     stamp.touch()
     return folder / "bin" / "python"

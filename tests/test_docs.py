@@ -67,7 +67,7 @@ def test_command(where: str):
     elif words[0] == "python" or words[0].startswith("docs/"):
         assert (ROOT / words[words[0] == "python"]).is_file()
     elif words[:2] == ["pip", "install"]:
-        extras = re.fullmatch(r"kdvideo(?:\[(\w+)\])?", words[2])
+        extras = re.fullmatch(r"(?:kdvideo|\.)(?:\[(\w+)\])?", words[2])
         assert extras
         assert extras[1] in (None, *metadata.metadata("kdvideo").get_all("Provides-Extra"))
     else:

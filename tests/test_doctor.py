@@ -11,6 +11,7 @@ import pytest
 
 from kdvideo import doctor
 from kdvideo.data.readers import torchcodec
+from kdvideo.extras import OptionalPackage
 
 
 def findings() -> dict[str, doctor.Finding]:
@@ -29,14 +30,17 @@ def test_it_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp
     broken = tmp_path / "broken_package.py"
     broken.write_text("raise OSError('libmissing.so')")
     monkeypatch.syspath_prepend(tmp_path)
-    purposes = {"no_such_package": ("a thing", "extra"), "broken_package": ("another", "extra")}
-    monkeypatch.setattr(doctor, "_OPTIONAL", purposes)
+    packages = {
+        "no_such_package": OptionalPackage("extra", "a thing", "no-such-package"),
+        "broken_package": OptionalPackage("extra", "another", "broken-package"),
+    }
+    monkeypatch.setattr(doctor, "OPTIONAL_PACKAGES", packages)
     monkeypatch.setattr(torchcodec, "torchcodec_loads", lambda: False)
     monkeypatch.setenv("KDVIDEO_HOME", str(broken / "below_a_file"))
     found = findings()
-    assert found["no_such_package"].found == "not installed"
-    assert found["no_such_package"].advice == "for a thing: pip install 'kdvideo[extra]'"
-    assert found["broken_package"].found == "does not import (libmissing.so)"
+    assert found["no-such-package"].found == "not installed"
+    assert found["no-such-package"].advice == "for a thing: pip install 'kdvideo[extra]'"
+    assert found["broken-package"].found == "does not import (libmissing.so)"
     assert "pip install 'kdvideo[fast]'" in found["video readers"].advice
     assert "set KDVIDEO_HOME to a folder that can" in found["KDVIDEO_HOME"].advice
 

@@ -1,5 +1,9 @@
 """torch.hub on the checkout."""
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,23 @@ def test_load():
         assert all(torch.equal(value, published[key]) for key, value in model.state_dict().items())
     clip = torch.randn(1, 3, 8, 56, 56)
     assert load("r3d_10", pretrained=SHIPPED, num_classes=7)(clip).shape == (1, 7)
+
+
+def test_its_dependencies_are_what_loading_imports():
+    """torch.hub looks for these before it imports anything: all that creating a pretrained model takes of ours."""
+    script = (
+        "import sys, json, kdvideo\n"
+        f"kdvideo.create_model({SHIPPED!r}, pretrained=True)\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    declared = set(torch.hub._import_module("hubconf", f"{REPOSITORY}/hubconf.py").dependencies)
+    imported = set()
+    for path in (Path(REPOSITORY) / "kdvideo").rglob("*.py"):
+        imported |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), flags=re.MULTILINE))
+    assert declared <= loaded
+    assert (loaded & imported) - set(sys.stdlib_module_names) - {"kdvideo"} <= declared
 
 
 def test_what_cannot_be_loaded():

@@ -6,10 +6,12 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from kdvideo.extras import OPTIONAL_PACKAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("kdvideo", "tools", "examples", "tests", "benchmarks", "docs")
 # Distributions that others of ours cannot do without.
-COME_ALONG = {"yacs": "fvcore", "pillow": "torchvision", "mkdocs": "mkdocs-material"}
+COME_ALONG = {"yacs": "fvcore", "iopath": "fvcore", "pillow": "torchvision", "mkdocs": "mkdocs-material"}
 
 
 def imported() -> dict[str, Path]:
@@ -38,3 +40,30 @@ def test_every_import_is_declared_in_setup():
         names = [re.sub(r"[-_.]+", "-", name).lower() for name in distributions.get(module, [module])]
         names += [COME_ALONG[name] for name in names if name in COME_ALONG]
         assert declared & set(names), f"{path.relative_to(ROOT)} imports {module}: declare {names[0]} in setup.py"
+
+
+def written_in_setup(name: str) -> object:
+    """The value of a constant of setup.py."""
+    for node in ast.parse((ROOT / "setup.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(name)
+
+
+def test_few_requirements_each_with_its_reason():
+    """At most 12 packages come with `pip install kdvideo`, and a comment says what each is for."""
+    text = (ROOT / "setup.py").read_text("utf-8")
+    requires = written_in_setup("REQUIRES")
+    assert len(requires) <= 12
+    for name in requires:
+        assert re.search(rf'^    "{re.escape(name)}",  # \w[^\n]{{8,}}$', text, flags=re.MULTILINE), name
+
+
+def test_every_optional_package_has_its_extra():
+    """kdvideo/extras.py names, for each package of an extra, the extra that brings it; torchcodec has a fallback."""
+    extras = {
+        extra: {re.split(r"[<>=]", name)[0] for name in names} for extra, names in written_in_setup("EXTRAS").items()
+    }
+    assert all(package.distribution in extras[package.extra] for package in OPTIONAL_PACKAGES.values())
+    known = {package.distribution for package in OPTIONAL_PACKAGES.values()}
+    assert known | {"torchcodec"} == set().union(*extras.values())

@@ -18,6 +18,7 @@ from kdvideo.cli.imports import import_modules
 from kdvideo.cli.options import FLAGS
 from kdvideo.cli.process import speaker
 from kdvideo.errors import naming
+from kdvideo.extras import missing_extra
 from kdvideo.foreign import printable, printable_record
 from kdvideo.names import SHOWN
 from kdvideo.paths import home_advice
@@ -85,6 +86,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"kdvideo: error: {speaker()}{printable(_one_line(error))}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     except ImportError as error:
+        if missing := missing_extra(error):
+            print(f"kdvideo: error: {missing}", file=sys.stderr)
+            return 2
         print(f"kdvideo: error: {printable(_one_line(error))}; `kdvideo doctor` says what is missing", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

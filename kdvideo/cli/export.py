@@ -29,10 +29,7 @@ def _run(options: argparse.Namespace) -> None:
     name = weights.entry.name if weights.entry else weights.path.stem
     path = options.out or Path(f"{name}{_SUFFIXES[options.format]}")
     facts = {"model": name, "sha256": weights.sha256}
-    try:
-        difference = export_model(model, path, format=options.format, facts=facts)
-    except ImportError as error:
-        raise ValueError(f"--format {options.format} needs {error.name}: pip install 'kdvideo[export]'") from None
+    difference = export_model(model, path, format=options.format, facts=facts)
     print(f"{path}: uint8 clips [batch, 3, frames, height, width]; differs from the model by {difference:.1g} at most")
     print(f"{'runtime':14s} threads  ms a clip")
     for one in measure_latency(model, path, format=options.format):

@@ -15,7 +15,7 @@ def add_arguments(commands: Any) -> None:
     parser = commands.add_parser("predict", help="classes of videos, or their nearest videos in a gallery")
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="a video or a folder of videos")
     add_model_argument(parser)
-    parser.add_argument("--gallery", type=Path, help="a Parquet file that `kdvideo embed` wrote with the same model")
+    parser.add_argument("--gallery", type=Path, help="what `kdvideo embed` wrote with the same model")
     parser.add_argument("--top", type=int, default=5, help="answers per video (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
     add_time_limit(parser)

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from kdvideo.cli.options import EXIT_STOPPED
+from kdvideo.extras import extra_imports
 from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments", "has_left_queue", "submit", "submit_command"]
@@ -73,12 +74,11 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
         The job's number.
 
     Raises:
-        ValueError: no submitit, no Slurm, or what sbatch refuses.
+        MissingExtraError: submitit is not installed.
+        ValueError: no Slurm, or what sbatch refuses.
     """
-    try:
+    with extra_imports():
         import submitit
-    except ImportError:
-        raise ValueError("--submit slurm needs submitit: pip install 'kdvideo[slurm]'") from None
     try:
         executor = submitit.SlurmExecutor(expand_user(output_dir).resolve() / "slurm")
         executor.update_parameters(**_parameters(options))

@@ -17,6 +17,7 @@ from kdvideo.engine.guards import first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
+from kdvideo.extras import missing_extra
 
 __all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "Plateau", "Progress"]
 
@@ -196,6 +197,9 @@ def _open_board(folder: Path, *, purge_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except Exception as error:  # protobuf of another version: TypeError, AttributeError, ImportError
+        if missing := missing_extra(error):
+            logger.warning("no files for TensorBoard, %s has the same numbers: %s", METRICS_NAME, missing)
+            return None
         logger.warning(
             "no files for TensorBoard, %s has the same numbers: tensorboard does not import (%s: %s); to mend it: "
             "pip install --upgrade tensorboard protobuf",

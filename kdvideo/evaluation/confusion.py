@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from kdvideo.extras import extra_imports
 from kdvideo.files import write_atomic
 
 __all__ = ["count_confusions", "write_confusions"]
@@ -14,8 +15,8 @@ __all__ = ["count_confusions", "write_confusions"]
 
 def count_confusions(classes: Tensor, predicted: Tensor, *, num_classes: int) -> np.ndarray:
     """Counts what the videos of each class were taken for: `[V]` and `[V]` -> `[C, C]`, one row per true class."""
-    from sklearn.metrics import confusion_matrix  # takes seconds to import
-
+    with extra_imports():  # here, since scikit-learn takes seconds to import
+        from sklearn.metrics import confusion_matrix
     return confusion_matrix(classes.numpy(), predicted.numpy(), labels=range(num_classes))
 
 

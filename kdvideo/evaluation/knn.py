@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdvideo.evaluation.classify import spread_over_classes
 from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject, measure_scores
+from kdvideo.extras import extra_imports
 from kdvideo.models.spec import Model
 
 __all__ = ["KNN", "knn_scores"]
@@ -55,8 +56,8 @@ def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num
     Returns:
         Shares of the votes, `[Q, C]`.
     """
-    from sklearn.neighbors import KNeighborsClassifier  # takes seconds to import
-
+    with extra_imports():  # here, since scikit-learn takes seconds to import
+        from sklearn.neighbors import KNeighborsClassifier
     classifier = KNeighborsClassifier(
         min(_NUM_NEIGHBORS, len(gallery)),
         metric="cosine",

@@ -10,6 +10,7 @@ from torch import Tensor
 from kdvideo.data.subsets import hold_out
 from kdvideo.evaluation.classify import spread_over_classes
 from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject, measure_scores
+from kdvideo.extras import extra_imports
 from kdvideo.models.spec import Model
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ def probe_scores(
 
 
 def _fit(features: Tensor, classes: Tensor, *, strength: float) -> "Pipeline":
-    from sklearn.linear_model import LogisticRegression  # takes seconds to import
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+    with extra_imports():  # here, since scikit-learn takes seconds to import
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_STEPS))
     return probe.fit(_as_array(features), classes.numpy())
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.extras import extra_imports
 from kdvideo.files import write_atomic
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
@@ -118,15 +119,16 @@ def _write_torch_export(deployed: DeployedModel, path: Path, description: str) -
 
 
 def _write_onnx(deployed: DeployedModel, path: Path, description: str) -> None:
-    program = torch.onnx.export(
-        deployed,
-        (deployed.example(2),),
-        input_names=["clips"],
-        output_names=["output"],
-        dynamic_shapes=_DYNAMIC,
-        dynamo=True,
-        verbose=False,
-    )
+    with extra_imports():
+        program = torch.onnx.export(
+            deployed,
+            (deployed.example(2),),
+            input_names=["clips"],
+            output_names=["output"],
+            dynamic_shapes=_DYNAMIC,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     program.model.metadata_props[_METADATA_KEY] = description
     program.save(str(path), external_data=False)
@@ -150,8 +152,8 @@ def _compare(deployed: DeployedModel, runner: Runner) -> float:
 
 
 def _open_onnx(path: Path, threads: int | None) -> Runner:
-    import onnxruntime
-
+    with extra_imports():
+        import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Features of many videos as one Parquet file: a table for any data tool, and a gallery to find neighbours in."""
+"""Features of many videos as one file: a table for data tools, and a gallery to find neighbours in."""
 
 import logging
 import tempfile
@@ -7,26 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-import pyarrow as pa
 import simplejson
-import torch
-from pyarrow import parquet
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdvideo.files import write_atomic
 from kdvideo.foreign import parse_json, printable
+from kdvideo.inference.gallery_files import COLUMNS, StoredGallery, check_format, read_gallery, write_gallery
 from kdvideo.inference.videos import VideoOutput
 from kdvideo.names import name_as_text, name_of_text
 
 __all__ = ["Gallery", "GalleryFacts", "Neighbour", "write_features"]
 
 logger = logging.getLogger("kdvideo")
-_METADATA_KEY = b"kdvideo"
-_MOST_VALUES = 1 << 24
-_VALUES_A_BYTE = 16  # genuine features are half a value a byte, and do not compress
 _SUBSETS = ("train", "test", "val", "validation")
-_COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 
 
 @dataclass(frozen=True)
@@ -66,10 +59,10 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
     all videos lie in folders train, test, val or validation, as of `class_folders`, it is the folder below.
 
     Names are written as `kdvideo.names.name_as_text` gives them. Where computing ends early, what has been computed is
-    written to `NAME.partial.parquet` beside `path`, and `path` stays as it was.
+    written to `NAME.partial.parquet` (or `.safetensors`) beside `path`, and `path` stays as it was.
 
     Args:
-        path: of the Parquet file.
+        path: a name that ends in .parquet or .safetensors.
         outputs: features `[S, D]` of the S clips of each video; the row gets their mean.
         root: names are relative to it.
         facts: stored beside the table.
@@ -77,8 +70,9 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
     Returns:
         How many videos have no feature.
     """
+    check_format(path)
     _try_writing(path)
-    rows: dict[str, list] = {column: [] for column in _COLUMNS}
+    rows: dict[str, list] = {column: [] for column in COLUMNS}
     try:
         for one in outputs:
             _add_row(rows, one, root)
@@ -112,10 +106,7 @@ def _add_row(rows: dict[str, list], one: VideoOutput, root: Path) -> None:
 
 def _write_table(path: Path, rows: dict[str, list], facts: GalleryFacts) -> None:
     rows["class"] = _class_column(rows["video"])
-    types = (pa.string(), pa.string(), pa.int64(), pa.list_(pa.float32()), pa.string())
-    metadata = {_METADATA_KEY: simplejson.dumps(asdict(facts)).encode()}
-    table = pa.table(rows, schema=pa.schema(list(zip(_COLUMNS, types, strict=True)), metadata=metadata))
-    write_atomic(path, lambda temporary: parquet.write_table(table, temporary))
+    write_gallery(path, rows, facts=simplejson.dumps(asdict(facts)))
 
 
 def _class_column(names: Sequence[str]) -> list[str]:
@@ -152,18 +143,15 @@ class Gallery:
         if not path.is_file():
             raise ValueError(f"gallery {path} does not exist: {hint}")
         try:
-            _check_size(path)
-            table = parquet.read_table(path, columns=list(_COLUMNS))
-            facts = _facts((table.schema.metadata or {})[_METADATA_KEY])
-            rows = [row for row in table.select(_COLUMNS).to_pylist() if row["feature"] is not None]
-            features = torch.tensor([row["feature"] for row in rows])
-            _check_names(rows)
-        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+            stored = read_gallery(path)
+            facts = _facts(stored.facts)
+            _check_names(stored)
+            if not stored.names:
+                raise ValueError("it has no video with a feature")
+            return cls(stored.names, stored.class_names, stored.features, facts)
+        except (KeyError, TypeError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
-        if not rows:
-            raise ValueError(f"gallery {path} has no video with a feature")
-        return cls([row["video"] for row in rows], [row["class"] for row in rows], features, facts)
 
     def nearest(self, feature: Tensor, count: int) -> list[Neighbour]:
         """The videos most alike to one feature `[D]`, by cosine, the nearest first; at most `count`."""
@@ -174,27 +162,14 @@ class Gallery:
         ]
 
 
-def _check_size(path: Path) -> None:
-    """Refuses a few MB of Parquet that unpack to billions of values: no hash covers a gallery."""
-    metadata = parquet.read_metadata(path)
-    columns = [
-        metadata.row_group(group).column(place)
-        for group in range(metadata.num_row_groups)
-        for place in range(metadata.num_columns)
-    ]
-    values, size = sum(column.num_values for column in columns), path.stat().st_size
-    if max(values, metadata.num_rows) > _MOST_VALUES + size * _VALUES_A_BYTE:
-        raise ValueError(f"{size} bytes that stand for {values} values")
-
-
-def _facts(text: bytes) -> GalleryFacts:
+def _facts(text: str | bytes) -> GalleryFacts:
     facts = GalleryFacts(**parse_json(text))
     if not isinstance(facts.model, str) or not isinstance(facts.sha256, str) or type(facts.num_clips) is not int:
         raise ValueError(f"it says that it was made by {facts.model!r}, sha256 {facts.sha256!r}")
     return facts
 
 
-def _check_names(rows: list[dict]) -> None:
-    for row in rows:
-        if not isinstance(row["video"], str) or not isinstance(row["class"], str):
-            raise ValueError(f"a video is called {row['video']!r}, its class {row['class']!r}")
+def _check_names(stored: StoredGallery) -> None:
+    for name, class_name in zip(stored.names, stored.class_names, strict=True):
+        if not isinstance(name, str) or not isinstance(class_name, str):
+            raise ValueError(f"a video is called {name!r}, its class {class_name!r}")

@@ -7,9 +7,9 @@ arXiv 1610.02391, with time as a third dimension of the map.
 from collections.abc import Callable
 
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
+from kdvideo.extras import extra_imports
 from kdvideo.models.backbone import Backbone
 
 __all__ = ["find_last_map", "grad_cam"]
@@ -31,6 +31,8 @@ def grad_cam(score: Callable[[Tensor], Tensor], layer: nn.Module, clips: Tensor)
     Returns:
         `[B, T, H, W]`, 0 and above.
     """
+    with extra_imports():
+        from captum.attr import LayerAttribution, LayerGradCam
     heat = LayerGradCam(score, layer).attribute(clips.requires_grad_(), relu_attributions=True)
     return LayerAttribution.interpolate(heat, clips.shape[2:], "trilinear")[:, 0].detach()
 

@@ -56,7 +56,7 @@ class Predictor:
 
     Args:
         source: zoo name, path or URL of the model.
-        gallery: a Parquet file of `kdvideo embed`; unless given, the one beside the model's weights.
+        gallery: a file of `kdvideo embed`. Defaults to the one beside the model's weights.
 
     Raises:
         ValueError: the model has no classes and there is no gallery, or the gallery is another model's.

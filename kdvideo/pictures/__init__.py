@@ -1,1 +1,6 @@
 """Pictures of runs and of what models have learned: each a pure function to a matplotlib figure."""
+
+from kdvideo.extras import extra_imports
+
+with extra_imports():
+    import matplotlib  # noqa: F401 - every module of this package needs it

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.evaluation.metrics import parse_metric
+from kdvideo.extras import extra_imports
 from kdvideo.files import write_text
 from kdvideo.inference.neighbours import Grid, build_grid
 from kdvideo.report.matrix import ALONE, build_matrices, students_of
@@ -40,7 +41,8 @@ def write_report(
         galleries: a file of `kdvideo embed` and the folder that it embedded, each gives a retrieval grid.
 
     Raises:
-        ValueError: `out` is no HTML file; a zoo, run or gallery is not where it should be; plotly is not installed.
+        ValueError: `out` is no HTML file; a zoo, run or gallery is not where it should be.
+        MissingExtraError: plotly or jinja2 is not installed.
     """
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise ValueError(f"--out {out} must be a file that ends in .html")
@@ -60,13 +62,11 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         grids: of galleries.
 
     Raises:
-        ValueError: plotly or jinja2 is not installed.
+        MissingExtraError: plotly or jinja2 is not installed.
     """
-    try:
+    with extra_imports():
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
         from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise ValueError(f"{error.name} is not installed: pip install 'kdvideo[report]'") from None
     rows = model_rows(states)
     students = students_of([state.entry for state in states], runs)
     curves = [{"name": run.name, "epochs": run.epochs} for run in runs]

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats
+from kdvideo.extras import extra_imports
 
 __all__ = [
     "WINDOW",
@@ -117,5 +117,7 @@ def interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[floa
     error = statistics.stdev(values) / math.sqrt(len(values))
     if error == 0:
         return mean, mean
+    with extra_imports():
+        from scipy import stats
     low, high = stats.t.interval(confidence, len(values) - 1, loc=mean, scale=error)
     return float(low), float(high)

@@ -178,8 +178,12 @@ def read_entry(path: Path) -> ZooEntry:
 
 
 def gallery_file(weights: Path) -> Path:
-    """Returns where the gallery of a model lies, which holds features of its training videos: beside its weights."""
-    return weights.with_suffix(".gallery.parquet")
+    """Returns where the gallery of a model lies or would lie: features of its training videos, beside its weights.
+
+    What ships is safetensors, which every installation reads; a user's own may be a Parquet table.
+    """
+    shipped = weights.with_suffix(".gallery.safetensors")
+    return shipped if shipped.is_file() else weights.with_suffix(".gallery.parquet")
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -1,11 +1,14 @@
 """The table of features, and its nearest neighbours."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import torch
 from pyarrow import parquet
+from safetensors.torch import load_file, save_file
 
 from kdvideo.data.datasets.rebuild import find_subset_list, read_subset_list
 from kdvideo.inference.gallery import Gallery, GalleryFacts, write_features
@@ -15,6 +18,8 @@ from kdvideo.zoo.folder import Zoo, gallery_file
 from kdvideo.zoo.sources import resolve_weights
 
 FACTS = GalleryFacts(model="a_model", sha256="ab" * 32, num_clips=2)
+FACTS_TEXT = json.dumps(asdict(FACTS))
+ROWS = '{"video": ["a.avi"], "class": [""], "problem": [null]}'
 
 
 def written(path: Path, features: dict[str, list[list[float]] | None]) -> int:
@@ -71,6 +76,40 @@ def test_what_is_no_gallery_is_named(tmp_path: Path):
         Gallery.read(tmp_path / "empty.parquet")
 
 
+def test_both_formats_hold_the_same(tmp_path: Path):
+    """A gallery is the same to the bit from Parquet and from safetensors; another ending is refused first."""
+    features = {"run/a.avi": [[0.1, 3.0], [3.0, 5.7]], "walk/b.avi": [[1 / 3, 1.0]], "torn.avi": None}
+    galleries = []
+    for suffix in ("parquet", "safetensors"):
+        assert written(tmp_path / f"f.{suffix}", features) == 1
+        galleries.append(Gallery.read(tmp_path / f"f.{suffix}"))
+    one, other = galleries
+    assert torch.equal(one.features, other.features)
+    assert (one.names, one.class_names, one.facts) == (other.names, other.class_names, other.facts)
+    with pytest.raises(ValueError, match=r"f\.csv; its name must end in \.parquet, or in \.safetensors"):
+        written(tmp_path / "f.csv", features)
+
+
+@pytest.mark.parametrize(
+    ("feature", "metadata"),
+    [
+        (torch.ones(1, 2), {"kdvideo": "{}"}),
+        (torch.ones(1, 2), {"kdvideo": FACTS_TEXT, "rows": "[]"}),
+        (torch.ones(1, 2), {"kdvideo": FACTS_TEXT, "rows": '{"video": [1], "class": [""], "problem": [null]}'}),
+        (torch.ones(2, 2), {"kdvideo": FACTS_TEXT, "rows": ROWS}),
+        (torch.ones(1), {"kdvideo": FACTS_TEXT, "rows": ROWS}),
+        (torch.ones(1, 2), {"kdvideo": '{"model": 1, "sha256": "", "num_clips": 1}', "rows": ROWS}),
+    ],
+)
+def test_safetensors_that_are_no_gallery(tmp_path: Path, feature: torch.Tensor, metadata: dict):
+    """Files come from other people: what does not fit together is named in one line."""
+    save_file({"feature": feature}, tmp_path / "g.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=r"^[^\n]*g\.safetensors is no gallery \([^\n]*$"):
+        Gallery.read(tmp_path / "g.safetensors")
+    save_file({"feature": torch.ones(1, 2)}, tmp_path / "g.safetensors", metadata={"kdvideo": FACTS_TEXT, "rows": ROWS})
+    assert Gallery.read(tmp_path / "g.safetensors").names == ["a.avi"]
+
+
 def test_what_ships_has_its_gallery():
     """The training videos alone, features of the very weights, in float16; all that ships is 15 MB at most."""
     weights = zoo_root() / "weights"
@@ -83,7 +122,7 @@ def test_what_ships_has_its_gallery():
         assert gallery.facts == GalleryFacts(entry.name, entry.sha256, num_clips=10)
         assert set(gallery.names) == training
         assert gallery.class_names == [name.split("/")[0] for name in gallery.names]
-        assert parquet.read_schema(path).field("feature").type == pa.list_(pa.float16())
+        assert load_file(path)["feature"].dtype == torch.float16
     assert sum(file.stat().st_size for file in weights.iterdir()) <= 15e6
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixt
 
 def test_without_plotly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     """The extra is named."""
-    monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
+    monkeypatch.delitem(sys.modules, "plotly.offline", raising=False)
+    monkeypatch.setitem(sys.modules, "plotly", None)
     assert main(["report", "--out", str(tmp_path / "r.html")]) == 2
     assert "pip install 'kdvideo[report]'" in capsys.readouterr().err
 

@@ -1,29 +1,16 @@
 """The built wheel in an environment of its own, outside the checkout."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from installed import Installation
 
 pytestmark = pytest.mark.slow
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_the_wheel_works_alone(tmp_path: Path):
+def test_the_wheel_works_alone(installation: Installation, tmp_path: Path):
     """No warning at import, every entry is listed and builds, a shipped config trains, the shipped weights load."""
-    source = tmp_path / "source"  # not the checkout itself: a build leaves its traces there
-    shutil.copytree(
-        REPOSITORY, source, ignore=shutil.ignore_patterns(".venv*", ".git", "output", "build", "*.egg-info")
-    )
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("kdvideo-*.whl")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    bin_dir = tmp_path / "venv" / "bin"
-    subprocess.run([bin_dir / "pip", "install", "--quiet", str(wheel)], check=True)
+    installation.pip("install", "--quiet", f"{installation.wheel}[train]")
     script = (
         "import kdvideo, torch\n"
         "from kdvideo.paths import zoo_root\n"
@@ -42,14 +29,11 @@ def test_the_wheel_works_alone(tmp_path: Path):
         "write_synthetic_ucf101(Path('data'), config)\n"
         "print(zoo_root() / 'configs' / 'demo' / 'student.yaml')\n"
     )
-    environment = {**os.environ, "KDVIDEO_HOME": str(tmp_path / "home"), "KDVIDEO_OFFLINE": "1"}
-    environment.pop("PYTHONPATH", None)  # it may lead to the checkout
-    options = {"cwd": tmp_path, "env": environment, "check": True, "capture_output": True, "text": True}
-    listed = subprocess.run([bin_dir / "python", "-W", "error::FutureWarning", "-c", script], **options)
+    listed = installation.run("python", "-W", "error::FutureWarning", "-c", script, cwd=tmp_path)
     assert listed.stderr == ""
     config_file = listed.stdout.strip()
     assert "site-packages" in config_file
     train = ["train", "--config-file", config_file, "DATA.ROOT", "data", "OUTPUT_DIR", "run", "SOLVER.EPOCHS", "1"]
-    subprocess.run([bin_dir / "kdvideo", *train, "ZOO.PUBLISH_AS", "from.wheel"], **options)
-    shown = subprocess.run([bin_dir / "kdvideo", "zoo", "list", "from*"], **options)
+    installation.run("kdvideo", *train, "ZOO.PUBLISH_AS", "from.wheel", cwd=tmp_path)
+    shown = installation.run("kdvideo", "zoo", "list", "from*", cwd=tmp_path)
     assert shown.stdout.splitlines()[1].split()[:3] == ["from.wheel", "published", "verified"]

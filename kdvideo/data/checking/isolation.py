@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from pebble import ProcessExpired, ProcessPool
 
+from kdvideo.extras import extra_imports
 from kdvideo.workers import end_if_rerun, worker_context
 
 __all__ = ["Failure", "available_cores", "run_isolated"]
@@ -53,7 +53,10 @@ def run_isolated(
     Raises:
         Exception: whatever `function` raises.
         ChildProcessError: no worker can be started.
+        MissingExtraError: pebble is not installed.
     """
+    with extra_imports():
+        from pebble import ProcessPool
     end_if_rerun()
     workers = min(num_workers, max(len(items), 1))
     with ProcessPool(max_workers=workers, initializer=_begin_worker, context=worker_context()) as pool:
@@ -75,6 +78,8 @@ def available_cores() -> int:
 
 
 def _outcome(future: Future[Any], time_limit: float) -> Any:
+    from pebble import ProcessExpired
+
     try:
         return future.result()
     except TimeoutError:

@@ -1,0 +1,136 @@
+"""The two formats of a gallery: a Parquet table for any data tool, and safetensors, which needs no further package."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import simplejson
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from kdvideo.extras import extra_imports
+from kdvideo.files import write_atomic
+from kdvideo.foreign import parse_json
+
+__all__ = ["COLUMNS", "StoredGallery", "check_format", "read_gallery", "write_gallery"]
+
+COLUMNS = ("video", "class", "num_frames", "feature", "problem")
+_SUFFIXES = (".parquet", ".safetensors")
+_FACTS_KEY, _ROWS_KEY = "kdvideo", "rows"
+_MOST_VALUES = 1 << 24
+_VALUES_A_BYTE = 16  # genuine features are half a value a byte, and do not compress
+
+
+class StoredGallery(NamedTuple):
+    """The videos of a file that have a feature; nothing of it has been checked but its form.
+
+    Attributes:
+        names: of the videos.
+        class_names: of each video.
+        features: `[G, D]`.
+        facts: which model made them, as JSON.
+    """
+
+    names: list[Any]
+    class_names: list[Any]
+    features: Tensor
+    facts: str | bytes
+
+
+def check_format(path: Path) -> None:
+    """Finds out before hours of work whether a gallery can be written in the format of its name.
+
+    Raises:
+        ValueError: the name ends otherwise.
+        MissingExtraError: pyarrow, which a Parquet table needs, is not installed.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"--out is {path}; its name must end in .parquet, or in .safetensors, which needs no pyarrow")
+    if path.suffix == ".parquet":
+        with extra_imports():
+            import pyarrow  # noqa: F401
+
+
+def write_gallery(path: Path, rows: Mapping[str, Sequence[Any]], *, facts: str) -> None:
+    """Writes all columns of `rows`, whole or not at all.
+
+    Args:
+        path: the file, whose name says the format.
+        rows: column -> values; `feature` is None where there is a `problem`.
+        facts: stored beside the table, as JSON.
+    """
+    write = _write_parquet if path.suffix == ".parquet" else _write_safetensors
+    write_atomic(path, lambda temporary: write(temporary, rows, facts))
+
+
+def read_gallery(path: Path) -> StoredGallery:
+    """Reads what `write_gallery` wrote.
+
+    Raises:
+        ValueError: the file is damaged or something else.
+        KeyError: a column or the facts are missing.
+        TypeError: a column holds other things.
+        MissingExtraError: the file is a Parquet table and pyarrow is not installed.
+    """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_parquet(path)
+
+
+def _write_parquet(path: Path, rows: Mapping[str, Sequence[Any]], facts: str) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = (pa.string(), pa.string(), pa.int64(), pa.list_(pa.float32()), pa.string())
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata={_FACTS_KEY: facts})
+    parquet.write_table(pa.table(dict(rows), schema=schema), path)
+
+
+def _read_parquet(path: Path) -> StoredGallery:
+    with extra_imports():
+        import pyarrow as pa
+        from pyarrow import parquet
+    try:
+        _check_size(parquet.read_metadata(path), path.stat().st_size)
+        table = parquet.read_table(path, columns=list(COLUMNS))
+        facts = (table.schema.metadata or {})[_FACTS_KEY.encode()]
+        rows = [row for row in table.select(COLUMNS).to_pylist() if row["feature"] is not None]
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+    features = torch.tensor([row["feature"] for row in rows])
+    return StoredGallery([row["video"] for row in rows], [row["class"] for row in rows], features, facts)
+
+
+def _check_size(metadata: Any, size: int) -> None:
+    """Refuses a few MB of Parquet that unpack to billions of values: no hash covers a gallery."""
+    columns = [
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    ]
+    values = sum(column.num_values for column in columns)
+    if max(values, metadata.num_rows) > _MOST_VALUES + size * _VALUES_A_BYTE:
+        raise ValueError(f"{size} bytes that stand for {values} values")
+
+
+def _write_safetensors(path: Path, rows: Mapping[str, Sequence[Any]], facts: str) -> None:
+    features = torch.tensor([feature for feature in rows["feature"] if feature is not None], dtype=torch.float32)
+    columns = {column: list(rows[column]) for column in COLUMNS if column != "feature"}
+    path.write_bytes(save({"feature": features}, metadata={_FACTS_KEY: facts, _ROWS_KEY: simplejson.dumps(columns)}))
+
+
+def _read_safetensors(path: Path) -> StoredGallery:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header, features = file.metadata() or {}, file.get_tensor("feature")
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    columns = parse_json(header[_ROWS_KEY])
+    names, class_names, problems = (columns[column] for column in ("video", "class", "problem"))
+    kept = [place for place, problem in enumerate(problems) if problem is None]
+    lengths = {len(names), len(class_names), len(problems)}
+    if len(lengths) > 1 or len(kept) != len(features) or (kept and features.ndim != 2):
+        raise ValueError(f"features {list(features.shape)} of {len(kept)} videos")
+    return StoredGallery(
+        [names[place] for place in kept], [class_names[place] for place in kept], features, header[_FACTS_KEY]
+    )
