@@ -3,7 +3,6 @@
 import logging
 import re
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,14 +74,6 @@ def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixt
     """One line each."""
     assert main(["report", *arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_without_plotly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """The extra is named."""
-    monkeypatch.delitem(sys.modules, "plotly.offline", raising=False)
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    assert main(["report", "--out", str(tmp_path / "r.html")]) == 2
-    assert "pip install 'kdvideo[report]'" in capsys.readouterr().err
 
 
 def test_foreign_text_is_escaped():
