@@ -4,3 +4,5 @@ from kdvideo.extras import extra_imports
 
 with extra_imports():
     import matplotlib  # noqa: F401 - every module of this package needs it
+
+__all__: list[str] = []
