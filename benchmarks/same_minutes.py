@@ -90,7 +90,7 @@ def train_plain(data: str, folder: Path, *, minutes: float) -> dict[str, Any]:
         sampler.epoch = epoch
         for batch in loader:
             for group in optimizer.param_groups:
-                group["lr"] = schedule(share)
+                group["lr"] = schedule.rate(share, group)
             optimizer.zero_grad()
             plain_loss(model, batch, contrast_weight=cfg.CONTRAST.WEIGHT).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.SOLVER.CLIP_GRADIENTS)

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from kdvideo.distributed import is_main
@@ -19,7 +18,7 @@ from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
 from kdvideo.extras import missing_extra
 
-__all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "Plateau", "Progress"]
+__all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "Progress"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -37,23 +36,11 @@ class EpochEvaluation(Hook):
         self.period = period
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Measures where it is time to."""
+        """Measures where it is time to, and shows the schedule what came out."""
         if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
             with out_of_memory_means("lower EVAL.BATCH_SIZE"):
                 metrics.update(self.evaluate())
-
-
-class Plateau(Hook):
-    """Shows the trainer's `ReduceLROnPlateau` each new value of a metric."""
-
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
-
-    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Where the epoch was evaluated."""
-        assert isinstance(trainer.schedule, ReduceLROnPlateau)
-        if self.metric in metrics:
-            trainer.schedule.step(metrics[self.metric])
+            trainer.schedule.observe(metrics)
 
 
 class KeepBest(Hook):

@@ -1,6 +1,7 @@
 """Optimizer and learning-rate schedule from a config."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from fvcore.common.config import CfgNode
 from fvcore.common.param_scheduler import (
@@ -11,12 +12,70 @@ from fvcore.common.param_scheduler import (
 from torch import nn, optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["Schedule", "build_optimizer", "build_schedule"]
-
-Schedule = Callable[[float], float] | ReduceLROnPlateau  # a function of progress, or of how a metric goes
+__all__ = ["PlateauSchedule", "Schedule", "build_optimizer", "build_schedule"]
 
 _WARMUP_SHARE = 0.3  # of a one-cycle run, as in torch's OneCycleLR
 _WARMUP_START, _END = 1 / 25, 1e-4  # of the base rate
+
+
+class Schedule:
+    """The learning rate of each step, as a function of progress.
+
+    Args:
+        function: progress in [0, 1) -> base rate.
+    """
+
+    def __init__(self, function: Callable[[float], float]) -> None:
+        self._function = function
+
+    def rate(self, progress: float, group: Mapping[str, Any]) -> float:
+        """Returns the rate of one of the optimizer's groups.
+
+        Args:
+            progress: share of the run that is done, in [0, 1).
+            group: of the optimizer; it has its `lr` so far and an `lr_scale`.
+        """
+        return self._function(progress) * group["lr_scale"]
+
+    def observe(self, metrics: Mapping[str, Any]) -> None:
+        """Looks at what an epoch's evaluation measured; progress alone counts here."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what `load_state_dict` needs to go on from here."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` returned."""
+
+
+class PlateauSchedule(Schedule):
+    """A rate that falls when a metric stops rising.
+
+    Args:
+        scheduler: PyTorch's, which changes the `lr` of the optimizer's groups.
+        metric: which one to look at.
+    """
+
+    def __init__(self, scheduler: ReduceLROnPlateau, metric: str) -> None:
+        self._scheduler = scheduler
+        self._metric = metric
+
+    def rate(self, progress: float, group: Mapping[str, Any]) -> float:
+        """Returns the rate that PyTorch's scheduler has left the group at."""
+        return group["lr"]
+
+    def observe(self, metrics: Mapping[str, Any]) -> None:
+        """Lowers the rates if the metric has not risen for too long; an epoch without it does not count."""
+        if self._metric in metrics:
+            self._scheduler.step(metrics[self._metric])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what `load_state_dict` needs to go on from here."""
+        return self._scheduler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` returned."""
+        self._scheduler.load_state_dict(dict(state))
 
 
 def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> optim.Optimizer:
@@ -41,26 +100,33 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
     return optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY)
 
 
-def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer) -> Schedule:
-    """What SOLVER.SCHEDULE names: a map from progress in [0, 1) to the base rate, or `plateau`.
+def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = "") -> Schedule:
+    """Builds the schedule that SOLVER.SCHEDULE names.
 
     `constant`; `cosine`, down to nearly nothing (Loshchilov and Hutter, arXiv 1608.03983, without restarts);
     `one_cycle`, up by a cosine for 0.3 of the run, then down (Smith and Topin, arXiv 1708.07120); `plateau`, times
     SOLVER.PLATEAU_FACTOR whenever SOLVER.PLATEAU_PATIENCE evaluations on held-out videos have brought nothing.
+
+    Args:
+        cfg: a valid config.
+        optimizer: whose rates are set.
+        metric: of held-out videos, which `plateau` looks at.
     """
     solver = cfg.SOLVER
     rate = solver.BASE_LR
     down = CosineParamScheduler(rate, _END * rate)
     if solver.SCHEDULE == "plateau":
-        return ReduceLROnPlateau(
+        scheduler = ReduceLROnPlateau(
             optimizer, mode="max", factor=solver.PLATEAU_FACTOR, patience=solver.PLATEAU_PATIENCE, threshold=0.0
         )
+        return PlateauSchedule(scheduler, metric)
     if solver.SCHEDULE == "cosine":
-        return down
+        return Schedule(down)
     if solver.SCHEDULE == "one_cycle":
-        return CompositeParamScheduler(
+        up_and_down = CompositeParamScheduler(
             [CosineParamScheduler(_WARMUP_START * rate, rate), down],
             lengths=[_WARMUP_SHARE, 1 - _WARMUP_SHARE],
             interval_scaling=["rescaled", "rescaled"],
         )
-    return ConstantParamScheduler(rate)
+        return Schedule(up_and_down)
+    return Schedule(ConstantParamScheduler(rate))

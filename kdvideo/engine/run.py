@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from kdvideo.config import plain_config
 from kdvideo.data.labelled import TrainClips
@@ -26,7 +25,7 @@ from kdvideo.engine.build import (
     dataset_name,
     read_clip_spec,
 )
-from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Plateau, Progress
+from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -193,7 +192,7 @@ class Run(ABC):
             task,
             loader,
             optimizer=optimizer,
-            schedule=build_schedule(cfg, optimizer),
+            schedule=build_schedule(cfg, optimizer, metric=self.validation_metric),
             num_epochs=cfg.SOLVER.EPOCHS,
             device=self.device,
             options=StepOptions(
@@ -208,10 +207,8 @@ class Run(ABC):
             trainer.load_state(checkpoint)
             logger.info("resumed after epoch %d and %d steps", trainer.epoch, trainer.epoch_step)
         self.prepare_evaluation()  # after all that could refuse the run: it decodes for minutes on a big dataset
-        plateau = [Plateau(self.validation_metric)] if isinstance(trainer.schedule, ReduceLROnPlateau) else []
         trainer.hooks = (
             EpochEvaluation(self.evaluate_epoch, period=cfg.EVAL.PERIOD),
-            *plateau,
             *self.selection_hooks(),
             *(self._writing_hooks(trainer, dataset.videos) if is_main() else ()),
             *extra_hooks,

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from kdvideo.data.batch import Batch, batch_size, map_batch
@@ -72,7 +71,7 @@ class Trainer:
         task: see `kdvideo.registry.TASKS`.
         loader: batches; its sampler is an `EpochSampler`.
         optimizer: of the task's `trainable`; its groups have an `lr_scale`.
-        schedule: progress in [0, 1) -> learning rate; or `ReduceLROnPlateau`, which a hook steps.
+        schedule: the learning rate of each step; `EpochEvaluation` shows it each evaluation.
         num_epochs: to train.
         device: where the task is.
         options: of each step.
@@ -144,7 +143,7 @@ class Trainer:
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "plateau": self.schedule.state_dict() if isinstance(self.schedule, ReduceLROnPlateau) else None,
+            "schedule": self.schedule.state_dict(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -162,8 +161,8 @@ class Trainer:
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.load_state_dict(state["plateau"])
+        # earlier versions kept what only a plateau has
+        self.schedule.load_state_dict(state["schedule"] if "schedule" in state else state["plateau"] or {})
         self.epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self._sums = defaultdict(float, state["sums"])
 
@@ -214,10 +213,9 @@ class Trainer:
         raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
-        if not isinstance(self.schedule, ReduceLROnPlateau):
-            rate = self.schedule(self.step / (self.num_epochs * len(self.loader)))
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["lr_scale"]
+        progress = self.step / (self.num_epochs * len(self.loader))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(progress, group)
         batch = map_batch(batch, self._move)
         if self.batch_transform is not None:
             batch = self.batch_transform(batch)

@@ -5,7 +5,6 @@ from torch import nn, optim
 from toy_trainer import Measured, make_trainer, run
 
 from kdvideo.config import get_defaults
-from kdvideo.engine.hooks import Plateau
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.trainer import Hook
 from kdvideo.models.pcl import ClassificationModel, build_backbone
@@ -24,7 +23,8 @@ def build(cfg, module: nn.Module | None = None) -> optim.Optimizer:
 
 def schedule(**values):
     cfg = solver(BASE_LR=0.5, **values)
-    return build_schedule(cfg, build(cfg))
+    built = build_schedule(cfg, build(cfg))
+    return lambda progress: built.rate(progress, {"lr_scale": 1.0})
 
 
 def test_schedules():
@@ -73,7 +73,7 @@ def plateau_rates(*values: float | None, **options) -> list[float]:
         def after_epoch(self, trainer, metrics):
             rates.append(trainer.optimizer.param_groups[0]["lr"])
 
-    run(trainer, Measured(*values), Plateau("accuracy"), Rates())
+    run(trainer, Measured(*values), Rates())
     return rates
 
 
@@ -86,7 +86,7 @@ def test_plateau_waits_for_its_patience():
 def test_plateau_goes_on_after_resuming():
     """Rate and patience are in the checkpoint."""
     whole, first, second = (make_trainer(SCHEDULE="plateau", BASE_LR=0.1, PLATEAU_PATIENCE=1) for _ in range(3))
-    hooks = Measured(0.5, 0.4, 0.4), Plateau("accuracy")
+    hooks = (Measured(0.5, 0.4, 0.4),)
     run(whole, *hooks)
     run(first, *hooks, stop_at=7)
     second.load_state(first.state())
@@ -94,3 +94,30 @@ def test_plateau_goes_on_after_resuming():
     run(second, *hooks)
     for trainer in (whole, second):
         assert trainer.optimizer.param_groups[1]["lr"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "one_cycle"])
+def test_checkpoints_of_before_go_on(schedule: str):
+    """They hold a plateau's state as `plateau`, and None for every other schedule."""
+    whole, second = (make_trainer(SCHEDULE=schedule, BASE_LR=0.1, PLATEAU_PATIENCE=1) for _ in range(2))
+    run(whole, Measured(0.5, 0.4, 0.4), stop_at=7)
+    state = whole.state()
+    former = state.pop("schedule")
+    second.load_state({**state, "plateau": former or None})
+    assert bool(former) == (schedule == "plateau")
+    run(second, Measured(0.5, 0.4, 0.4))
+    assert second.schedule.state_dict().get("num_bad_epochs", 0) == 0
+    assert second.optimizer.param_groups[0]["lr"] < 0.1
+
+
+def test_plateau_lowers_the_rates_as_pytorch_does():
+    """To the bit, in both groups, for factors that no float holds."""
+    trainer = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, BACKBONE_LR_SCALE=0.3, EPOCHS=9, PLATEAU_PATIENCE=0)
+    run(trainer, Measured(*[0.5] * 9))
+    expected = make_trainer(SCHEDULE="plateau", BASE_LR=0.1, BACKBONE_LR_SCALE=0.3).optimizer
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(expected, mode="max", factor=0.1, patience=0, threshold=0.0)
+    for _ in range(9):
+        scheduler.step(0.5)
+    rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in (trainer.optimizer, expected)]
+    assert rates[0] == rates[1]
+    assert rates[0][0] < 1e-7

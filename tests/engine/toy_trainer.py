@@ -50,7 +50,7 @@ def make_trainer(**solver) -> Trainer:
         task,
         DataLoader(_Numbers(), batch_size=2, sampler=EpochSampler(6, seed=0, batch_size=2), drop_last=True),
         optimizer=optimizer,
-        schedule=build_schedule(cfg, optimizer),
+        schedule=build_schedule(cfg, optimizer, metric="accuracy"),
         num_epochs=cfg.SOLVER.EPOCHS,
         device=torch.device("cpu"),
         options=StepOptions(clip_gradients=cfg.SOLVER.CLIP_GRADIENTS, accumulate=cfg.SOLVER.ACCUMULATE),
@@ -83,6 +83,7 @@ class Measured(Hook):
     def after_epoch(self, trainer: Trainer, metrics: dict) -> None:
         value = self.values[trainer.epoch - 1]
         metrics.update({} if value is None else {"accuracy": value})
+        trainer.schedule.observe(metrics)
 
 
 def run(trainer: Trainer, *hooks: Hook, stop_at: int | None = None) -> Lines:
