@@ -71,10 +71,10 @@ class Pretext:
         label = draws.integer(self.num_classes) if label_slot is None else label_slot % self.num_classes
         return PretextPlan(label=label, argument=0, clips=tuple(clips))
 
-    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
+    def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
         """Applies the operation to `clips[N, C, T, H, W]`.
 
-        The clips hold the planned frames and may be changed in place. On the training device `plan` has label and
-        argument only, not the frames.
+        The clips hold the planned frames and may be changed in place. The operation may be a `PretextPlan`, but on the
+        training device its frames are no longer known.
         """
         raise NotImplementedError(f"{type(self).__name__} has no apply")

@@ -21,6 +21,6 @@ class RotNet(Pretext):
 
     num_classes: ClassVar[int] = 4
 
-    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
-        """Turns `clips[N, C, T, H, W]`, H equal to W, by `plan.label` right angles."""
-        return torch.rot90(clips, k=plan.label, dims=(-2, -1))
+    def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
+        """Turns `clips[N, C, T, H, W]` by `operation.label` right angles. H equals W."""
+        return torch.rot90(clips, k=operation.label, dims=(-2, -1))

@@ -33,7 +33,7 @@ class VCOP(Pretext):
 
     @classmethod
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
-        """Raises ValueError for tuples of other than three clips."""
+        """Raises ValueError unless tuples have three clips."""
         if tuple_len != cls.TUPLE_LEN:
             raise ValueError(
                 f"`tuple_len` is {tuple_len}; the pretext vcop has a class for each order of three clips: use 3"
@@ -42,11 +42,11 @@ class VCOP(Pretext):
     def plan(
         self, draws: Draws, clips: Sequence[ClipFrames], *, num_frames: int, label_slot: int | None = None
     ) -> PretextPlan:
-        """Draws one of the orders, all alike; see `Pretext.plan`."""
+        """Draws one of the orders, all equally likely; see `Pretext.plan`."""
         plan = super().plan(draws, clips, num_frames=num_frames, label_slot=label_slot)
         shuffled = tuple(clips[i] for i in self.ORDERS[plan.label])
         return PretextPlan(label=plan.label, argument=0, clips=shuffled)
 
-    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
-        """Gives `clips[N, C, T, H, W]` as they are: they have been read in the order of the plan."""
+    def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
+        """Returns `clips[N, C, T, H, W]` unchanged. They have been read in the planned order."""
         return clips

@@ -37,7 +37,7 @@ class VCP(Pretext):
 
     @classmethod
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
-        """Raises ValueError for clips that cannot be cut into quadrants and four chunks, or tuples without a middle."""
+        """Raises ValueError for unsuitable clips. They need quadrants and four chunks, tuples a middle clip."""
         if clip_len % cls.NUM_CHUNKS:
             raise ValueError(f"`clip_len` is {clip_len}; the pretext vcp swaps quarters of it: use a multiple of 4")
         if size % 2:
@@ -48,9 +48,10 @@ class VCP(Pretext):
     def plan(
         self, draws: Draws, clips: Sequence[ClipFrames], *, num_frames: int, label_slot: int | None = None
     ) -> PretextPlan:
-        """Draws one of the possible labels, all alike, and its variant; see `Pretext.plan`.
+        """Draws one of the possible labels and a variant of it.
 
-        Where the video has no room for a remote clip, labels 0 to 3 are possible.
+        All labels are equally likely; see `Pretext.plan`. If the video has no room for a remote clip, only labels 0 to
+        3 are possible.
         """
         remote_starts = self._remote_starts(clips, num_frames)
         num_labels = self.num_classes if remote_starts else self.num_classes - 1
@@ -64,15 +65,15 @@ class VCP(Pretext):
             frames[middle] = tuple(frame + offset for frame in frames[middle])
         return PretextPlan(label=label, argument=argument, clips=tuple(frames))
 
-    def apply(self, clips: Tensor, plan: PretextOperation) -> Tensor:
-        """Changes the middle clip of `clips[N, C, T, H, W]`; a remote clip has been read in its place already."""
+    def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
+        """Changes the middle clip of `clips[N, C, T, H, W]`. A remote clip is there already."""
         clip = clips[len(clips) // 2]
-        if plan.label == self._ROTATED:
-            clip.copy_(torch.rot90(clip, k=plan.argument + 1, dims=(-2, -1)))
-        elif plan.label == self._PERMUTED:
+        if operation.label == self._ROTATED:
+            clip.copy_(torch.rot90(clip, k=operation.argument + 1, dims=(-2, -1)))
+        elif operation.label == self._PERMUTED:
             clip.copy_(_reverse_quadrants(clip))
-        elif plan.label == self._SHUFFLED:
-            first, second = (clip.chunk(self.NUM_CHUNKS, dim=1)[i] for i in self.CHUNK_PAIRS[plan.argument])
+        elif operation.label == self._SHUFFLED:
+            first, second = (clip.chunk(self.NUM_CHUNKS, dim=1)[i] for i in self.CHUNK_PAIRS[operation.argument])
             first[:], second[:] = second, first.clone()
         return clips
 
