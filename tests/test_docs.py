@@ -46,8 +46,10 @@ def test_every_block_is_of_a_kind_that_is_tested():
 
 @pytest.mark.parametrize("where", PYTHON)
 def test_python_block(where: str, new_process: Callable[[], None], monkeypatch, tmp_path: Path, tiny_dataset: Path):
-    """As a reader would paste it, beside a video."""
+    """As a reader would paste it, beside a video and the demo's data."""
     monkeypatch.chdir(tmp_path)
+    Path("output", "demo").mkdir(parents=True)
+    Path("output", "demo", "data").symlink_to(tiny_dataset)
     shutil.copy(next(tiny_dataset.rglob("*.avi")), "video.mp4")  # readers look into a file, not at its name
     exec(compile(PYTHON[where], where, "exec"), {})
 

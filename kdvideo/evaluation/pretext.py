@@ -84,7 +84,7 @@ class PretextProtocol(Protocol):
         """Decodes the fixed tuples and clips of these lists, unless they are those at hand."""
         if lists is self._lists:
             return
-        self._clips = {}  # first gives back the room of those at hand
+        self._lists, self._clips = None, {}  # first gives back the room of those at hand
         parts = {"": lists, **({} if lists.validation is None else {"validation_": lists.validation})}
         self._clips = {prefix: _FixedClips(part, self) for prefix, part in parts.items()}
         self._lists = lists
@@ -96,7 +96,8 @@ class PretextProtocol(Protocol):
         """
         self.prepare(subject.lists)
         model, config = subject.model, self.config
-        assert isinstance(model, PCLModel)
+        if not isinstance(model, PCLModel):
+            raise TypeError(f"a {type(model).__name__} has no pretext head: {self.name} cannot be measured")
         return Measurement(
             self.name,
             [
