@@ -38,22 +38,25 @@ _PREPARATION = timedelta(days=2)  # looking at every video of a big dataset for 
 
 
 def rank() -> int:
-    """This process' number among those of the run."""
+    """Returns this process' number among those of the run."""
     return distributed.get_rank() if _initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes share the run."""
+    """Returns how many processes share the run."""
     return distributed.get_world_size() if _initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this is rank 0, the only one that writes."""
+    """Returns whether this is rank 0, the only one that writes."""
     return rank() == 0
 
 
 def was_restarted() -> bool:
-    """Whether torchrun or Slurm has started this run before, so that it is to be continued without being told."""
+    """Returns whether torchrun or Slurm has started this run before.
+
+    Such a run is continued without being told.
+    """
     return any(int(os.environ.get(count) or 0) > 0 for count in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
 
 
@@ -94,7 +97,10 @@ def wait_for_all() -> None:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 goes through the block alone, then all others at once, who find what it has left on disk."""
+    """Lets rank 0 go through the block alone, then all others.
+
+    They find what it has left on disk.
+    """
     if world_size() == 1:
         yield
         return
@@ -109,22 +115,28 @@ def main_first() -> Iterator[None]:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """All ranks' `[B, ...]`, equally many of each, one after the other as `[world_size * B, ...]`; without gradient."""
+    """Gathers all ranks' `[B, ...]` as `[world_size * B, ...]`, without gradient.
+
+    Each rank has equally many; they come one after the other.
+    """
     return gather_with_gradient(tensor.detach())
 
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:
-    """As `gather`, `[B, ...] -> [world_size * B, ...]`; a part's gradient is the sum over all ranks' losses."""
+    """Gathers as `gather`, `[B, ...] -> [world_size * B, ...]`, with gradient.
+
+    A part's gradient is the sum over all ranks' losses.
+    """
     return torch.cat(differentiable_all_gather(tensor.contiguous())) if world_size() > 1 else tensor
 
 
 def any_rank(answer: bool) -> bool:
-    """Whether any rank says yes: what all of them then agree on."""
+    """Returns whether any rank says yes; all ranks get the same answer."""
     return mean_over_ranks({"yes": float(answer)})["yes"] > 0
 
 
 def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """The means of numbers that all ranks have under the same names."""
+    """Averages numbers that all ranks have under the same names."""
     if world_size() == 1:
         return dict(values)
     totals = torch.tensor(list(values.values()), dtype=torch.float64)
@@ -145,7 +157,7 @@ def _join() -> None:
 
 
 def _fresh_store(own_rank: int) -> distributed.Store:
-    """Where the ranks of this start find each other.
+    """Opens the store where the ranks of this start meet.
 
     torchrun keeps one store over all its restarts, in which gloo and nccl find addresses of processes that have died
     (as in PyTorch's issue 135712). So rank 0 opens another, and leaves word in torchrun's where it is.

@@ -32,7 +32,7 @@ _ZEROS = 1 << 24  # bytes
 
 
 def file_sha256(path: Path) -> str:
-    """The file's sha256 as 64 hex digits."""
+    """Returns the file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -115,7 +115,7 @@ def make_durable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_atomic` for a text."""
+    """Writes a text as `write_atomic` does."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

@@ -100,7 +100,7 @@ def best_weights(best: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
-    """Whether a config goes on with the run that the checkpoint is of.
+    """Checks that a config goes on with a checkpoint's run.
 
     Places, workers, evaluation and publishing may change, and the number of epochs at a constant rate.
 

@@ -78,7 +78,7 @@ def describe_samples(batch: Batch, dataset: Dataset) -> str:
 
 
 def first_not_finite(state: object, name: str = "") -> str | None:
-    """The name of a tensor with an infinite or NaN value in nested dicts and lists; None if all are finite."""
+    """Returns the name of a tensor that is not finite in nested dicts and lists, or None."""
     if isinstance(state, Tensor):
         return name if state.is_floating_point() and not state.isfinite().all() else None
     if isinstance(state, Mapping):

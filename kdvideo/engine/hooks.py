@@ -96,11 +96,11 @@ class MetricsWriter(Hook):
         self.board = _open_board(folder.board, purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
-        """Starts the epoch's clock."""
+        """Starts the clock of the epoch."""
         self.started = time.perf_counter()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Writes the line."""
+        """Writes the line of the epoch."""
         metrics["seconds"] = round(time.perf_counter() - self.started, 2)
         self.folder.append_line(metrics)
         if self.board is None:
@@ -111,7 +111,7 @@ class MetricsWriter(Hook):
             self.board.flush()
 
     def close(self) -> None:
-        """Closes the TensorBoard file."""
+        """Closes the file of TensorBoard."""
         if self.board is not None:
             with suppress(OSError):  # nothing is pending, unless a write has failed, which has been said
                 self.board.close()
@@ -139,11 +139,11 @@ class Checkpointer(Hook):
             self._save(trainer)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Saves."""
+        """Saves the run after its epoch."""
         self._save(trainer)
 
     def before_stop(self, trainer: Trainer) -> None:
-        """Saves."""
+        """Saves the run between two steps."""
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
@@ -163,19 +163,19 @@ class Progress(Hook):
         self.bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
-        """Moves the bar."""
+        """Moves the bar by one step."""
         self.bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs} loss {scalars['loss']:.3f}")
         self.bar.update()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Prints the epoch's line."""
+        """Logs the line of the epoch."""
         shown = {name: value for name, value in metrics.items() if name not in ("epoch", "step", "lr")}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
         with tqdm.external_write_mode():
             logger.info("epoch %d/%d  %s", trainer.epoch, trainer.num_epochs, values)
 
     def close(self) -> None:
-        """Removes the bar."""
+        """Removes the bar from the terminal."""
         self.bar.close()
 
 

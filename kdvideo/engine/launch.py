@@ -62,7 +62,9 @@ class RunResult:
 def train(
     cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (), stopping: Stopping = never_stop
 ) -> RunResult:
-    """Trains, evaluates and, with ZOO.PUBLISH_AS, publishes; started by torchrun, together with its other processes.
+    """Trains and evaluates a model; with ZOO.PUBLISH_AS, publishes it.
+
+    Started by torchrun, it does so together with the run's other processes.
 
     Args:
         cfg: a loaded config; it is checked here.

@@ -79,7 +79,7 @@ class PlateauSchedule(Schedule):
 
 
 def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> optim.Optimizer:
-    """SGD with momentum, or AdamW, over all parameters of `module` that need a gradient.
+    """Builds SGD with momentum, or AdamW, over all trained parameters.
 
     Two groups, each with its `lr_scale`: what is not the backbone's at SOLVER.BASE_LR, and the backbone at
     SOLVER.BACKBONE_LR_SCALE times that.

@@ -16,7 +16,7 @@ __all__ = ["average_running_statistics", "check_sync_bn", "parallel", "synchroni
 
 
 def parallel(task: Task) -> nn.Module:
-    """What the trainer calls: the task itself, or with several processes DDP around it.
+    """Returns what the trainer calls: the task, or DDP around it in a run of several processes.
 
     DDP is around the whole task, since its losses exchange projections within the forward. Buffers are not broadcast:
     all ranks update banks and queues alike, and `average_running_statistics` does the rest.

@@ -123,7 +123,7 @@ def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int
 
 @torch.no_grad()
 def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.device) -> list[ConvolutionUse]:
-    """All convolutions that one pass of `num_clips` clips goes through, with what comes into each."""
+    """Finds the convolutions that a pass of clips goes through, with their inputs."""
     found: list[ConvolutionUse] = []
 
     def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -147,7 +147,9 @@ def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.devic
 
 
 def weight_gradient_error(use: ConvolutionUse, dtype: torch.dtype) -> float:
-    """`|g - g32| / |g32|` of the weight gradient g under autocast, the worst of five calls; inf where it is not finite.
+    """Measures `|g - g32| / |g32|` of the weight gradient g under autocast.
+
+    It is the worst of five calls, and inf where one is not finite.
 
     Input and output gradient are random, rounded to `dtype`, and the same for both.
     """
@@ -200,7 +202,7 @@ def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Whether torch.compile works here; on CPU it needs a C++ compiler.
+    """Checks that torch.compile works here; on CPU it needs a C++ compiler.
 
     Raises:
         ValueError: it does not.
@@ -225,7 +227,7 @@ def _make_right(use: ConvolutionUse, dtype: torch.dtype) -> str:
 
 
 def _convolve_padded(module: nn.Conv3d, clip: Tensor) -> Tensor:
-    """The same sum, with padding in time that is there instead of implied.
+    """Computes the same sum, with explicit padding in time.
 
     ::
 

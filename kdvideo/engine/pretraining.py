@@ -30,11 +30,11 @@ class PretrainingRun(Run):
     validation_metric = "validation_pretext_accuracy"
 
     def build_spec(self) -> ModelSpec:
-        """A `PCLModel`'s."""
+        """Builds the spec of a `PCLModel`."""
         return build_model_spec(self.cfg)
 
     def load_data(self) -> None:
-        """Both lists, and of the training list what is long enough for tuples."""
+        """Loads both lists, and keeps training videos long enough for tuples."""
         self.tuples = build_tuple_config(self.cfg)
         self.lists = load_lists(self.cfg)
         chosen, _ = split_training_list(self.cfg, self.lists.train)
@@ -46,7 +46,7 @@ class PretrainingRun(Run):
         return len(self.videos)
 
     def train_dataset(self, task: Task) -> TrainTuples:
-        """Tuples with as many negatives as the task asks for, and the teacher's own frames where it takes such."""
+        """Builds tuples with the task's negatives and, if needed, the teacher's frames."""
         options: dict[str, Any] = {
             "seed": self.cfg.SEED,
             "num_negatives": task.num_negatives,

@@ -21,7 +21,7 @@ __all__ = ["publish_command", "publish_run"]
 
 
 def publish_command(cfg: CfgNode, output_dir: Path) -> str:
-    """The command line that publishes a finished run under a NAME that is still to be chosen."""
+    """Returns the command that publishes a finished run under a NAME."""
     words = ["kdvideo", "zoo", "publish", str(output_dir), "--name", "NAME"]
     if cfg.ZOO.DIR:
         words += ["--zoo", cfg.ZOO.DIR]

@@ -95,7 +95,7 @@ class Run(ABC):
 
     @abstractmethod
     def build_spec(self) -> ModelSpec:
-        """What the model is built from."""
+        """Returns what the model is built from."""
 
     @abstractmethod
     def load_data(self) -> None:
@@ -103,11 +103,11 @@ class Run(ABC):
 
     @abstractmethod
     def train_dataset(self, task: Task) -> TrainTuples | TrainClips:
-        """The samples that `task` learns from."""
+        """Builds the samples that `task` learns from."""
 
     @abstractmethod
     def evaluate_epoch(self) -> Mapping[str, float]:
-        """What an epoch's line says of the current model."""
+        """Measures the current model for an epoch's line."""
 
     @abstractmethod
     def measure_final(self, *, epoch: int) -> FinalResult:
@@ -162,7 +162,7 @@ class Run(ABC):
             )
 
     def selection_hooks(self) -> list[Hook]:
-        """Hooks that choose among epochs; none, unless a run says otherwise."""
+        """Returns hooks that choose among epochs; by default none."""
         return []
 
     def build_trainer(
@@ -173,7 +173,7 @@ class Run(ABC):
         checkpoint: dict[str, Any] | None,
         extra_hooks: Sequence[Hook],
     ) -> Trainer:
-        """Task, loader, optimizer and hooks, at the checkpoint's state where there is one."""
+        """Builds the trainer with its hooks, at a checkpoint's state if there is one."""
         cfg = self.cfg
         if teacher is not None:
             folded = prepare_frozen(teacher, AMP_DTYPES[cfg.SOLVER.AMP])

@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """The run's log."""
+        """The file of the run's log."""
         return self.path / _LOG_NAME
 
     @property
@@ -63,12 +63,12 @@ class RunFolder:
 
     @property
     def newest(self) -> Path:
-        """The newest checkpoint."""
+        """The file of the newest checkpoint."""
         return self.path / CHECKPOINT_NAME
 
     @property
     def metrics(self) -> Path:
-        """The lines of metrics."""
+        """The file of the metrics' lines."""
         return self.path / METRICS_NAME
 
     def older(self, age: int) -> Path:
@@ -153,7 +153,7 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has been measured to its end."""
+        """Whether the run was measured to its end."""
         return (self.path / FACTS_NAME).exists()
 
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -31,11 +31,11 @@ class StopRequest:
         self.came_at: float | None = None
 
     def __call__(self) -> bool:
-        """True from the first signal on."""
+        """Returns True from the first signal on."""
         return self.came_at is not None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The first signal raises the flag; a later one ends the process at once, as it would have without us."""
+        """Raises the flag at the first signal; a later one ends the process."""
         now = time.monotonic()
         if self.came_at is None:
             self.came_at = now
@@ -54,7 +54,10 @@ def never_stop() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """While it lasts, SIGTERM and SIGUSR2 raise the flag that it gives; outside of the main thread nothing changes."""
+    """Lets SIGTERM and SIGUSR2 raise the flag that it gives.
+
+    Outside of the main thread nothing changes.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -38,7 +38,7 @@ class SupervisedRun(Run):
     validation_metric = HeldOutAccuracy.name
 
     def build_spec(self) -> ModelSpec:
-        """A classifier's, for the classes of both lists."""
+        """Builds a classifier's spec; loads both lists to count the classes."""
         self.lists = load_lists(self.cfg)
         classes = Classes.of([self.lists])
         if classes.number is None:
@@ -50,7 +50,7 @@ class SupervisedRun(Run):
         return build_model_spec(self.cfg, num_classes=classes.number)
 
     def load_data(self) -> None:
-        """What is trained on and what is held out."""
+        """Splits the training list into trained and held-out videos."""
         told_apart, needed = self.model.num_classes, self.spec.head_kwargs["num_classes"]
         if told_apart < needed:
             raise ValueError(
@@ -62,11 +62,11 @@ class SupervisedRun(Run):
 
     @property
     def num_training_videos(self) -> int:
-        """Without those held out."""
+        """How many videos are not held out."""
         return len(self.videos)
 
     def train_dataset(self, task: Task) -> TrainClips:
-        """One clip a video."""
+        """Builds the samples: one clip per video."""
         cfg = self.cfg
         return TrainClips(
             self.videos,

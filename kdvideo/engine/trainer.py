@@ -34,19 +34,19 @@ class Hook:
     """What happens around steps and epochs. Hooks run in the order in which they are given."""
 
     def before_epoch(self, trainer: "Trainer") -> None:
-        """Before an epoch's first step, or the first one after resuming within it."""
+        """Acts before an epoch's first step, or the first one after resuming."""
 
     def after_step(self, trainer: "Trainer", scalars: Mapping[str, float]) -> None:
-        """After an optimizer step."""
+        """Acts after each optimizer step."""
 
     def after_epoch(self, trainer: "Trainer", metrics: dict[str, Any]) -> None:
-        """After the last step of an epoch; `metrics` is the epoch's line, hooks add to it."""
+        """Acts after an epoch; `metrics` is its line, to which hooks add."""
 
     def before_stop(self, trainer: "Trainer") -> None:
-        """After a step that `Trainer.should_stop` made the last one."""
+        """Acts after a step that `Trainer.should_stop` made the last one."""
 
     def close(self) -> None:
-        """When training ends, also by an error."""
+        """Acts when training ends, also by an error."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Trainer:
                 hook.close()
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` needs to go on from here."""
+        """Returns what `load_state` needs to go on from here."""
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
@@ -147,7 +147,7 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`.
+        """Goes on from what `state` returned.
 
         Raises:
             ValueError: the state is of a run on another number of samples.
@@ -168,7 +168,7 @@ class Trainer:
 
     @property
     def sampler(self) -> EpochSampler:
-        """The loader's."""
+        """The sampler of the loader."""
         assert isinstance(self.loader.sampler, EpochSampler)
         return self.loader.sampler
 
@@ -202,7 +202,10 @@ class Trainer:
             self._stop()
 
     def _seed_step(self) -> None:
-        """A backbone with dropout draws the same after resuming, whatever has been drawn before; ranks draw apart."""
+        """Seeds torch for the step, so that dropout draws the same after resuming.
+
+        Ranks draw apart.
+        """
         place = self.epoch_step * self.sampler.world_size + self.sampler.rank
         torch.manual_seed(Draws(self.sampler.seed, "torch", epoch=self.epoch, index=place).integer(2**63))
 
