@@ -12,7 +12,7 @@ from kdvideo.engine.stop import Preempted
 def test_a_stopped_demo_says_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    def stopped(output: Path, *, seed: int) -> None:
+    def stopped(output: Path, *, seed: int, stopping: object) -> None:
         raise Preempted("stopped after step 3, 3 of epoch 1")
 
     monkeypatch.setattr("kdvideo.study.demo.run_demo", stopped)
