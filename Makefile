@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Processes of one thread each: threads of several would wait for each other.
 FAST := -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist worksteal
 
-.PHONY: help setup demo test test-slow test-oldest test-matrix coverage docs lint format clean
+.PHONY: help setup demo test test-slow test-oldest test-matrix coverage docs release-check lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,11 @@ test-matrix: setup  ## what reads videos, by every Python that is here and every
 
 docs: setup  ## the docs as a site in output/docs; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+release-check: setup  ## build the wheel and the source archive in output/dist, and check what PyPI would show
+	rm -rf output/dist
+	$(BIN)/python -m build --quiet --outdir output/dist .
+	$(BIN)/twine check --strict output/dist/*
 
 lint: setup  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

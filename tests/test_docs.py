@@ -39,7 +39,7 @@ def test_every_block_is_of_a_kind_that_is_tested():
     assert {block.kind for block in BLOCKS} <= {"python", "python notest", "bash", ""}
     assert sum(block.kind == "python notest" for block in BLOCKS) <= 2
     assert {block.where for block in BLOCKS if not block.kind} == {"docs/design.md-0"}  # the tree of folders
-    assert {"README.md-2", "README.md-3"} <= set(PYTHON)  # loading and registering
+    assert {"README.md-0", "README.md-3"} <= set(PYTHON)  # loading and registering
     assert all(block.kind == "bash" for block in BLOCKS if block.why)
     assert {"README.md", "docs/extending.md", "docs/data.md", "docs/using.md"} <= set(RUN_PAGES)
 

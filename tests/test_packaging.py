@@ -6,6 +6,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import yaml
+
 from kdvideo.extras import OPTIONAL_PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,3 +69,23 @@ def test_every_optional_package_has_its_extra():
     assert all(package.distribution in extras[package.extra] for package in OPTIONAL_PACKAGES.values())
     known = {package.distribution for package in OPTIONAL_PACKAGES.values()}
     assert known | {"torchcodec"} == set().union(*extras.values())
+
+
+def test_the_workflow_calls_what_is_there():
+    """GitHub's jobs run targets of the Makefile, with the oldest Python that setup.py allows among their versions."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    targets = {run.split()[1] for run in runs if run.startswith("make ")}
+    assert {"lint", "test", "docs"} <= targets
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+    oldest = re.search(r'python_requires=">=([\d.]+)"', (ROOT / "setup.py").read_text("utf-8"))
+    assert oldest[1] in workflow["jobs"]["test"]["strategy"]["matrix"]["python-version"]
+
+
+def test_the_citation_is_readmes():
+    """CITATION.cff names the authors and the title that README.md names."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert citation["title"] in readme
+    assert ", ".join(author["family-names"] for author in citation["authors"]) in readme

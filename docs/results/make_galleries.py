@@ -11,28 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pyarrow as pa
-from pyarrow import parquet
+from safetensors import safe_open
+from safetensors.torch import save
 
 from kdvideo.files import write_atomic
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.predict import compute_features
 from kdvideo.registry import DATASETS
-from kdvideo.zoo.folder import Zoo, gallery_file
+from kdvideo.zoo.folder import Zoo
 
 
 def make_gallery(name: str, weights: Path, *, root: Path) -> Path:
     """Writes the gallery of one model."""
-    path = gallery_file(weights)
+    path = weights.with_suffix(".gallery.safetensors")
     videos = [record.path for record in DATASETS.get("ucf101")(root, None, split=1, subset="train")]
     outputs, facts = compute_features(str(weights), videos)
     with TemporaryDirectory() as folder:
         whole = Path(folder) / path.name
         write_features(whole, outputs, root=root, facts=replace(facts, model=name))
-        table = parquet.read_table(whole)
-    place = table.schema.get_field_index("feature")
-    halves = table.set_column(place, "feature", table["feature"].cast(pa.list_(pa.float16())))
-    write_atomic(path, lambda temporary: parquet.write_table(halves, temporary))
+        with safe_open(whole, framework="pt") as stored:
+            halves, metadata = {"feature": stored.get_tensor("feature").half()}, stored.metadata()
+    write_atomic(path, lambda temporary: temporary.write_bytes(save(halves, metadata=metadata)))
     return path
 
 
