@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-import kdvideo.models
+import kdvideo
 from kdvideo.inference.gallery import Gallery
 from kdvideo.report import render_report, write_report
 from kdvideo.report.runs import find_runs
