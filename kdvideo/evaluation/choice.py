@@ -60,7 +60,7 @@ def choose_protocols(
 
 
 def _noted(chosen: list[Protocol], model: Model, classes: Classes) -> list[Protocol]:
-    """Logs how a classifier's answers are compared with the dataset's classes, if they are."""
+    """Logs how a classifier's answers are compared with the dataset's classes."""
     if isinstance(model, ClassificationModel) and any(one.name == Classify.name for one in chosen):
         if not model.class_names or not classes.names:
             logger.warning(

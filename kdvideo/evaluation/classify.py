@@ -35,7 +35,7 @@ class Classify(Protocol):
     needs = ("test",)
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle for models or videos without classes, and for classes that the model does not know."""
+        """Returns an obstacle if the model does not know the classes."""
         if classes.number is None:
             return "the videos have no classes"
         if not isinstance(model, ClassificationModel):
@@ -181,7 +181,9 @@ def clip_accuracy(logits: Tensor, classes: Tensor) -> float:
 
 
 def spread_over_classes(shares: Tensor, known: np.ndarray, *, num_classes: int) -> Tensor:
-    """Puts the columns of the classes that a classifier has met at their places among all, zeros elsewhere.
+    """Puts the columns of known classes at their places among all.
+
+    The other columns are zeros.
 
     Args:
         shares: `[V, n]`.

@@ -109,7 +109,9 @@ def compute_clip_outputs(
 
 
 def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_size: int, num_workers: int) -> DataLoader:
-    """Builds the loader of uniform clips, whose batches have `clips` uint8 `[B, S, C, T, H, W]` and `class_id`.
+    """Builds the loader of uniform clips.
+
+    Its batches have `clips`, uint8 `[B, S, C, T, H, W]`, and `class_id`.
 
     Args:
         videos: of any length.

@@ -21,7 +21,7 @@ def count_confusions(classes: Tensor, predicted: Tensor, *, num_classes: int) ->
 
 
 def write_confusions(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Writes a CSV table with one line per true class and one column per predicted class.
+    """Writes a CSV table, one line per true class.
 
     Args:
         path: of the file.

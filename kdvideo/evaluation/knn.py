@@ -42,7 +42,9 @@ class KNN(Protocol):
 
 
 def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num_classes: int) -> Tensor:
-    """Counts the votes of the 20 nearest: each counts exp(cosine / 0.07) for its class.
+    """Counts the weighted votes of the 20 nearest.
+
+    Each counts exp(cosine / 0.07) for its class.
 
     The weights, rather than a plain majority, leave no ties and let k exceed the videos of a class (Wu et al., arXiv
     1805.01978, section 3.4; k as in Caron et al., arXiv 2104.14294, appendix F).

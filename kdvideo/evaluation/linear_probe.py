@@ -59,7 +59,7 @@ class LinearProbe(Protocol):
 def choose_strength(
     features: Tensor, classes: Tensor, held_out: Tensor, *, strengths: Sequence[float] = STRENGTHS
 ) -> float:
-    """Chooses the C whose probe of the other training videos is right most often on those held out.
+    """Chooses the C whose probe is right most often on held-out videos.
 
     Args:
         features: of the training videos, `[V, D]`.

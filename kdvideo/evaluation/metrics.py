@@ -100,7 +100,7 @@ class Metric:
 
 
 def majority_share(labels: Tensor) -> float:
-    """Computes what always answering the most frequent label scores: the chance level of an accuracy.
+    """Computes the chance level: the score of always answering the most frequent label.
 
     Args:
         labels: of any shape, `[...]`.

@@ -64,7 +64,7 @@ class PretextProtocol(Protocol):
         self._clips: dict[str, _FixedClips] = {}
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle for models without a pretext head, or with the head or clips of another pretext."""
+        """Returns an obstacle if the model does not fit the pretext."""
         if not isinstance(model, PCLModel):
             return "the model has no pretext head"
         pretext = self.tuples.pretext
@@ -81,7 +81,7 @@ class PretextProtocol(Protocol):
         return None
 
     def prepare(self, lists: Lists) -> None:
-        """Decodes the fixed tuples and clips of these lists, unless they are those at hand."""
+        """Decodes the clips of these lists, unless they are at hand."""
         if lists is self._lists:
             return
         self._lists, self._clips = None, {}  # first gives back the room of those at hand

@@ -136,7 +136,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Says why the network cannot be measured on such videos; returns None if it can.
+        """Says why the network cannot be measured; returns None if it can.
 
         Args:
             model: the network.

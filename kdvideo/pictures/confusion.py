@@ -15,7 +15,7 @@ _MOST_COUNTS = 25  # classes up to which a count fits into a cell
 
 
 def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Reads counts from a CSV file with class names in the first row and column.
+    """Reads a table of counts with class names around it.
 
     Returns:
         Counts int64 `[C, C]`, the true class first, and the names.
@@ -40,7 +40,9 @@ def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws the shares of each true class's videos, with their counts if these fit.
+    """Draws the shares of each true class's videos.
+
+    Their counts are written into the cells if these are few.
 
     Args:
         counts: of videos, `[C, C]`, the true class first.

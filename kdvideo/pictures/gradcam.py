@@ -14,10 +14,10 @@ _STRONGEST = 0.75  # opacity of the heat where it is highest
 
 
 def draw_gradcam(cam: VideoCam, *, title: str) -> Figure:
-    """Draws eight frames without and with their heat, and the heat's mean over each frame.
+    """Draws eight frames of a video and their heat.
 
-    The frames are spread over the video. Heat is a share of its highest value in the video, so frames can be compared
-    with each other, but not two pictures.
+    Below is the heat's mean over each frame. The frames are spread over the video. Heat is a share of its highest value
+    in the video, so frames can be compared with each other, but not two pictures.
 
     Args:
         cam: of `kdvideo.inference.explain.explain_video`.

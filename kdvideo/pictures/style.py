@@ -28,7 +28,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draws and saves figures within it alike, whatever the user's matplotlibrc says.
+    """Gives all figures the same style, whatever matplotlibrc says.
 
     Names of videos, classes and runs are foreign text: no dollar sign in them starts a formula.
     """
@@ -48,7 +48,7 @@ def style() -> Iterator[None]:
 
 
 def check_out(out: Path) -> None:
-    """Refuses a file that no picture can be written to, before anything is computed.
+    """Refuses a file that no picture can be written to.
 
     Raises:
         ValueError: it ends in something else than .png, .jpg, .svg or .pdf, or is a folder.
@@ -58,7 +58,7 @@ def check_out(out: Path) -> None:
 
 
 def save_figure(figure: Figure, out: Path) -> None:
-    """Writes the figure, whole or not at all, in the format that the file's ending names.
+    """Writes the figure in the format of the file's ending, whole or not at all.
 
     Raises:
         ValueError: as `check_out`.
@@ -71,10 +71,10 @@ def save_figure(figure: Figure, out: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """Replaces what no font can draw: names of files may hold bytes that are no UTF-8."""
+    """Replaces what no font can draw. Names of files may hold bytes that are no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def short_name(source: str) -> str:
-    """Returns a zoo name as it is, and the file name of a path or URL without its ending."""
+    """Shortens a path or URL to its file name. A zoo name stays as it is."""
     return source.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".pt")

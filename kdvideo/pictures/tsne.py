@@ -21,11 +21,12 @@ _FEWEST = 4  # videos
 
 
 def map_to_plane(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Maps unit vectors `[V, D]` to points `[V, 2]` by t-SNE (van der Maaten and Hinton, JMLR 2008).
+    """Maps unit vectors `[V, D]` to points `[V, 2]` by t-SNE.
 
-    Between unit vectors, squared Euclidean distance is 2 - 2 cosine, so neighbours are those of retrieval. It begins
-    from the first two principal components, as Kobak and Berens (Nature Communications 2019) advise. One thread sums in
-    one order: the same features and seed give the same points.
+    The method is that of van der Maaten and Hinton (JMLR 2008). Between unit vectors, squared Euclidean distance is 2 -
+    2 cosine, so neighbours are those of retrieval. It begins from the first two principal components, as Kobak and
+    Berens (Nature Communications 2019) advise. One thread sums in one order: the same features and seed give the
+    same points.
 
     Raises:
         ValueError: fewer than 4 videos, or all features are the same.
@@ -41,7 +42,9 @@ def map_to_plane(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def neighbour_purity(points: np.ndarray, classes: Sequence[str]) -> float:
-    """Computes how many of a point's 5 nearest others have its class, as a share in [0, 1].
+    """Computes the share of nearest neighbours with a point's own class.
+
+    The neighbours are the 5 nearest other points.
 
     Args:
         points: `[V, D]`; the result is the mean over them.
@@ -60,9 +63,10 @@ def chance_purity(classes: Sequence[str]) -> float:
 
 
 def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, title: str = "", seed: int = 0) -> Figure:
-    """Draws one panel per set of features of the same videos, coloured by class.
+    """Draws one panel per set of features, coloured by class.
 
-    Each title has the purity of the features and that of the drawn points. The eye sees the second.
+    All sets are of the same videos. Each title has the purity of the features and that of the drawn points. The eye
+    sees the second.
 
     Args:
         panels: title -> unit vectors `[V, D]`.

@@ -85,7 +85,10 @@ class Matrix:
 
 
 def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[Student]:
-    """Collects entries trained with kdvideo and finished runs without an entry, if they have a pretext accuracy."""
+    """Collects all students that have a pretext accuracy.
+
+    They are entries trained with kdvideo, and finished runs without an entry.
+    """
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     published = {settings_id(entry.config) for entry in own}
     backbones = {entry.name: entry.model.backbone for entry in entries}
@@ -99,7 +102,10 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
 
 
 def build_matrices(students: Sequence[Student]) -> list[Matrix]:
-    """Builds one matrix per setting in which a student had a teacher; a single empty one if none had."""
+    """Builds one matrix per setting in which a student had a teacher.
+
+    If none had, it is a single empty one.
+    """
     settings: dict[str, list[Student]] = defaultdict(list)
     for student in students:
         settings[student.setting].append(student)
@@ -137,7 +143,10 @@ def _value(config: Mapping[str, Any], section: str, key: str, *, default: Any = 
 
 
 def _architecture(teacher: str, backbones: Mapping[str, str]) -> str:
-    """Finds a teacher's architecture by its entry or in its name; returns the name if neither tells it."""
+    """Finds a teacher's architecture by its entry or in its name.
+
+    If neither tells it, the name itself is returned.
+    """
     name = teacher.removeprefix("kdvideo://")
     guess = re.sub(r"_w\d+$", "", name.partition(".")[0])
     return backbones.get(name) or (guess if guess in BACKBONES else name.rpartition("/")[2])

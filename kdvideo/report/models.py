@@ -15,12 +15,15 @@ __all__ = ["metric_names", "model_rows"]
 
 
 def model_rows(states: Sequence[EntryState]) -> list[dict[str, Any]]:
-    """Lists one mapping of plain values per model, as the page's template and script take them."""
+    """Returns one row of plain values per model."""
     return [_row(state) for state in states]
 
 
 def metric_names(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Lists the scores of these models: first those that several of kdvideo's share, then what most have."""
+    """Lists the scores of these models.
+
+    Those that several of kdvideo's own share come first, then those that most have.
+    """
     counts, own = Counter[str](), Counter[str]()
     for row in rows:
         counts.update(list(row["metrics"]))
@@ -62,7 +65,10 @@ def _row(state: EntryState) -> dict[str, Any]:
 
 
 def _commands(state: EntryState) -> dict[str, str]:
-    """Writes the lines that load and fetch the model, also from a zoo that names are not looked up in."""
+    """Writes the lines that load and fetch the model.
+
+    They work for a zoo that names are not looked up in, too.
+    """
     name = state.entry.name
     module = BACKBONES.own_module(state.entry.model.backbone)
     first = f"import {module}; " if module else ""

@@ -32,7 +32,7 @@ def write_report(
     runs: Sequence[Path] = (),
     galleries: Sequence[tuple[Path, Path]] = (),
 ) -> Path:
-    """Writes the report of models, runs and galleries as one page.
+    """Writes models, runs and galleries as one page.
 
     Args:
         out: the HTML file.
@@ -91,12 +91,15 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
 
 
 def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:
-    """Lists everything that some run has a curve of, accuracies first."""
+    """Lists everything that has a curve, accuracies first."""
     names = {name for curve in curves for line in curve["epochs"] for name in line} - set(_NO_CURVES)
     return sorted(names, key=lambda name: (name != "pretext_accuracy", not parse_metric(name).is_accuracy, name))
 
 
 def _csp_hash(script: str) -> str:
-    """Names a script for the content security policy, so that nothing runs but the page's own scripts."""
+    """Names a script for the content security policy.
+
+    Nothing else runs, whatever an entry smuggles in.
+    """
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
