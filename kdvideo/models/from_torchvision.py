@@ -14,6 +14,7 @@ from torchvision.models import video
 from torchvision.ops import Permute
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.normalisation import IMAGENET, KINETICS
 from kdvideo.models.backbone import Backbone
 from kdvideo.registry import BACKBONES
 
@@ -112,9 +113,9 @@ class MViTBackbone(Backbone):
         return self.norm(tokens), shape
 
 
-_KINETICS = ClipSpec(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989), modality="rgb")
-_IMAGENET = ClipSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), modality="rgb")
-_FAIR = ClipSpec(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), modality="rgb")
+_KINETICS = ClipSpec(**KINETICS, modality="rgb")
+_IMAGENET = ClipSpec(**IMAGENET, modality="rgb")
+_FAIR = ClipSpec(modality="rgb")  # a mean of 0.45 and a std of 0.225, as here
 
 # name -> its adapter, the normalisation, and the length, stride and size of a clip
 _NETWORKS: dict[str, tuple[Callable[..., Backbone], ClipSpec, tuple[int, int, int]]] = {

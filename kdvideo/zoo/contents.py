@@ -1,4 +1,4 @@
-"""What a weights file holds: kdvideo's own files, and those of other projects under kdvideo's names."""
+"""Reading weights files: kdvideo's own, and those of other projects under kdvideo's names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,16 +36,16 @@ _METADATA_KEY, _CLASSES_KEY = "kdvideo", "kdvideo_classes"
 
 @dataclass(frozen=True)
 class Contents:
-    """Tensors under kdvideo's names, and what the file tells about their network.
+    """What a weights file holds, under kdvideo's names.
 
     Attributes:
         source: what was asked for.
-        tensors: `backbone.*`, and a head's.
-        spec: what to build, where an entry or the file says so.
-        classes: what a classifier's outputs are called, in their order; empty where neither entry nor file says so.
-        layout: of another project's file, else None.
-        renamed: kdvideo's name -> the file's.
-        dropped: the file's name -> why it is not among the tensors.
+        tensors: the tensors of the backbone, `backbone.*`, and of a head.
+        spec: what to build. None if neither an entry nor the file says so.
+        classes: the classifier's class names in the order of its outputs. Empty if unknown.
+        layout: the layout of another project's file, else None.
+        renamed: maps kdvideo's name of a tensor to the file's.
+        dropped: maps the file's name of a tensor to the reason why it is left out.
     """
 
     source: str
@@ -58,17 +58,17 @@ class Contents:
 
     @cached_property
     def networks(self) -> Sequence[OwnNetwork]:
-        """The registered networks that have exactly these tensors, for a bare state dict."""
+        """The registered networks with exactly these tensors."""
         return find_networks(self.tensors)
 
     def spec_with(self, clip_spec: ClipSpec | None) -> ModelSpec:
-        """What to build.
+        """Returns what to build.
 
         Args:
-            clip_spec: the input convention of another project's bare file, whose keys cannot tell it.
+            clip_spec: the input convention for a bare file, whose keys cannot tell it.
 
         Raises:
-            ValueError: no convention for a file that needs one, or one for a file that has its own.
+            ValueError: the file needs a convention and none is given, or it has its own.
         """
         if self.spec is not None:
             if clip_spec is not None:
@@ -97,10 +97,10 @@ class Contents:
 
 
 def read_contents(weights: Weights) -> Contents:
-    """Reads a file, of kdvideo's or of another project's.
+    """Reads a weights file of kdvideo or of another project.
 
     Raises:
-        ValueError: it cannot be read, is of no known layout, or is not in the layout that its entry names.
+        ValueError: the file cannot be read, has no known layout, or another layout than its entry says.
     """
     try:
         contents = _read_safetensors(weights) if weights.path.suffix == ".safetensors" else _read_pickle(weights)
@@ -115,11 +115,11 @@ def read_contents(weights: Weights) -> Contents:
 
 
 def describe_contents(spec: ModelSpec, classes: Sequence[str]) -> dict[str, str]:
-    """Returns the header of a safetensors file, which `read_contents` reads.
+    """Returns the header for a safetensors file, which `read_contents` reads.
 
     Args:
         spec: what to build.
-        classes: what a classifier's outputs are called.
+        classes: the classifier's class names in the order of its outputs.
     """
     named = {_CLASSES_KEY: simplejson.dumps(list(classes))} if classes else {}
     return {_METADATA_KEY: simplejson.dumps(spec.to_dict(), sort_keys=True), **named}
@@ -161,7 +161,7 @@ def _read_pickle(weights: Weights) -> Contents:
 
 
 def _bare(state: State, weights: Weights) -> Contents:
-    """Takes a state dict as one of kdvideo's own; filling a model compares every tensor."""
+    """Takes a state dict as one of kdvideo's own. Filling a model compares every tensor."""
     wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if wrong:
         raise ValueError(f"{weights.path}: {wrong[0]} is not a tensor")
@@ -177,7 +177,7 @@ def _parse(header: Mapping[str, str], key: str, weights: Weights) -> Any:
 
 
 def _checked_classes(names: Any, weights: Weights) -> list[str]:
-    """Refuses names of classes that are no list of texts: files come from other people."""
+    """Refuses class names that are no list of texts: files come from other people."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{weights.path}: its names of classes are {names!r}, they must be a list of texts")
     return names

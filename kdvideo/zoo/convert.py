@@ -1,4 +1,4 @@
-"""Other projects' checkpoints as entries of one's own zoo: safetensors under kdvideo's names."""
+"""Converting other projects' checkpoints into entries of a zoo."""
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.zoo.contents import read_contents
@@ -21,19 +21,21 @@ def convert_weights(
     licence: str | None = None,
     replace: bool = False,
 ) -> ZooEntry:
-    """Publishes a checkpoint of a known layout, backbone and head; what is known of it comes from its entry.
+    """Publishes another project's checkpoint as safetensors under kdvideo's names.
+
+    What is known of the model comes from its entry, if it has one.
 
     Args:
         source: a zoo name, a path or an address.
-        name: of the new entry.
-        zoo: where to; looked into first for `source`, too.
+        name: the name of the new entry.
+        zoo: the zoo to publish into, which is also searched first for `source`.
         clip_spec: the input convention of a bare file, whose keys cannot tell it.
-        licence: of the weights; the entry's unless given.
-        replace: whether an entry of that name may be replaced.
+        licence: the licence of the weights. Defaults to the entry's.
+        replace: whether an entry with that name may be replaced.
 
     Raises:
-        ValueError: an unknown layout, no input convention or licence where neither entry nor file says them, a taken
-            name.
+        ValueError: the layout is unknown, the name is taken, or neither entry nor file says the input convention or
+            the licence.
     """
     check_name(name)
     weights = resolve_weights(source, zoo=zoo)

@@ -1,4 +1,4 @@
-"""A download over HTTP that resumes, retries and ends in the right file or one error, never in part of a file."""
+"""Downloading over HTTP: resumes, retries, and ends in the right file or in one error."""
 
 import logging
 import socket
@@ -29,14 +29,14 @@ _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 @dataclass(frozen=True)
 class DownloadPolicy:
-    """When to give up.
+    """When a download gives up.
 
     Attributes:
-        attempts: in a row that bring no new byte.
-        timeout: seconds in which a server must accept a connection, or send its next byte.
-        first_wait: seconds between the first two attempts; doubled for each that follows.
-        longest_wait: seconds, also where a server asks for more (`Retry-After`).
-        most_bytes: of a file, whatever its entry or its server says.
+        attempts: the number of attempts in a row without a new byte.
+        timeout: seconds within which a server must accept a connection or send its next byte.
+        first_wait: seconds between the first two attempts. Each later wait is twice as long.
+        longest_wait: the longest wait in seconds, even if a server asks for more (`Retry-After`).
+        most_bytes: the largest file, whatever its entry or its server says.
     """
 
     attempts: int = 5
@@ -50,7 +50,11 @@ POLICY = DownloadPolicy()
 
 
 class _TransientError(Exception):
-    """May go away; `wait` is what the server asked for, in seconds."""
+    """An error that may go away.
+
+    Attributes:
+        wait: the seconds that the server asked for.
+    """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -60,20 +64,20 @@ class _TransientError(Exception):
 def download(
     url: str, target: Path, *, sha256: str = "", size: int | None = None, policy: DownloadPolicy | None = None
 ) -> None:
-    """Brings the file behind an address to `target`, whole; nothing else is ever seen under that name.
+    """Downloads a file to `target`, which only ever holds the whole file.
 
     The caller holds a lock: two processes must not write one target at once.
 
     Args:
-        url: http:// or https://.
-        target: where to; its folder is made.
-        sha256: the file's, or its first digits; "" where it is not known.
-        size: of the file in bytes, where it is known.
+        url: the address, http:// or https://.
+        target: the path of the file. Its folder is made.
+        sha256: the file's hash or its first digits. "" if unknown.
+        size: the file's size in bytes. None if unknown.
         policy: when to give up.
 
     Raises:
-        ValueError: it cannot be had, or is another file than `sha256` and `size` say. What can be continued is kept.
-        OSError: it cannot be written.
+        ValueError: the file cannot be downloaded, or `sha256` or `size` differ. A part that can be continued stays.
+        OSError: the file cannot be written.
     """
     policy = policy or POLICY
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,7 @@ def download(
 
 
 def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, policy: DownloadPolicy) -> None:
-    """One attempt: continues or begins `part`; returns when it is whole and is what it should be."""
+    """Makes one attempt: begins or continues `part`, and returns once it is whole and right."""
     # Without a version only the hash can tell that the two halves belong together.
     offset = part.size if part.version or sha256 else 0
     with _open(url, offset, version=part.version, timeout=policy.timeout) as response:
@@ -129,7 +133,7 @@ def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, poli
 
 
 def _place(response: HTTPResponse, part: PartialFile, offset: int) -> int:
-    """Where the response's bytes belong in `part`, which is emptied if that is the beginning."""
+    """Returns where the response's bytes belong in `part`; empties it if they are the file from its beginning."""
     content_range = response.headers.get("Content-Range", "")
     if response.status == 206 and content_range.startswith(f"bytes {offset}-"):
         part.is_joined = True
@@ -156,7 +160,7 @@ def _check(url: str, part: PartialFile, *, sha256: str, size: int | None, may_be
 
 
 def _copy(response: HTTPResponse, part: PartialFile, *, total: int | None, most_bytes: int) -> None:
-    """Stops soon after `most_bytes`: a server that sends in chunks need not end."""
+    """Copies the response to `part`, little more than `most_bytes`: a server that sends chunks need not end."""
     length, name = part.size, printable(part.target_name)
     with (
         part.open() as stream,
@@ -178,7 +182,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects over HTTP, but not from https to http, where anybody on the way could exchange the file."""
+    """Follows redirects over HTTP, except from https to http, where anybody on the way could exchange the file."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -218,7 +222,7 @@ def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPRespons
 
 
 def _way_of(url: str) -> str:
-    """Names the proxy that a request went through: it may be what does not answer. Without its user and password."""
+    """Names the proxy that a request went through, without user and password: it may be what does not answer."""
     address = urlparse(url)
     proxy = urllib.request.getproxies().get(address.scheme)
     if not proxy or urllib.request.proxy_bypass(address.hostname or ""):
@@ -228,7 +232,7 @@ def _way_of(url: str) -> str:
 
 
 def _version_of(response: HTTPResponse) -> str:
-    """What `If-Range` may name: a strong ETag or else the date of the last change; "" where there is neither."""
+    """Returns what `If-Range` may name: a strong ETag, else the date of the last change, else ""."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 

@@ -1,4 +1,4 @@
-"""A zoo entry: all that is known of one model, enough to build it and to check its file."""
+"""A zoo entry: everything that is known of one model, enough to build it and to check its file."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -23,10 +23,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
 def check_name(name: str) -> str:
-    """The name, if it can be an entry's; names become file names, so nothing in them may lead elsewhere.
+    """Returns the name if an entry can have it: names become file names, and must not lead elsewhere.
 
     Raises:
-        ValueError: anything but letters, digits, `_`, `+`, `-`, and dots between them.
+        ValueError: it has other characters than letters, digits, `_`, `+`, `-` and single dots between them, or means
+            an architecture or a file.
     """
     if name in BACKBONES or name.endswith(WEIGHTS_SUFFIXES):
         raise ValueError(f"{name!r} is no zoo name: it would be taken for an architecture or a file")
@@ -47,17 +48,19 @@ class Teacher(TypedDict):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an entry says of a model besides what its network and its file tell; a finished run's `facts.json`.
+    """What an entry says besides network and file.
+
+    A finished run stores it as `facts.json`.
 
     Attributes:
-        metrics: measured or reported values; those of accuracy lie in [0, 1].
-        protocol: how they were measured, in words, and by whom where that was not kdvideo.
-        teacher: of the model, or None.
-        dataset: e.g. "ucf101-mini split 1".
+        metrics: measured or reported values. Accuracies lie in [0, 1].
+        protocol: how they were measured, in words, and by whom if that was not kdvideo.
+        teacher: the model's teacher, or None.
+        dataset: the training data, e.g. "ucf101-mini split 1".
         config: the resolved training config as yaml.
         source: where the weights come from.
-        licence: of the weights.
-        classes: what a classifier's outputs are called, in their order; empty where nobody said.
+        licence: the licence of the weights.
+        classes: the classifier's class names in the order of its outputs. Empty if unknown.
     """
 
     metrics: dict[str, float]
@@ -78,7 +81,7 @@ class Facts:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: no JSON, or other keys or types; `origin` says where.
+            ValueError: it is no JSON, or has other keys or types. `origin` says where it was found.
         """
         return cls(**_parse(text, cls, what=f"{origin} holds no facts of a run"))
 
@@ -90,24 +93,24 @@ class ZooEntry:
     Attributes:
         name: `{arch}[_w{width}].{method}[-{pretext}][-from-{teacher}]_{dataset}-s{split}[.{loss}][.seed{n}]`.
         model: what to build.
-        file: the weights' file name, in `weights/` or where its publisher has it.
-        sha256: of that file; its first digits (8 at least) or None where the publisher gives no more.
-        params: parameters of the backbone.
+        file: the name of the weights file, in `weights/` or where its publisher has it.
+        sha256: the file's hash, or its first digits (at least 8). None if the publisher gives none.
+        params: the number of parameters of the backbone.
         macs: multiply-accumulates of the backbone for one clip.
-        metrics: measured or reported values; those of accuracy lie in [0, 1].
-        protocol: how they were measured, in words, and by whom where that was not kdvideo.
-        teacher: of the model, or None.
-        dataset: e.g. "ucf101-mini split 1".
-        config: the resolved training config as yaml.
-        source: where the weights come from.
-        licence: of the weights.
-        date: of publication, YYYY-MM-DD.
-        kdvideo_version: that wrote the entry.
-        urls: where the file can be fetched.
-        size: of the file in bytes, or None where the publisher does not say.
-        layout: how its tensors are named: "kdvideo", or a foreign layout as the docs name it.
-        manual: how to get the file by hand where no program can; the steps in words.
-        classes: what a classifier's outputs are called, in their order; empty where nobody said.
+        metrics: see `Facts`, as the other keys that both have.
+        protocol: see `Facts`.
+        teacher: see `Facts`.
+        dataset: see `Facts`.
+        config: see `Facts`.
+        source: see `Facts`.
+        licence: see `Facts`.
+        date: the day of publication, YYYY-MM-DD.
+        kdvideo_version: the version of kdvideo that wrote the entry.
+        urls: addresses of the file.
+        size: the file's size in bytes. None if the publisher does not say.
+        layout: how its tensors are named: "kdvideo", or one of `kdvideo.zoo.formats.LAYOUTS`.
+        manual: the steps to get the file by hand, in words, if no program can fetch it.
+        classes: see `Facts`.
     """
 
     name: str
@@ -133,7 +136,7 @@ class ZooEntry:
 
     @property
     def is_verified(self) -> bool:
-        """Whether the publisher's whole hash is known; otherwise that of the first download is kept and compared."""
+        """Whether the publisher's whole hash is known."""
         return self.sha256 is not None and len(self.sha256) == 64
 
     @cached_property
@@ -153,7 +156,7 @@ class ZooEntry:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: no JSON, or keys that are missing or unknown; `origin` says where.
+            ValueError: it is no JSON, or has other keys, types or values. `origin` says where it was found.
         """
         values = _parse(text, cls, what=f"{origin} is no zoo entry")
         check_name(values["name"])
@@ -164,10 +167,10 @@ class ZooEntry:
 
 
 def check_file(file: str, *, origin: str) -> str:
-    """Returns a weights file's name if it is plain: it becomes a path in the zoo and a part of addresses.
+    """Returns the name of a weights file if it is plain: it becomes a path in the zoo and part of addresses.
 
     Raises:
-        ValueError: it may lead elsewhere, or does not end as weights do; `origin` says who gave it.
+        ValueError: it may lead elsewhere or has another ending than weights. `origin` says where it was found.
     """
     if not _FILE.fullmatch(file) or not file.endswith(WEIGHTS_SUFFIXES) or len(file) > 200:
         raise ValueError(
@@ -178,7 +181,7 @@ def check_file(file: str, *, origin: str) -> str:
 
 
 def _parse(text: str, kind: type, *, what: str) -> dict[str, Any]:
-    """Parses a dataclass's values: they come from other people, and what reads them relies on their types."""
+    """Parses and checks the values of a dataclass: they come from other people."""
     try:
         values = parse_json(text)
     except ValueError as error:

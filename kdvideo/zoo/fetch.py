@@ -1,4 +1,4 @@
-"""Bringing weights to this machine: offline mode, mirrors, files got by hand, and hashes that nobody has published."""
+"""Fetching weights: offline mode, mirrors, files got by hand, and hashes that nobody has published."""
 
 import datetime
 import hashlib
@@ -38,13 +38,15 @@ _LOCK_SECONDS = 6 * 3600.0  # somebody else may be downloading the same large fi
 
 @dataclass(frozen=True)
 class RecordedHash:
-    """The hash of a first download that no publisher vouches for; kept when the file is removed.
+    """The hash of a first download that no publisher vouches for.
+
+    It stays when the file is removed.
 
     Attributes:
-        sha256: of the whole file.
-        size: in bytes.
+        sha256: the hash of the whole file.
+        size: its size in bytes.
         source: where the file came from.
-        date: when, YYYY-MM-DD.
+        date: the day of the download, YYYY-MM-DD.
     """
 
     sha256: str
@@ -54,7 +56,7 @@ class RecordedHash:
 
     @classmethod
     def of_file(cls, path: Path, *, sha256: str, source: str) -> Self:
-        """The record of a file that has come from `source` today; `sha256` is its whole hash."""
+        """Describes a file that has come from `source` today; `sha256` is its whole hash."""
         today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
         return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
 
@@ -72,12 +74,15 @@ def is_offline() -> bool:
 
 
 def download_path(entry: ZooEntry) -> Path:
-    """Where an entry's file lies after it has been fetched."""
+    """Returns where an entry's file lies once it has been fetched."""
     return kdvideo_home() / "downloads" / entry.name / entry.file
 
 
 def expected_sha256(entry: ZooEntry) -> str:
-    """What the file's hash must begin with: the publisher's, or that of the first download, or "" before it."""
+    """Returns the digits that the hash of an entry's file must begin with.
+
+    They are the publisher's, else those of the first download, and none before it.
+    """
     known = entry.sha256 or ""
     if entry.is_verified:
         return known
@@ -86,7 +91,11 @@ def expected_sha256(entry: ZooEntry) -> str:
 
 
 def recorded_hash(name: str) -> RecordedHash | None:
-    """What was recorded under an entry's name at the first download, or None."""
+    """Reads what the first download of an entry recorded; returns None if there was none.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
     path = Zoo.user().record_path(name)
     if not path.exists():
         return None
@@ -104,20 +113,20 @@ def recorded_hash(name: str) -> RecordedHash | None:
 
 
 def fetch_entry(entry: ZooEntry) -> FetchedFile:
-    """Brings the entry's file to this machine unless it is there, and checks it.
+    """Fetches the entry's file unless it is here and right.
 
     Raises:
-        ValueError: it cannot be had: what was tried, or what to do by hand.
+        ValueError: the file cannot be fetched. Says what was tried, or what to do by hand.
         TimeoutError: another process has been fetching it for hours.
     """
     return _ensure(entry, lambda target, sha256: _fetch_from_any(entry, target=target, sha256=sha256))
 
 
 def take_file(entry: ZooEntry, file: Path) -> FetchedFile:
-    """Takes a file that was got by hand as the entry's, if its size and hash are right.
+    """Copies a file that was got by hand to the entry's place, if its size and hash are right.
 
     Raises:
-        ValueError: it is not there, or is another file.
+        ValueError: the file does not exist, or is another one.
     """
     if not file.is_file():
         raise ValueError(f"{file} does not exist")
@@ -130,15 +139,17 @@ def take_file(entry: ZooEntry, file: Path) -> FetchedFile:
 
 
 def fetch_address(address: str, *, again: bool = False, most_bytes: int | None = None) -> Path:
-    """The file behind an address that belongs to no entry, kept under KDVIDEO_HOME by the whole address's hash.
+    """Fetches the file at an address that belongs to no entry.
+
+    It is kept under KDVIDEO_HOME, named by the hash of the whole address.
 
     Args:
-        address: of a scheme that iopath knows, or a path.
-        again: fetch it also if it has been fetched before, since what it says may have changed.
-        most_bytes: that it may have.
+        address: an address with a scheme that iopath knows, or a path, which is returned as it is.
+        again: whether to fetch a file that has been fetched before: its content may have changed.
+        most_bytes: the largest file that is fetched.
 
     Raises:
-        ValueError: it cannot be had, or is larger.
+        ValueError: the file cannot be fetched, or is larger.
     """
     if "://" not in check_scheme(address):
         return expand_user(address)
@@ -176,7 +187,7 @@ def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
 
 
 def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
-    """Tries the mirror, then the entry's addresses; returns the one that had the file."""
+    """Tries the mirror, then the entry's addresses, and returns the one that had the file."""
     mirror = os.environ.get("KDVIDEO_MIRROR", "")
     mirrored = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
     addresses = [*mirrored, *entry.urls]
@@ -242,7 +253,7 @@ def _copy(source: str, target: Path, *, sha256: str, size: int | None) -> None:
 
 
 def _refuse_web_page(path: Path, source: str) -> None:
-    """Drives and portals answer with a page that asks to log in or to confirm, under the file's name."""
+    """Refuses a web page: drives and portals answer with one that asks to log in, under the file's name."""
     with path.open("rb") as stream:
         if stream.read(64).lstrip().startswith(b"<"):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Filling a model with a file's tensors, strictly, with a report on each of them."""
+"""Filling a model with a file's tensors, strictly, with a report on each one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ class LoadReport:
 
     Attributes:
         source: where the weights came from.
-        used: loaded into the model.
-        dropped: in the file, not in the model: name -> why.
-        new: in the model, not in the file, left as they were: heads only.
-        renamed: the model's name -> the file's, where another project wrote it.
-        missing: backbone tensors that the file lacks; always empty, since they raise.
+        used: the tensors that were loaded.
+        dropped: the file's tensors that the model did not take, each with the reason.
+        new: the model's tensors that the file lacks, left as they were. They belong to heads only.
+        renamed: maps the model's name of a tensor to the file's, if another project wrote it.
+        missing: backbone tensors that the file lacks. Always empty, since they raise.
     """
 
     source: str
@@ -41,21 +41,21 @@ class LoadReport:
 
 
 def complete_names(names: Sequence[str], model: ClassificationModel) -> Sequence[str]:
-    """Returns the names, if each output of the classifier has one of its own; else none."""
+    """Returns the class names if each output of the classifier has its own, else none."""
     return tuple(names) if len(set(names)) == len(names) == model.num_classes else ()
 
 
 def fill(model: nn.Module, contents: Contents) -> LoadReport:
-    """Loads what fits into the model.
+    """Loads a file's tensors into a model, as far as they fit.
 
-    Where model and file name the classes of their classifiers, its rows go by name.
+    If model and file name their classes, the classifier's rows are matched by name.
 
     Args:
-        model: a backbone, or a model whose `backbone` it is.
-        contents: of the file.
+        model: a backbone, or a model with an attribute `backbone`.
+        contents: what the file holds.
 
     Raises:
-        ValueError: a missing backbone tensor, an unknown one, or one of another shape. The model is unchanged.
+        ValueError: a backbone tensor is missing, unknown or of another shape. The model is unchanged then.
     """
     own = model.state_dict()
     is_backbone = not any(key.startswith(_BACKBONE) for key in own)
@@ -91,7 +91,7 @@ def fill(model: nn.Module, contents: Contents) -> LoadReport:
 
 
 def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], contents: Contents, *, cut: int) -> None:
-    """Refuses a file whose backbone has fewer or more tensors; `cut` is the length of what the model's keys lack."""
+    """Refuses a file whose backbone has fewer or more tensors; `cut` is the length of the prefix that `own` lacks."""
     missing = [key for key in own if key not in given and (cut or key.startswith(_BACKBONE))]
     if missing:
         raise ValueError(
@@ -106,7 +106,7 @@ def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], cont
 
 
 def _sort_classes(model: nn.Module, contents: Contents) -> tuple[Mapping[str, Tensor], str | None]:
-    """Returns the tensors with the classifier's rows in the model's order, or why its classifier is of no use."""
+    """Returns the tensors with the classifier's rows in the model's order, and why its classifier cannot be used."""
     bias = contents.tensors.get("head.bias")
     theirs = list(contents.classes) if bias is None or len(bias) == len(contents.classes) else []
     ours = list(model.class_names) if isinstance(model, ClassificationModel) else []

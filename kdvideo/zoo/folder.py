@@ -60,19 +60,19 @@ class Zoo:
             raise ValueError(f"{self} is no zoo: it has no folder entries/")
 
     def entry_path(self, name: str) -> Path:
-        """Returns where the entry of that name is or will be.
+        """Returns the path of the entry with that name.
 
         Raises:
-            ValueError: the name is no zoo name; it would lead elsewhere.
+            ValueError: it is no zoo name and may lead elsewhere.
         """
         return self._entries / f"{check_name(name)}.json"
 
     def entry_paths(self) -> list[Path]:
-        """Returns everything that is called like an entry, sorted; not all of it need be one."""
+        """Returns everything named like an entry, sorted; not all of it need be one."""
         return sorted(self._entries.glob("*.json"))
 
     def entry(self, name: str) -> ZooEntry | None:
-        """Reads the entry of that name; returns None if there is nothing under it.
+        """Reads the entry with that name; returns None if there is nothing.
 
         Raises:
             ValueError: the name is no zoo name, or what is there is no entry.
@@ -81,7 +81,7 @@ class Zoo:
         return read_entry(path) if path.exists() else None
 
     def entries(self) -> list[ZooEntry]:
-        """Reads all entries, sorted by name; warns of unreadable ones, which must not hide the rest."""
+        """Reads all entries, sorted by name. Warns of unreadable ones, which must not hide the rest."""
         entries = []
         for path in self.entry_paths():
             try:
@@ -91,49 +91,52 @@ class Zoo:
         return entries
 
     def weights_path(self, file: str) -> Path:
-        """Returns where a weights file of that name is or will be.
+        """Returns the path of the weights file with that name.
 
         Raises:
-            ValueError: the name is not plain, and would lead elsewhere.
+            ValueError: the name is not plain and may lead elsewhere.
         """
         return self._weights / check_file(file, origin=str(self))
 
     def weights_paths(self) -> list[Path]:
-        """Returns the files among the weights, sorted, temporary ones left out."""
+        """Returns the files among the weights, sorted, without temporary ones."""
         return sorted(self._weights.glob("[!.]*"))
 
     def weights_of(self, entry: ZooEntry) -> Path:
-        """Returns where the entry's weights lie once they are in this zoo; others are fetched to the downloads."""
+        """Returns the path of the entry's weights in this zoo. Weights that are fetched lie among the downloads."""
         return self.weights_path(entry.file)
 
     def gallery_of(self, entry: ZooEntry) -> Path:
-        """Returns where the gallery of the entry's model lies, if it has one."""
+        """Returns the path of the gallery of the entry's model, which not every model has."""
         return gallery_file(self.weights_of(entry))
 
     def record_path(self, name: str) -> Path:
-        """Returns where the hash of a model's first download is recorded."""
+        """Returns the path of the recorded hash of a model's first download."""
         return self.path / "recorded" / f"{check_name(name)}.json"
 
     @property
     def table_path(self) -> Path:
-        """The table's file; for a checkout's zoo, beside it at the top."""
+        """The file of the table `MODEL_ZOO.md`.
+
+        A checkout has it at its top, beside the zoo.
+        """
         folder = self.path.resolve()
         is_checkout = folder == zoo_root() and (folder.parent / "setup.py").exists()
         return (folder.parent if is_checkout else folder) / "MODEL_ZOO.md"
 
     def lock(self) -> AbstractContextManager[None]:
-        """Returns the lock that everybody who changes the zoo holds; a process may take it twice."""
+        """Returns the lock of everybody who changes the zoo; a process may take it twice."""
         what = f"another process publishes into or removes from {self}"
         return locked(self.path / ".lock", timeout=_LOCK_SECONDS, what=what)
 
     def write(self, entry: ZooEntry) -> Path:
-        """Writes an entry's file, whole or not at all, and returns its path."""
+        """Writes an entry, whole or not at all, and returns its path."""
         path = self.entry_path(entry.name)
         write_text(path, entry.to_json())
         return path
 
     def render(self) -> Path:
-        """Writes the table of the zoo under its lock, and returns its path.
+        """Writes the zoo's table under its lock, and returns its path.
 
         Raises:
             ValueError: the folder is no zoo.
@@ -169,7 +172,7 @@ def read_entry(path: Path) -> ZooEntry:
     """Reads one `entries/*.json`.
 
     Raises:
-        ValueError: it cannot be read, is no entry, or one of another name.
+        ValueError: it cannot be read, is no entry, or has another name than its file.
     """
     entry = ZooEntry.from_json(read_text(path), origin=str(path))
     if entry.name != path.stem:
@@ -178,7 +181,7 @@ def read_entry(path: Path) -> ZooEntry:
 
 
 def gallery_file(weights: Path) -> Path:
-    """Returns where the gallery of a model lies or would lie: features of its training videos, beside its weights.
+    """Returns where a model's gallery lies or would lie. It is beside the weights, features of the training videos.
 
     What ships is safetensors, which every installation reads; a user's own may be a Parquet table.
     """
@@ -190,7 +193,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def accept_zoo_dir(function: _Function) -> _Function:
-    """Decorates a function with the argument `zoo` to take its former name `zoo_dir` too, with a warning."""
+    """Lets a function take its argument `zoo` under the former name `zoo_dir`, with a warning."""
 
     @wraps(function)
     def renamed(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Looking after zoos: where each entry's weights are, whether they are what they should be, adding and removing."""
+"""Looking after zoos: where weights are, whether files are right, adding and removing models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ __all__ = ["EntryState", "adopt_entry", "entry_states", "remove_entry", "state_o
 
 @dataclass(frozen=True)
 class EntryState:
-    """An entry, and what there is of it on this machine.
+    """An entry, and where its weights are.
 
     Attributes:
-        entry: what is published.
-        zoo: that has it.
+        entry: the entry.
+        zoo: the zoo that has it.
         weights: "shipped" (with kdvideo), "published" (in its zoo), "fetched", "to fetch", "by hand" or "missing".
     """
 
@@ -32,13 +32,16 @@ class EntryState:
 
     @property
     def hash_state(self) -> str:
-        """Who vouches for the hash: "verified", its publisher; "recorded", the first download; "unverified", nobody."""
+        """Who vouches for the file's hash.
+
+        "verified": its publisher. "recorded": the first download. "unverified": nobody yet.
+        """
         if self.entry.is_verified:
             return "verified"
         return "recorded" if recorded_hash(self.entry.name) else "unverified"
 
     def to_dict(self) -> dict[str, Any]:
-        """What `kdvideo zoo list --json` prints."""
+        """Returns what `kdvideo zoo list --json` prints."""
         entry = self.entry
         return {
             "name": entry.name,
@@ -57,7 +60,7 @@ class EntryState:
 
 
 def state_of(found: FoundEntry) -> EntryState:
-    """Says where the entry's weights are."""
+    """Says where an entry's weights are."""
     entry, zoo = found
     if found.path.exists():
         owner = "shipped" if zoo.is_packaged else "published"
@@ -66,7 +69,7 @@ def state_of(found: FoundEntry) -> EntryState:
 
 
 def entry_states(first: ZooLike | None = None) -> list[EntryState]:
-    """Lists every entry that a name can mean, sorted; one zoo's entry hides a later zoo's of the same name."""
+    """Lists every entry that a name can mean, sorted. An entry hides those of later zoos with the same name."""
     states: dict[str, EntryState] = {}
     for zoo in zoos(first):
         for entry in zoo.entries():
@@ -75,7 +78,7 @@ def entry_states(first: ZooLike | None = None) -> list[EntryState]:
 
 
 def verify_zoo(zoo: Zoo) -> list[str]:
-    """Says what is wrong in one zoo, one line each: bad entries, missing or damaged files, files without an entry."""
+    """Lists what is wrong in a zoo, one line each: bad entries, missing or damaged files, files without an entry."""
     problems = []
     known = set()
     for path in zoo.entry_paths():
@@ -114,15 +117,15 @@ def _problems_of(found: FoundEntry) -> list[str]:
 
 
 def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
-    """Puts somebody else's released entry into a zoo; its weights are fetched when they are first needed.
+    """Adds somebody else's released entry to a zoo; its weights are fetched when they are first needed.
 
     Args:
-        address: path or address of the entry's JSON file.
-        zoo: where to.
-        replace: whether an entry of that name may be replaced.
+        address: the path or address of the entry's JSON file.
+        zoo: the zoo to add it to.
+        replace: whether an entry with that name may be replaced.
 
     Raises:
-        ValueError: it cannot be read, has no address for its weights, or its name is taken by another model.
+        ValueError: the entry cannot be read, has no address for its weights, or another model has its name.
     """
     local = fetch_address(address, again=True, most_bytes=MOST_BYTES)
     if not local.exists():
@@ -142,9 +145,9 @@ def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
 
 
 def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
-    """Returns whether the new entry may replace the old one: the same weights, understood in the same way.
+    """Returns whether the new entry may replace the old one: the same weights, used in the same way.
 
-    Anybody can copy a published hash; with other classes or another input the right weights would answer wrongly.
+    Anybody can copy a published hash. With other classes or another input the right weights would answer wrongly.
     """
     parts = [(one.sha256, one.model, one.layout, one.classes) for one in (known, entry)]
     return known == entry or (known.is_verified and parts[0] == parts[1])
@@ -153,14 +156,14 @@ def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
 def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
     """Removes a model from a zoo, or only the fetched file if its entry comes with kdvideo.
 
-    A recorded hash stays, so that the file is compared if it is ever fetched again. So does a file that another entry
-    of the zoo names as well.
+    A recorded hash stays, so that the file is compared if it is fetched again. A file that another entry of the zoo
+    names stays, too.
 
     Returns:
-        What has been removed.
+        The removed files.
 
     Raises:
-        ValueError: no zoo has it, another zoo has it, or it ships with kdvideo.
+        ValueError: no zoo has the model, another zoo has it, or it comes with kdvideo.
     """
     entry, owner = find_entry(name, zoo=zoo)
     fetched = download_path(entry)
@@ -175,7 +178,7 @@ def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
 
 
 def _remove_own(entry: ZooEntry, zoo: Zoo, *, also: Path) -> list[Path]:
-    """Removes the entry first: without it the model does not exist, whatever a kill leaves of the rest."""
+    """Removes an entry, then its files: without the entry the model does not exist, whatever a kill leaves."""
     kept = _files_of_others(entry.name, zoo)
     files = [path for path in (zoo.weights_of(entry), zoo.gallery_of(entry)) if path not in kept]
     removed = [path for path in (zoo.entry_path(entry.name), *files, also) if path.exists()]
@@ -187,6 +190,6 @@ def _remove_own(entry: ZooEntry, zoo: Zoo, *, also: Path) -> list[Path]:
 
 
 def _files_of_others(name: str, zoo: Zoo) -> set[Path]:
-    """Returns the weights and galleries that belong to other entries of a zoo."""
+    """Returns the weights and galleries of a zoo's other entries."""
     others = [entry for entry in zoo.entries() if entry.name != name]
     return {path for entry in others for path in (zoo.weights_of(entry), zoo.gallery_of(entry))}

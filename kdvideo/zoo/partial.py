@@ -1,4 +1,4 @@
-"""What has arrived of a download, beside its target until it is whole."""
+"""The part of a download that has arrived, beside its target until it is whole."""
 
 import os
 import stat
@@ -14,10 +14,10 @@ __all__ = ["PartialFile"]
 
 
 class PartialFile:
-    """What has arrived so far, in `.NAME.part`, kept for the next attempt or the next process.
+    """What has arrived of a file so far.
 
-    Its description `.NAME.part.json` says which address it is a part of and in which version (the server's ETag or
-    date), so that bytes of two versions are never joined.
+    It lies in `.NAME.part`, for the next attempt or the next process. Its description `.NAME.part.json` says the
+    address and the version (the server's ETag or date), so that bytes of two versions are never joined.
     """
 
     def __init__(self, target: Path, url: str) -> None:
@@ -36,33 +36,33 @@ class PartialFile:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """The number of bytes that have arrived."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def start(self, version: str) -> None:
-        """Begins an empty file of this version of the address."""
+        """Begins an empty part for a version of the file."""
         self.discard()
         self.version, self.is_joined = version, False
         write_text(self._description, simplejson.dumps({"url": self._url, "version": version}))
 
     def open(self) -> IO[bytes]:
-        """Opens the part to continue it, and follows no link that somebody has put there meanwhile."""
+        """Opens the part to continue it; follows no link that somebody has put there meanwhile."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         return os.fdopen(handle, "ab")
 
     def discard(self) -> None:
-        """Removes it."""
+        """Removes the part and its description."""
         self.path.unlink(missing_ok=True)
         self._description.unlink(missing_ok=True)
 
     def finish(self, target: Path) -> None:
-        """Gives it the target's name."""
+        """Gives the whole file the target's name."""
         publish_file(self.path, target)
         self._description.unlink(missing_ok=True)
 
 
 def _is_own_file(path: Path) -> bool:
-    """Returns whether a part can be continued: where others can write, it may be a link to any file of ours."""
+    """Returns whether a part may be continued: where others can write, it may be a link to any file of ours."""
     try:
         status = path.lstat()
     except OSError:
@@ -72,7 +72,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _read_description(path: Path) -> dict[str, str]:
-    """Returns the url and version of a part, or {} if they cannot be read: then the download begins anew."""
+    """Returns the url and version of a part, or {} if they cannot be read, so that the download begins anew."""
     try:
         known = parse_json(read_text(path))
     except ValueError:

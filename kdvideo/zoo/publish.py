@@ -1,4 +1,4 @@
-"""Writing a trained model into a zoo, so that at any moment the entry is there whole or not at all."""
+"""Writing a model into a zoo: at any moment its entry is there whole or not at all."""
 
 import datetime
 import hashlib
@@ -23,16 +23,16 @@ __all__ = ["check_publishable", "count_macs", "publish"]
 
 
 def check_publishable(name: str, *, zoo: Zoo, replace: bool, config: str) -> None:
-    """Asked before training, so that hours of it do not end in a refusal.
+    """Refuses what cannot be published, before hours of training.
 
     Args:
-        name: of the entry.
-        zoo: made if it is not there.
-        replace: whether an entry of that name may be replaced.
-        config: of the run; an entry that the same run has published before may be published again.
+        name: the name of the entry.
+        zoo: the zoo to publish into. Its folder is made.
+        replace: whether an entry with that name may be replaced.
+        config: the run's config. A run may publish its entry again.
 
     Raises:
-        ValueError: not a zoo name, taken, or the zoo cannot be written.
+        ValueError: the name is no zoo name or is taken, or the zoo cannot be written.
     """
     check_name(name)
     known = None if replace else zoo.entry(name)
@@ -59,21 +59,21 @@ def publish(
     dtype: torch.dtype = torch.float32,
     replace: bool = False,
 ) -> ZooEntry:
-    """Writes weights, entry and the rendered table, in this order.
+    """Writes a model's weights, then its entry, then the zoo's table.
 
-    The entry is what makes a model exist: a kill before it leaves an unused file at most.
+    The entry makes the model exist: a kill before it leaves an unused file at most.
 
     Args:
-        model: what to publish.
-        name: of the entry.
-        zoo: where to; made if it is not there.
+        model: the model.
+        name: the name of the entry.
+        zoo: the zoo to publish into. Its folder is made.
         spec: what the model was built from.
-        facts: what the entry says besides; a classifier's `classes` go into the weights' header as well.
-        dtype: of the stored weights.
-        replace: whether an entry of that name may be replaced.
+        facts: what else the entry says. The header of the weights has the `classes`, too.
+        dtype: the type of the stored weights.
+        replace: whether an entry with that name may be replaced.
 
     Raises:
-        ValueError: the name is taken or no name.
+        ValueError: the name is no zoo name or is taken, or the zoo cannot be written.
     """
     check_publishable(name, zoo=zoo, replace=replace, config=facts.config)
     # safetensors refuses channels_last tensors
@@ -108,7 +108,7 @@ def publish(
 
 
 def count_macs(backbone: Backbone) -> int:
-    """Multiply-accumulates of one clip of the backbone's `clip_spec`; what fvcore calls FLOPs."""
+    """Counts the backbone's multiply-accumulates for one clip of its `clip_spec`; fvcore calls them FLOPs."""
     spec = backbone.clip_spec
     parameter = next(backbone.parameters())
     clip = torch.zeros(1, 3, spec.clip_len, spec.size, spec.size, device=parameter.device, dtype=parameter.dtype)
@@ -120,7 +120,7 @@ def count_macs(backbone: Backbone) -> int:
 
 
 def _remove_others(weights: Path, name: str) -> None:
-    """Removes files of that name that have been replaced, or were left by a kill, with their galleries."""
+    """Removes the entry's former weights, and those that a kill left, with their galleries."""
     for other in weights.parent.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):
         if other != weights:
             other.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def _remove_others(weights: Path, name: str) -> None:
 
 
 def _write_weights(state: dict[str, torch.Tensor], zoo: Zoo, name: str, header: dict[str, str]) -> tuple[Path, str]:
-    """Writes `{name}-{sha256[:8]}.safetensors`; returns its path and hash."""
+    """Writes `{name}-{sha256[:8]}.safetensors`, and returns its path and hash."""
     content = save(state, metadata=header)  # in memory: its name needs its hash
     sha256 = hashlib.sha256(content).hexdigest()
     path = zoo.weights_path(f"{name}-{sha256[:8]}.safetensors")

@@ -1,4 +1,4 @@
-"""Writing what has been measured of a published model into its entry."""
+"""Adding what was measured of a published model to its entry."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A folder or store that others can fetch models from: weights, hashes and entries that say where they are."""
+"""Releasing models: a folder or store from which others can fetch them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ __all__ = ["release"]
 
 @accept_zoo_dir
 def release(names: Sequence[str], destination: str, *, url: str, zoo: Zoo) -> list[str]:
-    """Writes weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries, flat, as release assets are.
+    """Writes weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries into one folder, as release assets are.
 
-    An entry makes its model exist, so on a store without renames it is written after all that it points to.
+    An entry makes its model exist, so it is written after everything that it points to.
 
     Args:
-        names: of the models.
+        names: the names of the models.
         destination: a folder, or an address that iopath can write to, such as s3://bucket/folder.
-        url: where the files will be found: each entry's address is `{url}/{file}`.
+        url: the address of the folder for those who fetch: each file is at `{url}/{file}`.
         zoo: a zoo to look into first.
 
     Returns:
-        The files' names in the order in which they were written.
+        The names of the files in the order of writing.
 
     Raises:
-        ValueError: nothing to release, an unknown name, a damaged file, weights that are somebody else's.
+        ValueError: there is nothing to release, a name is unknown, a file is damaged, or weights are somebody else's.
         OSError: the destination cannot be written.
     """
     if not names:

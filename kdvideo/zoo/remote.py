@@ -1,4 +1,4 @@
-"""The path manager through which the zoo reads and writes: iopath's, with the schemes that the zoo knows besides files.
+"""The path manager of the zoo: iopath's, with the schemes that the zoo knows.
 
 Register a handler with `PATH_MANAGER.register_handler` and its scheme works in entries, `KDVIDEO_MIRROR`,
 `TEACHER.WEIGHTS` and `kdvideo zoo release`.
@@ -14,7 +14,10 @@ __all__ = ["PATH_MANAGER", "ReadOnlyHandler", "check_scheme"]
 
 
 class ReadOnlyHandler(PathHandler):
-    """A handler that brings files to this machine and opens them there; `_get_local_path` is what it differs in."""
+    """A handler that copies files to this machine to read them.
+
+    A subclass says where from in `_get_local_path`.
+    """
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
         if "r" not in mode or "+" in mode:
@@ -23,7 +26,7 @@ class ReadOnlyHandler(PathHandler):
 
 
 class _HubPathHandler(ReadOnlyHandler):
-    """`hf://owner/repository/path/in/it`, read through huggingface_hub and its cache."""
+    """Reads `hf://owner/repository/path/in/it` through huggingface_hub and its cache."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["hf://"]
@@ -44,10 +47,10 @@ if importlib.util.find_spec("boto3"):
 
 
 def check_scheme(address: str) -> str:
-    """The address, if it is a path or of a scheme that can be opened here.
+    """Returns the address if it is a path, or has a scheme that can be opened here.
 
     Raises:
-        ValueError: nobody handles its scheme, or the package that does is not installed.
+        ValueError: nothing handles its scheme, or the package for it is not installed.
     """
     scheme, separator, _ = address.partition("://")
     package = _PACKAGE_OF.get(scheme)

@@ -1,4 +1,4 @@
-"""MODEL_ZOO.md, made from the entries of a zoo."""
+"""Rendering MODEL_ZOO.md from the entries of a zoo."""
 
 import re
 
@@ -37,7 +37,7 @@ _OTHERS_HEAD = ("name", "clip", "params", "MACs", "metrics", "hash", "licence", 
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:
-    """Renders the markdown text for these entries."""
+    """Renders the page of these entries in markdown."""
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     others = [entry for entry in entries if entry.layout != "kdvideo"]
     text = _HEADER + _OWN + markdown_table([_OWN_HEAD, *(_network(entry) + _own_cells(entry) for entry in own)])

@@ -1,4 +1,4 @@
-"""Where weights come from: zoo names, paths, URLs; each file checked against its hash before it is read."""
+"""Finding weights by zoo name, path or URL; each file is checked against its hash before it is read."""
 
 import re
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Weights:
 
     Attributes:
         path: the file.
-        sha256: of the file.
-        entry: its zoo entry, or None for a bare file.
+        sha256: its hash.
+        entry: its zoo entry. None for a bare file.
         source: what was asked for.
     """
 
@@ -47,27 +47,30 @@ class FoundEntry(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where the weights are or will be: in the zoo, or else among the downloads."""
+        """Where the weights are or will be.
+
+        They lie in the zoo, or else among the downloads.
+        """
         published = self.zoo.weights_of(self.entry)
         return published if published.exists() else download_path(self.entry)
 
 
 def zoos(first: ZooLike | None = None) -> list[Zoo]:
-    """Returns the zoos in which a name is looked up: `first`, the user's, and the one that comes with kdvideo."""
+    """Returns the zoos in which names are looked up: `first`, the user's, and the packaged one."""
     candidates = [as_zoo(first), Zoo.user(), Zoo.packaged()]
     return [zoo for zoo in dict.fromkeys(candidates) if zoo is not None]
 
 
 @accept_zoo_dir
 def find_entry(name: str, *, zoo: ZooLike | None = None) -> FoundEntry:
-    """Finds the entry of that name, and its zoo.
+    """Finds the entry with that name, and its zoo.
 
     Args:
-        name: with or without `kdvideo://`.
-        zoo: looked into first.
+        name: the name, with or without `kdvideo://`.
+        zoo: a zoo to look into first.
 
     Raises:
-        ValueError: no zoo has it; names the close ones.
+        ValueError: no zoo has it. Says which names are close.
     """
     name = check_name(name.removeprefix(PREFIX))
     candidates = zoos(zoo)
@@ -79,14 +82,14 @@ def find_entry(name: str, *, zoo: ZooLike | None = None) -> FoundEntry:
 
 
 def bring_weights(found: FoundEntry, *, source: str | None = None) -> Weights:
-    """Fetches an entry's weights unless they are on this machine, and checks their hash.
+    """Checks an entry's weights; fetches them if they are not on this machine.
 
     Args:
         found: the entry and its zoo.
-        source: what was asked for; the entry's name unless given.
+        source: what was asked for. Defaults to the entry's name.
 
     Raises:
-        ValueError: they cannot be had, or the file is not what its entry says.
+        ValueError: the file cannot be fetched, or is not what its entry says.
     """
     entry, source = found.entry, source or found.entry.name
     if not found.path.exists():
@@ -99,10 +102,10 @@ def fetch_weights(found: FoundEntry, *, file: Path | None = None) -> Weights:
 
     Args:
         found: the entry and its zoo.
-        file: a file got by hand, which is taken in place of a download.
+        file: a file that was got by hand, to take in place of a download.
 
     Raises:
-        ValueError: they cannot be had, or the file is not what the entry says.
+        ValueError: the file cannot be fetched, or is not what its entry says.
     """
     if file is None and found.zoo.weights_of(found.entry).exists():
         return bring_weights(found)
@@ -112,11 +115,11 @@ def fetch_weights(found: FoundEntry, *, file: Path | None = None) -> Weights:
 
 @accept_zoo_dir
 def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
-    """Finds or fetches a weights file and checks its hash.
+    """Finds or fetches a weights file, and checks its hash.
 
     Args:
         source: a zoo name with or without `kdvideo://`, a path, a URL, or one of torchvision's enums, e.g.
-            "R3D_18_Weights.KINETICS400_V1". An address that an entry which comes with kdvideo names is that entry.
+            "R3D_18_Weights.KINETICS400_V1". An address that a packaged entry names means that entry.
         zoo: a zoo to look into before the user's and the packaged one.
 
     Raises:
@@ -150,7 +153,7 @@ def _torchvision_address(enum: str) -> str:
 
 
 def _entry_at(address: str) -> FoundEntry | None:
-    """Finds the entry of an address among those that ship: anybody's entry may name somebody else's address."""
+    """Finds the packaged entry of an address: anybody's entry may name somebody else's address."""
     packaged = Zoo.packaged()
     return next((FoundEntry(entry, packaged) for entry in packaged.entries() if address in entry.urls), None)
 

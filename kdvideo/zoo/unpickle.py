@@ -1,4 +1,4 @@
-"""Reading checkpoints of strangers: their tensors come out, nothing else that they name is imported or called.
+"""Reading checkpoints of strangers: only tensors come out, and nothing that they name is imported or called.
 
 A pickle is a program: it names functions, calls them and sets attributes. `torch.load(weights_only=True)` refuses all
 but a few names. Published checkpoints often carry an `argparse.Namespace`, numpy scalars or a class of their author's
@@ -28,39 +28,40 @@ _ZIP = b"PK\x03\x04"  # by which torch, too, tells its zip files from its older 
 
 
 class Placeholder:
-    """Stands where a checkpoint has an object of a class or function that is not trusted.
+    """Stands for an object whose class or function is not trusted.
 
-    It can be called, filled and given a state, as pickle would do with the real one; nothing comes of it.
+    It can be called, filled and given a state, as pickle would do with the real one. Nothing comes of it.
 
     Attributes:
-        name: of the class or function, e.g. "argparse.Namespace".
+        name: the name of the class or function, e.g. "argparse.Namespace".
     """
 
     name: ClassVar[str]
     dump_patches: ClassVar[bool] = False  # torch writes a file beside the user's if a pickled module says True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Takes any arguments."""
+        """Takes any arguments, as the real one may."""
         return super().__new__(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Self:
-        """Takes any arguments: the real one may have returned a function."""
+        """Takes any arguments, since the real one may have returned a function."""
         return self
 
     @staticmethod
     def _ignore(*args: Any) -> None:
-        """Static, so that it also serves where pickle takes the class itself for an object."""
+        """Ignores a state or an item. Static, since pickle may take the class itself for an object."""
 
     __setstate__ = __setitem__ = append = extend = add = _ignore
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU; objects of unknown classes are `Placeholder`s, named in the log.
+    """Reads what `torch.save` wrote, on the CPU.
 
-    Reads torch's zip files and the older plain pickles. TorchScript and the tar files of 2016 are refused.
+    Objects of unknown classes are `Placeholder`s, which the log names. Torch's zip files and the older plain pickles
+    are read; TorchScript and the tar files of 2016 are refused.
 
     Raises:
-        ValueError: it cannot be read as a checkpoint.
+        ValueError: the file cannot be read as a checkpoint.
     """
     with path.open("rb") as stream:
         is_zip = stream.read(len(_ZIP)) == _ZIP
@@ -91,7 +92,7 @@ def _load_inert(stream: IO[bytes], path: Path) -> Any:
 
     # Python's own, since the one in C gives its memo as many places at once as a pickle of a few bytes asks for.
     class InertUnpickler(pickle._Unpickler):
-        """torch.load derives from it: names of storages are answered there, all others come here."""
+        """Answers the names that torch.load, which derives from it, does not answer itself: all but storages."""
 
         def find_class(self, module: str, name: str) -> Any:
             full_name = f"{module}.{name}"
@@ -109,7 +110,7 @@ def _load_inert(stream: IO[bytes], path: Path) -> Any:
 
 
 def _trusted() -> dict[str, Callable[..., Any]]:
-    """All that a pickle may call. New for each file, since a pickle can also set attributes of what it is given."""
+    """Returns all that a pickle may call, made anew per file: a pickle can also set attributes of what it gets."""
     return {
         "collections.OrderedDict": OrderedDict,
         "torch.Size": torch.Size,
@@ -122,7 +123,7 @@ def _trusted() -> dict[str, Callable[..., Any]]:
 def _rebuild_tensor(
     storage: torch.storage.TypedStorage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> Tensor:
-    """torch's function without gradient and hooks; it checks that the tensor lies within its storage."""
+    """Rebuilds a tensor without gradient and hooks; torch checks that it lies within its storage."""
     return torch._utils._rebuild_tensor(storage, offset, size, stride)
 
 

@@ -1,4 +1,4 @@
-"""Input conventions by name: what published weights were trained on, since their keys cannot tell it."""
+"""Input conventions by name: what published weights were trained on, which their keys cannot tell."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,29 +6,27 @@ from typing import Any
 import yaml
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.normalisation import IMAGENET, KINETICS
 from kdvideo.models import from_pytorchvideo, from_torchvision
 from kdvideo.registry import unknown_name
 
 __all__ = ["CLIP_SPECS", "parse_clip_spec"]
 
-_IMAGENET: Any = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-_KINETICS: Any = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
-
 CLIP_SPECS: dict[str, ClipSpec] = {
     "kdvideo-residual": ClipSpec(),
     "kdvideo-rgb": ClipSpec(modality="rgb"),
-    "pcl-residual": ClipSpec(**_IMAGENET, modality="residual"),  # train_vcp_contrast.py --modality res, the default
-    "pcl-rgb": ClipSpec(**_IMAGENET, modality="rgb"),
+    "pcl-residual": ClipSpec(**IMAGENET, modality="residual"),  # train_vcp_contrast.py --modality res, the default
+    "pcl-rgb": ClipSpec(**IMAGENET, modality="rgb"),
     # ft_classify.py forgets to normalise
     "pcl-residual-finetuned": ClipSpec(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), modality="residual"),
-    "rspnet": ClipSpec(**_IMAGENET, modality="rgb"),
-    "torchvision": ClipSpec(**_KINETICS, frame_stride=2, modality="rgb"),  # 15 of Kinetics' 30 frames a second
-    "ig65m-8": ClipSpec(**_KINETICS, clip_len=8, modality="rgb"),
-    "ig65m-32": ClipSpec(**_KINETICS, clip_len=32, modality="rgb"),
+    "rspnet": ClipSpec(**IMAGENET, modality="rgb"),
+    "torchvision": ClipSpec(**KINETICS, frame_stride=2, modality="rgb"),  # 15 of Kinetics' 30 frames a second
+    "ig65m-8": ClipSpec(**KINETICS, clip_len=8, modality="rgb"),
+    "ig65m-32": ClipSpec(**KINETICS, clip_len=32, modality="rgb"),
     # [104, 117, 128] and 1 of values up to 255
     "mmaction2-c3d": ClipSpec(mean=(104 / 255, 117 / 255, 128 / 255), std=(1 / 255, 1 / 255, 1 / 255), modality="rgb"),
-    "mmaction2-8x8": ClipSpec(**_IMAGENET, clip_len=8, frame_stride=8, size=224, modality="rgb"),
-    "mmaction2-32x2": ClipSpec(**_IMAGENET, clip_len=32, frame_stride=2, size=224, modality="rgb"),
+    "mmaction2-8x8": ClipSpec(**IMAGENET, clip_len=8, frame_stride=8, size=224, modality="rgb"),
+    "mmaction2-32x2": ClipSpec(**IMAGENET, clip_len=32, frame_stride=2, size=224, modality="rgb"),
     "hara": ClipSpec(mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737), modality="rgb"),
     "pytorchvideo-slow_r50_4x16": ClipSpec(clip_len=4, frame_stride=16, size=224, modality="rgb"),
     **{f"pytorchvideo-{name}": spec for name, spec in from_pytorchvideo.NATIVE_CLIP_SPECS.items()},
@@ -38,14 +36,14 @@ _REQUIRED = ("mean", "std", "modality")
 
 
 def parse_clip_spec(text: str) -> ClipSpec:
-    """The convention of that name, or one written out.
+    """Parses an input convention that is named or written out.
 
     Args:
-        text: a name of CLIP_SPECS, or a yaml mapping with `mean`, `std` and `modality`, where `clip_len`,
-            `frame_stride` and `size` may be left at 16, 1 and 112.
+        text: a name of CLIP_SPECS, or a yaml mapping with `mean`, `std` and `modality`. `clip_len`, `frame_stride`
+            and `size` default to 16, 1 and 112.
 
     Raises:
-        ValueError: neither.
+        ValueError: it is neither.
     """
     try:
         values = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""What a foreign layout is, and how a checkpoint in one becomes tensors under kdvideo's names."""
+"""Layouts of other projects' checkpoints, and how their tensors get kdvideo's names."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,15 +28,15 @@ class Layout:
     """How one project names the tensors of one network.
 
     Attributes:
-        name: e.g. "pcl-r3d".
-        project: whose files these are.
+        name: the layout's name, e.g. "pcl-r3d".
+        project: the project that writes such files.
         backbone: the same network here, a name of BACKBONES.
-        prefix: what the backbone's keys begin with.
-        rename: a key without the prefix -> the one of kdvideo's backbone, or None where it has no such tensor.
-        signature: keys without the prefix, and their shapes (None: absent), that together no other layout has.
+        prefix: the beginning of the backbone's keys.
+        rename: maps a key without the prefix to the key of kdvideo's backbone, or to None if it has no such tensor.
+        signature: keys without the prefix and their shapes (None: absent) that no other layout has together.
         clip_specs: names of the input conventions that such weights are published for.
-        heads: first letters of a head's keys -> of kdvideo's (`head.`, `pretext_head.`, `projection_head.`).
-        unused: first letters of keys that there is no use for -> why.
+        heads: maps the prefix of a head's keys to kdvideo's (`head.`, `pretext_head.`, `projection_head.`).
+        unused: maps the prefix of keys without a use to the reason.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Layout:
     unused: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, state: State) -> bool:
-        """Whether the state has the signature."""
+        """Returns whether a state dict has the signature."""
         return all(_shape(state.get(self.prefix + key)) == shape for key, shape in self.signature.items())
 
     def translate(self, key: str) -> str | None:
-        """A key of the file -> kdvideo's, or None."""
+        """Returns kdvideo's name for a key of the file, or None if it has none."""
         for theirs, ours in self.heads.items():
             if key.startswith(theirs):
                 return ours + key.removeprefix(theirs)
@@ -62,17 +62,17 @@ class Layout:
         return None if inner is None else f"backbone.{inner}"
 
     def why_unused(self, key: str) -> str | None:
-        """The reason to drop this key, or None if the layout does not know it."""
+        """Returns the reason to drop a key, or None if the layout does not know it."""
         return next((why for prefix, why in self.unused.items() if key.startswith(prefix)), None)
 
     def spec(self, tensors: Mapping[str, Tensor], clip_spec: ClipSpec) -> ModelSpec:
-        """The network that takes all these tensors: with PCL's heads, with a classifier, or a backbone alone."""
+        """Returns the network that takes all these tensors: a backbone, with PCL's heads, or with a classifier."""
         head, head_kwargs = find_head({key: tuple(tensor.shape) for key, tensor in tensors.items()})
         return ModelSpec(self.backbone, {}, clip_spec, head=head, head_kwargs=head_kwargs)
 
 
 def find_head(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]]:
-    """Returns the head that the tensors have, and its arguments, as a `ModelSpec` names both."""
+    """Returns the head that the tensors have and its arguments, both as in a `ModelSpec`."""
     if {_PRETEXT, _PROJECTION} <= shapes.keys():
         num_classes, all_features = shapes[_PRETEXT]
         projection_dim, features = shapes[_PROJECTION]
@@ -92,9 +92,9 @@ class Converted:
     """A checkpoint's tensors under kdvideo's names.
 
     Attributes:
-        tensors: by kdvideo's names.
-        renamed: kdvideo's name -> the file's.
-        dropped: the file's name -> why it is not among them.
+        tensors: the tensors by kdvideo's names.
+        renamed: maps kdvideo's name of a tensor to the file's.
+        dropped: maps the file's name of a tensor to the reason why it is left out.
     """
 
     tensors: dict[str, Tensor]
@@ -103,10 +103,10 @@ class Converted:
 
 
 def find_state(checkpoint: Any, *, origin: str) -> State:
-    """The state dict in what `torch.load` gave, its keys without DataParallel's `module.`.
+    """Finds the state dict in what `torch.load` gave, and removes DataParallel's `module.` from its keys.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no state dict.
     """
     if isinstance(checkpoint, Placeholder):
         raise ValueError(f"{origin} is a pickled {checkpoint.name}, which is not trusted: save its state_dict()")
@@ -129,10 +129,10 @@ def _is_state(value: Any) -> bool:
 
 
 def recognise(state: State, layouts: Sequence[Layout]) -> Layout | None:
-    """The one layout whose signature the state has, or None.
+    """Returns the layout whose signature a state dict has, or None.
 
     Raises:
-        ValueError: it has several: keys of two networks in one file.
+        ValueError: it has the signatures of several layouts, as a file with two networks.
     """
     matching = [layout for layout in layouts if layout.matches(state)]
     if len(matching) > 1:
@@ -145,10 +145,10 @@ def _shape(value: Any) -> Shape | None:
 
 
 def convert(state: State, layout: Layout, *, origin: str) -> Converted:
-    """Renames what a network of ours can use, and says what becomes of all else.
+    """Renames the tensors that a network here can use, and says why others are dropped.
 
     Raises:
-        ValueError: a tensor that the layout does not know, or something else where a tensor should be.
+        ValueError: the layout does not know a key, or a value is no tensor.
     """
     tensors: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}

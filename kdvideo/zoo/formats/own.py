@@ -1,4 +1,4 @@
-"""Bare state dicts of kdvideo's own models, `torch.save(model.state_dict(), file)`: tensors without a description."""
+"""Bare state dicts of kdvideo's own models, as `torch.save(model.state_dict(), file)` writes them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ OWN_CLIP_SPECS = ("kdvideo-residual", "kdvideo-rgb")  # names of the conventions
 
 @dataclass(frozen=True)
 class OwnNetwork:
-    """What a state dict's tensors tell of the model that they are of.
+    """What a state dict's tensors tell of their model.
 
     Attributes:
         backbone: a name of BACKBONES.
-        backbone_kwargs: as in a `ModelSpec`.
-        head: as in a `ModelSpec`.
-        head_kwargs: as in a `ModelSpec`.
+        backbone_kwargs: see `ModelSpec`.
+        head: see `ModelSpec`.
+        head_kwargs: see `ModelSpec`.
     """
 
     backbone: str
@@ -41,9 +41,9 @@ class OwnNetwork:
 
 
 def find_networks(state: Mapping[str, Tensor]) -> list[OwnNetwork]:
-    """Returns the registered backbones that have exactly the state's tensors `backbone.*`, each with its head.
+    """Finds the registered networks with exactly the state dict's tensors `backbone.*`.
 
-    There are several where networks differ in their clips alone, as X3D-XS, S and M do.
+    Several fit if networks differ in their clips alone, as X3D-XS, S and M do.
     """
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     cut = len(BACKBONE_PREFIX)
@@ -57,7 +57,7 @@ def find_networks(state: Mapping[str, Tensor]) -> list[OwnNetwork]:
 
 
 def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and arguments; the width is the number of channels that one of the first convolutions gives."""
+    """Yields names and arguments to try; a width is the number of channels of one of the first convolutions."""
     widths = {shape[0] for key, shape in shapes.items() if key.startswith("blocks.0.") and len(shape) == 5}
     for name in BACKBONES.names():
         if takes_option(name, "width"):
@@ -67,7 +67,7 @@ def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, An
 
 
 def _backbone_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape] | None:
-    """Returns the shapes of the backbone's state dict, or None if it cannot be built, e.g. for want of a library."""
+    """Returns the shapes of a backbone's state dict, or None if it cannot be built, e.g. for want of a library."""
     try:
         with torch.device("meta"):  # shapes without numbers
             state = build_backbone(name, **kwargs).state_dict()

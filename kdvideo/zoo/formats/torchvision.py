@@ -26,12 +26,12 @@ _BLOCK = {
 
 
 def rename_r3d(key: str) -> str | None:
-    """A key of torchvision's `r3d_18` -> the one of kdvideo's."""
+    """Returns kdvideo's name for a key of torchvision's `r3d_18`, or None."""
     return _rename(key, _STEM)
 
 
 def rename_r2plus1d(key: str) -> str | None:
-    """A key of torchvision's `r2plus1d_18` -> the one of kdvideo's."""
+    """Returns kdvideo's name for a key of torchvision's `r2plus1d_18`, or None."""
     return _rename(key, _SPLIT_STEM)
 
 
@@ -46,7 +46,7 @@ def _rename(key: str, stem: Mapping[str, str]) -> str | None:
     return f"blocks.{match[1]}.res_blocks.{match[2]}.{_BLOCK[match[3]]}.{leaf}"
 
 
-def _keep(key: str) -> str:
+def _same_key(key: str) -> str:
     return key  # the backbone is torchvision's own network
 
 
@@ -66,7 +66,7 @@ LAYOUTS = (
         project="torchvision",
         backbone="mc3_18",
         prefix="",
-        rename=_keep,
+        rename=_same_key,
         signature={"stem.0.weight": (64, 3, 3, 7, 7), "layer2.1.conv2.0.weight": (128, 128, 1, 3, 3)},
         clip_specs=("torchvision",),
         heads={"fc.": "head."},
