@@ -36,8 +36,9 @@ def _unescape(found: re.Match[bytes]) -> bytes:
 
 
 def _show(error: UnicodeError) -> tuple[str, int]:
-    """Handles letters that an encoding has not, as `codecs.register_error` wants it."""
-    assert isinstance(error, UnicodeEncodeError)
+    """Handles letters that an encoding lacks, as `codecs.register_error` wants it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
     letters = printable(error.object[error.start : error.end])
     return letters.encode("ascii", "backslashreplace").decode(), error.end
 

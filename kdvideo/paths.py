@@ -9,7 +9,7 @@ _NOWHERE = Path(os.devnull, ".kdvideo")  # of a user without a home: nothing is 
 
 
 def zoo_root() -> Path:
-    """The zoo that travels with kdvideo: inside the wheel's package, or `model_zoo/` of the checkout."""
+    """Returns the zoo that comes with kdvideo: inside the wheel's package, or `model_zoo/` of the checkout."""
     package = Path(__file__).resolve().parent
     packaged = package / "model_zoo"
     return packaged if packaged.is_dir() else package.parent / "model_zoo"
@@ -39,7 +39,7 @@ def kdvideo_home() -> Path:
 
 
 def user_zoo() -> Path:
-    """The user's own zoo, where `ZOO.PUBLISH_AS` writes unless `ZOO.DIR` says otherwise."""
+    """Returns the user's own zoo, where `ZOO.PUBLISH_AS` writes unless `ZOO.DIR` says otherwise."""
     return kdvideo_home() / "zoo"
 
 

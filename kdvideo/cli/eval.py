@@ -46,9 +46,10 @@ def _run(options: argparse.Namespace) -> None:
     from kdvideo.zoo.record import check_recordable
 
     cfg = evaluation_config(options.model, options.config_file, options.overrides)
+    zoo, entry = configured_zoo(cfg), None
     if options.save:
         with naming_keys():
-            check_recordable(options.model, zoo=configured_zoo(cfg))
+            entry = check_recordable(options.model, zoo=zoo)
     splits = (1, 2, 3) if options.all_splits else ()
     with long_work():
         evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
@@ -57,9 +58,8 @@ def _run(options: argparse.Namespace) -> None:
     print(_table(evaluation))
     tables = ", confusion_*.csv" if evaluation.names_classes else ""
     print(f"\n{cfg.OUTPUT_DIR}: evaluation.json{tables}")
-    if options.save:
-        zoo = configured_zoo(cfg)
-        entry = save_evaluation(evaluation, zoo=zoo)
+    if entry is not None:
+        save_evaluation(evaluation, entry, zoo=zoo)
         print(f"{zoo.entry_path(entry.name)}: metrics and protocol saved")
 
 

@@ -9,21 +9,24 @@ from kdvideo.config.keys import keys_with_role
 from kdvideo.evaluation.result import Evaluation
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
-from kdvideo.zoo.record import check_recordable, record_metrics
+from kdvideo.zoo.record import record_metrics
 
 __all__ = ["metrics_for_entry", "save_evaluation"]
 
 
-def save_evaluation(evaluation: Evaluation, *, zoo: Zoo) -> ZooEntry:
+def save_evaluation(evaluation: Evaluation, entry: ZooEntry, *, zoo: Zoo) -> ZooEntry:
     """Writes metrics and protocol into the entry that was measured.
 
+    Args:
+        evaluation: what was measured.
+        entry: the model's, as `check_recordable` gave it.
+        zoo: the zoo that has it.
+
     Raises:
-        ValueError: the model has no entry in that zoo, the entry has changed, or its protocol is another.
+        ValueError: the entry has changed meanwhile, or its protocol is another.
     """
-    entry = check_recordable(evaluation.source, zoo=zoo)
     metrics, protocol = metrics_for_entry(evaluation, entry)
-    assert evaluation.sha256 is not None, "an entry has weights"
-    return record_metrics(entry.name, metrics, protocol, zoo=zoo, sha256=evaluation.sha256)
+    return record_metrics(entry, metrics, protocol, zoo=zoo, sha256=evaluation.sha256)
 
 
 def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str, float], str]:

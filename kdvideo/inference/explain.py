@@ -1,4 +1,4 @@
-"""What in a whole video speaks for a class, by Grad-CAM: for a classifier, or a model with a gallery."""
+"""Explaining by Grad-CAM what in a video speaks for a class, for a classifier or a model with a gallery."""
 
 import math
 from collections.abc import Callable
@@ -37,11 +37,11 @@ class VideoCam:
     """Grad-CAM of one video.
 
     Attributes:
-        numbers: of the frames that some clip has, in the video.
-        frames: those frames as the network sees them, uint8 `[F, 3, H, W]`.
-        heat: of each pixel, `[F, H, W]`, 0 and above; the mean of all clips that have the frame.
-        score: what was explained, in words, and its value.
-        layer: name and places of the map that it was explained by, in words.
+        numbers: the places in the video of the F frames that some clip has.
+        frames: these frames as the network sees them, uint8 `[F, 3, H, W]`.
+        heat: the heat of each pixel, 0 or more, `[F, H, W]`: the mean over all clips that have the frame.
+        score: the score that was explained and its value, in words.
+        layer: the name and the places of the map that explains it, in words.
     """
 
     numbers: list[int]
@@ -53,12 +53,12 @@ class VideoCam:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model holds for and against each class.
+    """A model's score of each class.
 
     Attributes:
-        kind: in words.
-        names: of the C classes.
-        of: a video's feature, the mean of its clips' `[D]` -> `[C]`.
+        kind: what the scores are, in words.
+        names: the names of the C classes.
+        of: maps a video's feature, the mean over its clips `[D]`, to the scores `[C]`.
     """
 
     kind: str
@@ -69,21 +69,21 @@ class Scores:
 def explain_video(
     predictor: Predictor, path: Path, *, class_name: str | None = None, time_limit: float = TIME_LIMIT
 ) -> VideoCam:
-    """Grad-CAM of clips that cover the video, each half over the one before it.
+    """Computes Grad-CAM for clips that cover a video and overlap by a half.
 
-    A clip's map has few time steps, often one: what changes over a video is told by clip after clip. The score is the
-    whole video's, and depends on the mean of all clips' features. So its gradient reaches each clip by one and the same
-    vector, d score / d feature, and the clips' heat can be compared. A cosine does not change with a feature's length:
-    of its heat, there is as much against the class as for it, and what is for it is shown.
+    A clip's map has few time steps, often one, so what changes over a video is told by clip after clip. The score is
+    that of the whole video and depends on the mean of all clips' features. Its gradient therefore reaches each clip by
+    the same vector, d score / d feature, and the heat of the clips can be compared. A cosine does not change with a
+    feature's length: its heat is as much against the class as for it. What is for it is shown.
 
     Args:
         predictor: a classifier, or a model with a gallery of at least two classes.
-        path: of the video.
-        class_name: what to explain; unless given, the class with the highest score.
-        time_limit: seconds that looking at the video, and then reading its clips, may take.
+        path: the video.
+        class_name: the class to explain. Defaults to the class with the highest score.
+        time_limit: seconds for looking at the video, and again for reading its clips.
 
     Raises:
-        ValueError: the file cannot be read, there is no such class, or the backbone has no map to explain by.
+        ValueError: the file cannot be read, there is no such class, or the backbone has no suitable map.
     """
     backbone, scores = backbone_of(predictor.model), scores_of(predictor)
     spec, device = backbone.clip_spec, next(backbone.parameters()).device
@@ -106,21 +106,25 @@ def explain_video(
 
 
 def scores_of(predictor: Predictor) -> Scores:
-    """A classifier's logits, or cosines to the mean features `[D]` of a gallery's classes.
+    """Returns how a model scores classes.
+
+    A classifier gives logits. With a gallery it is the cosine to the mean feature `[D]` of each class.
 
     Raises:
         ValueError: the gallery has less than two classes.
     """
-    if predictor.gallery is None:
-        assert isinstance(predictor.model, ClassificationModel)  # or the predictor would have asked for a gallery
-        return Scores("logit of", predictor.class_names, predictor.model.head)
-    names, means = _class_means(predictor.gallery)
-    means = means.to(next(predictor.model.parameters()).device)
-    return Scores("cosine to the mean feature of", names, lambda feature: means @ F.normalize(feature, dim=0))
+    model, gallery = predictor.model, predictor.gallery
+    if gallery is not None:
+        names, means = _class_means(gallery)
+        means = means.to(next(model.parameters()).device)
+        return Scores("cosine to the mean feature of", names, lambda feature: means @ F.normalize(feature, dim=0))
+    if isinstance(model, ClassificationModel):
+        return Scores("logit of", predictor.class_names, model.head)
+    raise TypeError(f"{type(model).__name__} has no classes: give the predictor a gallery")
 
 
 def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
-    """Unit vectors `[C, D]`."""
+    """Returns the classes and their mean features as unit vectors `[C, D]`."""
     names = sorted(set(gallery.class_names))
     if len(names) < 2:
         raise ValueError(f"the gallery has one class, {names[0]!r}: embed a folder of folders, one a class")
@@ -130,7 +134,7 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
 
 
 def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
-    """Frame numbers and pixels, uint8 `[S, 3, T, H, W]`, of clips that overlap by a half."""
+    """Reads clips that overlap by a half: their frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
         raise VideoError(path, found.problem)
@@ -149,7 +153,7 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
 
 
 def _over_time(plans: list[ClipFrames], clips: Tensor, heat: Tensor) -> tuple[list[int], Tensor, Tensor]:
-    """Clips' frames `[S, 3, T, H, W]` and maps `[S, T, H, W]`, each frame once, in the order of the video."""
+    """Puts clips `[S, 3, T, H, W]` and maps `[S, T, H, W]` into the video's order, each frame once."""
     places: dict[int, list[tuple[int, int]]] = {}
     for clip, frames in enumerate(plans):
         for step, number in enumerate(frames):

@@ -1,4 +1,4 @@
-"""A trained model as a file for other runtimes, checked against the model that it was made from."""
+"""Exporting a model for other runtimes; the file is checked against the model itself."""
 
 import statistics
 import time
@@ -30,9 +30,10 @@ _METADATA_KEY = "kdvideo"
 
 
 class DeployedModel(nn.Module):
-    """A model with its input convention inside: uint8 clips `[B, 3, T, H, W]` -> features or class logits `[B, D]`.
+    """A model with its input convention inside.
 
-    Scaling, normalisation and residual frames are part of it, so that nobody who runs the file can get them wrong.
+    It maps uint8 clips `[B, 3, T, H, W]` to features or class logits `[B, D]`. Scaling, normalisation and residual
+    frames are part of it, so that nobody who runs the file can get them wrong.
     """
 
     def __init__(self, model: Model) -> None:
@@ -41,18 +42,18 @@ class DeployedModel(nn.Module):
         self.spec = backbone_of(model).clip_spec
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Decoded clips, uint8 RGB `[B, 3, T, H, W]` -> features or class logits `[B, D]`."""
+        """Computes features or class logits `[B, D]` of decoded clips, uint8 RGB `[B, 3, T, H, W]`."""
         return self.model(prepare_clips(clips, self.spec))
 
     def example(self, batch: int) -> Tensor:
-        """Random clips, uint8 `[B, 3, T, H, W]`, the same ones every time."""
+        """Returns random clips, uint8 `[B, 3, T, H, W]`, the same ones every time."""
         shape = (batch, 3, self.spec.clip_len, self.spec.size, self.spec.size)
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one clip, the median of several runs."""
+    """The median milliseconds that one clip takes."""
 
     runtime: str
     threads: int
@@ -60,13 +61,13 @@ class Latency:
 
 
 def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[str, Any]) -> float:
-    """Writes one file, whole or not at all, once it has given the model's own outputs.
+    """Writes a model to a file, whole or not at all, if the file gives the model's own outputs.
 
     Args:
-        model: on the CPU; it is put into eval mode.
-        path: of the file.
+        model: the model, on the CPU. It is put into eval mode.
+        path: the file to write.
         format: "torch-export" for `torch.export.load` and AOTInductor, "onnx" for ONNX Runtime and its kin.
-        facts: what is stored with it, as JSON: the model's name, hash and clip spec.
+        facts: JSON values to store in the file, such as the model's name and hash. Its clip spec is added.
 
     Returns:
         The largest absolute difference to the model, for batches of 1 and 3 clips.
@@ -89,12 +90,12 @@ def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[
 
 
 def load_exported(path: Path, *, format: ExportFormat, threads: int | None = None) -> Runner:
-    """What runs the file: uint8 `[B, 3, T, H, W]` -> `[B, D]`.
+    """Returns a function that runs the file: uint8 `[B, 3, T, H, W]` -> `[B, D]`.
 
     Args:
-        path: of the file.
-        format: of the file.
-        threads: of ONNX Runtime; as many as it likes unless given.
+        path: the file.
+        format: its format.
+        threads: the threads of ONNX Runtime. Defaults to its own choice.
     """
     if format == "onnx":
         return _open_onnx(path, threads)
@@ -103,7 +104,7 @@ def load_exported(path: Path, *, format: ExportFormat, threads: int | None = Non
 
 
 def measure_latency(model: Model, path: Path, *, format: ExportFormat, runs: int = 15) -> Iterator[Latency]:
-    """Times one clip on this machine's CPU: the model itself and the file, with 1 and 2 threads."""
+    """Measures the time of one clip on the CPU, for the model itself and the file, with 1 and 2 threads."""
     deployed = DeployedModel(model).eval()
     clip = deployed.example(1)
     for threads in (1, 2):

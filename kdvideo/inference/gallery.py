@@ -11,7 +11,7 @@ import simplejson
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdvideo.foreign import parse_json, printable
+from kdvideo.foreign import check_fields, parse_json, printable
 from kdvideo.inference.gallery_files import COLUMNS, StoredGallery, check_format, read_gallery, write_gallery
 from kdvideo.inference.videos import VideoOutput
 from kdvideo.names import name_as_text, name_of_text
@@ -24,12 +24,14 @@ _SUBSETS = ("train", "test", "val", "validation")
 
 @dataclass(frozen=True)
 class GalleryFacts:
-    """Which model made the features: those of two models cannot be compared.
+    """Which model made the features of a gallery.
+
+    Features of two models cannot be compared.
 
     Attributes:
-        model: the zoo name, path or URL.
-        sha256: of its weights.
-        num_clips: clips of a video whose mean a feature is.
+        model: the model's zoo name, path or URL.
+        sha256: the hash of its weights.
+        num_clips: the number of clips per video. A feature is their mean.
     """
 
     model: str
@@ -39,12 +41,12 @@ class GalleryFacts:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A video of a gallery beside a query.
+    """A video of a gallery that is near a query.
 
     Attributes:
         video: its name in the gallery, as `kdvideo.names.name_as_text` gives it.
-        class_name: its class in the gallery; "" where it has none.
-        similarity: cosine of the two features, in [-1, 1].
+        class_name: its class in the gallery. "" if it has none.
+        similarity: the cosine of the two features, in [-1, 1].
     """
 
     video: str
@@ -53,22 +55,23 @@ class Neighbour:
 
 
 def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, facts: GalleryFacts) -> int:
-    """Writes a row a video, whole or not at all: name, class, frames, feature or problem.
+    """Writes one row per video: name, class, frames, feature or problem.
 
-    A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. Where
-    all videos lie in folders train, test, val or validation, as of `class_folders`, it is the folder below.
+    A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. If
+    all videos lie in folders train, test, val or validation, as in `class_folders`, it is the folder below.
 
-    Names are written as `kdvideo.names.name_as_text` gives them. Where computing ends early, what has been computed is
-    written to `NAME.partial.parquet` (or `.safetensors`) beside `path`, and `path` stays as it was.
+    Names are written as `kdvideo.names.name_as_text` gives them. The file is written whole or not at all. If computing
+    ends early, the rows so far are written to `NAME.partial.parquet` (or `.safetensors`) beside `path`, and `path`
+    stays as it was.
 
     Args:
         path: a name that ends in .parquet or .safetensors.
-        outputs: features `[S, D]` of the S clips of each video; the row gets their mean.
-        root: names are relative to it.
-        facts: stored beside the table.
+        outputs: features `[S, D]` of the S clips of each video. The row gets their mean.
+        root: the folder that names are relative to.
+        facts: which model made the features. Stored in the file.
 
     Returns:
-        How many videos have no feature.
+        The number of videos without a feature.
     """
     check_format(path)
     _try_writing(path)
@@ -87,7 +90,7 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
 
 
 def _try_writing(path: Path) -> None:
-    """Finds out before hours of work whether a file can be written there."""
+    """Checks before hours of work that a file can be written there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
@@ -117,13 +120,13 @@ def _class_column(names: Sequence[str]) -> list[str]:
 
 
 class Gallery:
-    """Videos with classes and features, to look for a query's neighbours in.
+    """Videos with classes and features, to find a query's neighbours in.
 
     Args:
-        names: of the videos.
-        class_names: of each video.
-        features: `[G, D]`.
-        facts: which model made them.
+        names: the names of the G videos.
+        class_names: the class of each video.
+        features: the feature of each video, `[G, D]`.
+        facts: which model made the features.
     """
 
     def __init__(self, names: list[str], class_names: list[str], features: Tensor, facts: GalleryFacts) -> None:
@@ -134,10 +137,10 @@ class Gallery:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads what `write_features` wrote, without the videos that have no feature.
+        """Reads what `write_features` wrote, without videos that have no feature.
 
         Raises:
-            ValueError: no such file, or none of that kind.
+            ValueError: the file does not exist or is no gallery.
         """
         hint = "a gallery is what `kdvideo embed FOLDER --model MODEL --out FILE.parquet` writes"
         if not path.is_file():
@@ -154,7 +157,7 @@ class Gallery:
             raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
 
     def nearest(self, feature: Tensor, count: int) -> list[Neighbour]:
-        """The videos most alike to one feature `[D]`, by cosine, the nearest first; at most `count`."""
+        """Finds the `count` videos nearest to a feature `[D]` by cosine, the nearest first."""
         similarity, places = (self.features @ F.normalize(feature, dim=0)).topk(min(count, len(self.names)))
         return [
             Neighbour(self.names[place], self.class_names[place], alike)
@@ -163,10 +166,9 @@ class Gallery:
 
 
 def _facts(text: str | bytes) -> GalleryFacts:
-    facts = GalleryFacts(**parse_json(text))
-    if not isinstance(facts.model, str) or not isinstance(facts.sha256, str) or type(facts.num_clips) is not int:
-        raise ValueError(f"it says that it was made by {facts.model!r}, sha256 {facts.sha256!r}")
-    return facts
+    values = parse_json(text)
+    check_fields(values, GalleryFacts, what="its description is none")
+    return GalleryFacts(**values)
 
 
 def _check_names(stored: StoredGallery) -> None:

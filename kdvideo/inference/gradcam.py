@@ -16,7 +16,7 @@ __all__ = ["find_last_map", "grad_cam"]
 
 
 def grad_cam(score: Callable[[Tensor], Tensor], layer: nn.Module, clips: Tensor) -> Tensor:
-    """The map of each clip, upsampled trilinearly to its frames.
+    """Computes each clip's Grad-CAM map, upsampled trilinearly to its frames.
 
     ::
 
@@ -24,12 +24,12 @@ def grad_cam(score: Callable[[Tensor], Tensor], layer: nn.Module, clips: Tensor)
         heat      = ReLU( sum over k of  weight[k] * map[k] )                 (equation 2)
 
     Args:
-        score: prepared clips `[B, 3, T, H, W]` -> a score each, `[B]`, through the layer.
-        layer: gives the map `[B, K, t, h, w]`.
-        clips: prepared, `[B, 3, T, H, W]`.
+        score: maps prepared clips `[B, 3, T, H, W]` to one score per clip, `[B]`, through the layer.
+        layer: the module that gives the map `[B, K, t, h, w]`.
+        clips: prepared clips `[B, 3, T, H, W]`.
 
     Returns:
-        `[B, T, H, W]`, 0 and above.
+        The heat of each pixel, 0 or more, `[B, T, H, W]`.
     """
     with extra_imports():
         from captum.attr import LayerAttribution, LayerGradCam
@@ -38,17 +38,17 @@ def grad_cam(score: Callable[[Tensor], Tensor], layer: nn.Module, clips: Tensor)
 
 
 def find_last_map(backbone: Backbone, clip: Tensor) -> tuple[str, nn.Module, tuple[int, ...]]:
-    """The last feature map before everything is pooled: what gives it, in one forward.
+    """Finds the module that gives the last feature map before the pooling, by one forward pass.
 
     Args:
-        backbone: in eval mode.
-        clip: prepared, `[1, 3, T, H, W]`.
+        backbone: the backbone, in eval mode.
+        clip: a prepared clip `[1, 3, T, H, W]`.
 
     Returns:
-        The module, its name in the backbone, and (t, h, w) of its map `[1, K, t, h, w]`.
+        The module's name in the backbone, the module, and (t, h, w) of its map `[1, K, t, h, w]`.
 
     Raises:
-        ValueError: what is pooled last is no such map, as in transformers with a class token.
+        ValueError: there is no such map, as in transformers with a class token.
     """
     last: list[tuple[nn.Module, torch.Size]] = []
 

@@ -1,4 +1,4 @@
-"""Retrieval grids: videos of a gallery beside the others that a model finds most alike, as small pictures."""
+"""Retrieval grids: videos of a gallery beside their nearest neighbours, as small pictures."""
 
 import base64
 import io
@@ -31,9 +31,9 @@ class Picture:
 
     Attributes:
         video: its name in the gallery.
-        class_name: of the video; "" where it has none.
-        similarity: to the row's query, cosine; 1 for the query itself.
-        image: the middle frame, small and square; None where it cannot be read.
+        class_name: the video's class. "" if it has none.
+        similarity: the cosine to the row's query. 1 for the query itself.
+        image: the middle frame, small and square. None if it cannot be read.
     """
 
     video: str
@@ -43,7 +43,10 @@ class Picture:
 
     @property
     def address(self) -> str:
-        """The image as an address that a page can show: a JPEG with its data in it; "" where there is none."""
+        """The image as a data address, or "".
+
+        A page can show the address: it holds a JPEG.
+        """
         if self.image is None:
             return ""
         stream = io.BytesIO()
@@ -61,13 +64,13 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Grid:
-    """One gallery.
+    """The nearest videos of some videos of a gallery.
 
     Attributes:
         facts: which model made the features.
-        num_videos: of the gallery.
-        hits: share of videos whose nearest other video has their class, in [0, 1]; None without classes.
-        rows: some queries, of as many classes as there are places for.
+        num_videos: the number of videos in the gallery.
+        hits: the share of videos whose nearest other video has their class, in [0, 1]. None without classes.
+        rows: some queries, from as many classes as possible.
     """
 
     facts: GalleryFacts
@@ -77,15 +80,15 @@ class Grid:
 
 
 def build_grid(gallery_path: Path, root: Path, *, time_limit: float = TIME_LIMIT) -> Grid:
-    """Every video looks for the nearest others; some are shown.
+    """Finds the nearest other videos of each video in a gallery, and makes pictures of some.
 
     Args:
         gallery_path: what `kdvideo embed ROOT --out FILE.parquet` wrote.
-        root: the folder of the videos that was embedded.
+        root: the folder of videos that was embedded.
         time_limit: seconds that reading a video may take.
 
     Raises:
-        ValueError: no gallery, one of a single video, or no such folder.
+        ValueError: the file is no gallery or has a single video, or there is no such folder.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder: give the one that was embedded into {gallery_path}")
@@ -135,7 +138,7 @@ def _middle_frame(root: Path, name: str, *, time_limit: float) -> Image.Image | 
 
 
 def _choose(class_names: Sequence[str]) -> list[int]:
-    """The first video of each class, then the second ones, and so on, until there are enough."""
+    """Chooses the first video of each class, then the second ones, and so on, until there are enough."""
     turn: dict[str, int] = {}
     order = []
     for place, name in enumerate(class_names):

@@ -1,4 +1,4 @@
-"""What a model says of videos: classes, or the nearest videos of a gallery."""
+"""Predicting: the classes of videos, or their nearest neighbours in a gallery."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,10 @@ __all__ = ["ClassScore", "Predictor", "VideoPrediction", "compute_features"]
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class and its mean probability over a video's clips, in [0, 1]."""
+    """A class and its probability, in [0, 1].
+
+    The probability is the mean over the clips of a video.
+    """
 
     class_name: str
     probability: float
@@ -30,12 +33,12 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What is said of one video.
+    """The answer for one video.
 
     Attributes:
         video: the file.
-        best: classes by probability, or neighbours by similarity; empty where the file cannot be read.
-        problem: why not, in one line; None where there is an answer.
+        best: classes by probability, or neighbours by similarity. Empty if the file cannot be read.
+        problem: why it cannot be read, in one line. None if there is an answer.
     """
 
     video: Path
@@ -43,7 +46,7 @@ class VideoPrediction:
     problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON types, the file's name as `kdvideo.names.name_as_text` gives it."""
+        """Returns the fields as JSON types. The file's name is as `kdvideo.names.name_as_text` gives it."""
         return {
             "video": name_as_text(str(self.video)),
             "best": [asdict(one) for one in self.best],
@@ -52,11 +55,12 @@ class VideoPrediction:
 
 
 class Predictor:
-    """A loaded model with its way to answer: its own classes, or else the neighbours in a gallery.
+    """A model that answers with classes or neighbours.
 
     Args:
-        source: zoo name, path or URL of the model.
-        gallery: a file of `kdvideo embed`. Defaults to the one beside the model's weights.
+        source: the model's zoo name, path or URL.
+        gallery: a file that `kdvideo embed` wrote. Defaults to none for a classifier, which answers with its classes,
+            else to the gallery beside the model's weights.
 
     Raises:
         ValueError: the model has no classes and there is no gallery, or the gallery is another model's.
@@ -88,7 +92,7 @@ class Predictor:
     def __call__(
         self, paths: Sequence[Path], *, top: int = 5, num_workers: int = 0, time_limit: float = TIME_LIMIT
     ) -> Iterator[VideoPrediction]:
-        """Yields the `top` best answers for each file, in their order; a file gets `time_limit` seconds."""
+        """Yields the `top` best answers for each file, in order. A file may take `time_limit` seconds."""
         model = self.model if self.gallery is None else backbone_of(self.model)
         spec = backbone_of(self.model).clip_spec
         for one in compute_video_outputs(model, paths, spec=spec, num_workers=num_workers, time_limit=time_limit):
@@ -115,14 +119,17 @@ def compute_features(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> tuple[Iterator[VideoOutput], GalleryFacts]:
-    """A backbone's features of videos, clip by clip, and which model they are of.
+    """Computes a backbone's features `[S, D]` of each video's S clips.
 
     Args:
-        source: zoo name, path or URL of the model.
-        paths: the files.
-        num_clips: clips of a video.
-        num_workers: processes that decode.
+        source: the model's zoo name, path or URL.
+        paths: the videos.
+        num_clips: the number of clips per video.
+        num_workers: the number of processes that decode.
         time_limit: seconds that a video may take.
+
+    Returns:
+        The features, computed as they are asked for, and which model gives them.
     """
     model, weights = _load(source)
     backbone = backbone_of(model)

@@ -1,4 +1,4 @@
-"""What a trained model began as: the features of its network with random weights."""
+"""Features of a model's network with random weights, to compare a trained model with its beginning."""
 
 from pathlib import Path
 
@@ -26,18 +26,18 @@ def untrained_gallery(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> Gallery:
-    """The same videos with the features that the model's backbone gave before any training.
+    """Computes a gallery's features as the model's backbone gave them before any training.
 
     Args:
-        gallery: of the trained model.
+        gallery: the trained model's gallery.
         root: the folder that was embedded.
-        source: zoo name, path or URL of the model, where it is not to be found under the gallery's name for it.
-        seed: of the random weights.
-        num_workers: processes that decode.
+        source: the model's zoo name, path or URL. Defaults to the gallery's name for it.
+        seed: the seed of the random weights.
+        num_workers: the number of processes that decode.
         time_limit: seconds that a video may take.
 
     Raises:
-        ValueError: no such folder or model, another model than the gallery's, a video that cannot be read any more.
+        ValueError: there is no such folder or model, the gallery is another model's, or a video can no longer be read.
     """
     facts = gallery.facts
     if not root.is_dir():

@@ -1,4 +1,4 @@
-"""What a model gives for whole videos, any files that somebody has; a file that cannot be read has a reason."""
+"""Running a model over whole videos; a file that cannot be read has a reason in place of an output."""
 
 import errno
 import os
@@ -23,13 +23,13 @@ __all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
 
 @dataclass(frozen=True)
 class VideoOutput:
-    """What came of one file.
+    """A model's output for one file.
 
     Attributes:
         path: the file.
-        num_frames: how many it gives.
-        output: `[S, D]` of S clips, on the CPU; None where the file cannot be read.
-        problem: why not, in one line; None where there is an output.
+        num_frames: the number of its frames.
+        output: the output for each of S clips, `[S, D]`, on the CPU. None if the file cannot be read.
+        problem: why it cannot be read, in one line. None if there is an output.
     """
 
     path: Path
@@ -39,10 +39,10 @@ class VideoOutput:
 
 
 def list_videos(paths: Iterable[Path]) -> list[Path]:
-    """Lists files as they are given, and all videos below folders, sorted.
+    """Lists the given files in order, and all videos below folders, sorted.
 
     Raises:
-        ValueError: a path that is not there, or a folder without videos.
+        ValueError: a path does not exist, or a folder holds no video.
     """
     found: list[Path] = []
     for path in paths:
@@ -76,15 +76,18 @@ def compute_video_outputs(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> Iterator[VideoOutput]:
-    """Runs a model over clips spread evenly over each video, centre crop, in the order of the files.
+    """Runs a model over clips that are spread evenly over each video, with a centre crop.
 
     Args:
-        model: prepared clips `[B, C, T, H, W]` -> `[B, D]`: a backbone or a classifier.
-        paths: the files.
+        model: a backbone or a classifier, which maps prepared clips `[B, C, T, H, W]` to `[B, D]`.
+        paths: the videos.
         spec: the model's input convention.
-        num_clips: clips of a video.
-        num_workers: processes that decode.
-        time_limit: seconds that looking at a video, and then reading its clips, may take.
+        num_clips: the number of clips per video.
+        num_workers: the number of processes that decode.
+        time_limit: seconds for looking at a video, and again for reading its clips.
+
+    Yields:
+        The outputs `[S, D]` of each video's S clips, in the order of the files.
     """
     device = next(model.parameters()).device
     loader = create_loader(_Clips(paths, spec, num_clips, time_limit), batch_size=None, num_workers=num_workers)
@@ -97,7 +100,7 @@ def compute_video_outputs(
 
 
 class _Clips(Dataset):
-    """The clips of each file, or what is wrong with it."""
+    """The clips of each file, or its problem."""
 
     def __init__(self, paths: Sequence[Path], spec: ClipSpec, num_clips: int, time_limit: float) -> None:
         self.paths = paths

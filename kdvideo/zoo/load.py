@@ -1,4 +1,4 @@
-"""Building models by name and filling them with published weights, strictly and with a report."""
+"""Building models by name, and filling them with published weights."""
 
 import fnmatch
 import logging
@@ -35,10 +35,10 @@ logger = logging.getLogger("kdvideo")
 
 
 def list_models(pattern: str = "*", *, zoo: ZooLike | None = None) -> list[str]:
-    """Returns the names that `create_model` takes: registered backbones, and entries of the zoos.
+    """Lists the names that `create_model` takes: registered backbones, and entries of the zoos.
 
     Args:
-        pattern: shell-style, e.g. "r3d_10*" or "*ucf101*".
+        pattern: which names, shell-style, e.g. "r3d_10*" or "*ucf101*".
         zoo: a zoo besides the user's and the packaged one.
     """
     entries = [entry.name for each in zoos(zoo) for entry in each.entries()]
@@ -53,14 +53,15 @@ def create_model(
     zoo: ZooLike | None = None,
     **kwargs: Any,
 ) -> Backbone | ClassificationModel:
-    """Builds a backbone, `[B, C, T, H, W] -> [B, D]`, or with `num_classes` one with a new classifier.
+    """Builds a backbone, `[B, C, T, H, W]` -> `[B, D]`, or one with a new classifier.
 
     Args:
         name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
-        num_classes: adds a classification head, `[B, C, T, H, W] -> [B, num_classes]`.
-        pretrained: loads the entry's verified weights.
+        num_classes: the outputs of a new classification head, `[B, C, T, H, W]` -> `[B, num_classes]`. Defaults to
+            no head.
+        pretrained: whether to load the entry's weights, which are checked first.
         zoo: a zoo to look into before the user's and the packaged one.
-        kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one. An entry has its own.
+        kwargs: arguments of the backbone's builder: `clip_spec`, and `width` if it has one. An entry has its own.
 
     Raises:
         ValueError: an unknown name, `pretrained` with a bare architecture, kwargs with an entry.
@@ -94,17 +95,19 @@ def create_pcl_model(
     zoo: ZooLike | None = None,
     **kwargs: Any,
 ) -> PCLModel:
-    """A backbone with PCL's heads: `[B, N, C, T, H, W]` -> `feature[B, N, D]`, `pretext_logits[B, P]`, `z[B, 2, E]`.
+    """Builds a backbone with PCL's heads.
+
+    It maps `[B, N, C, T, H, W]` to `feature[B, N, D]`, `pretext_logits[B, P]` and `z[B, 2, E]`.
 
     Args:
-        name: a backbone or a zoo entry; an entry has its own heads.
-        pretrained: loads the entry's verified weights.
-        num_pretext_classes: P, 5 unless given.
-        tuple_len: N, 3 unless given.
-        projection_dim: E, 128 unless given.
-        pretext_head: a name of HEADS, "pretext_head" unless given; `vcop` has the "order_head".
+        name: a backbone or a zoo entry, which has its own heads.
+        pretrained: whether to load the entry's weights, which are checked first.
+        num_pretext_classes: P. Defaults to 5.
+        tuple_len: N. Defaults to 3.
+        projection_dim: E. Defaults to 128.
+        pretext_head: a name of HEADS. Defaults to "pretext_head"; `vcop` has the "order_head".
         zoo: a zoo to look into before the user's and the packaged one.
-        kwargs: for the backbone's builder: `clip_spec`, and `width` where it has one.
+        kwargs: arguments of the backbone's builder: `clip_spec`, and `width` if it has one.
 
     Raises:
         ValueError: as `create_model`.
@@ -138,23 +141,24 @@ def create_pcl_model(
 def load_pretrained(
     model: nn.Module, source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec | None = None
 ) -> LoadReport:
-    """Fills a model from a zoo name, a path or a URL, and logs the report; parts that stay new are a warning.
+    """Fills a model from a zoo name, a path or a URL.
 
-    The backbone's `clip_spec` takes modality, mean and std of what the weights were trained on; clip length, stride
-    and size stay the model's. The log says what has changed. A classifier's outputs keep their names: where model and
-    file name the same classes in another order, the file's rows are sorted; where they name others, its head is left
-    out.
+    The log has the report, with a warning if parts stay new. The backbone's `clip_spec` takes modality, mean and std
+    of the weights' training; clip length, stride and size stay. The log says what has changed.
+
+    A classifier's outputs keep their names: if the file has the same classes in another order, its rows are sorted; if
+    it has others, its head is left out.
 
     Args:
-        model: a backbone, or a model whose `backbone` it is; heads that the file lacks stay as they are.
-        source: whose weights.
+        model: a backbone, or a model with an attribute `backbone`. Heads that the file lacks stay as they are.
+        source: a zoo name, a path or a URL.
         zoo: a zoo to look into first.
-        clip_spec: the input convention of another project's bare file, whose keys cannot tell it. For other files it
-            is taken in place of their own, with a warning.
+        clip_spec: the input convention of a bare file, whose keys cannot tell it. It replaces that of other files,
+            with a warning.
 
     Raises:
-        ValueError: a damaged file, a missing backbone tensor, a tensor of another shape, or a file that needs a
-            `clip_spec`. The model is unchanged.
+        ValueError: the file is damaged or needs a `clip_spec`, or a backbone tensor is missing or of another shape.
+            The model is unchanged then.
     """
     return _load(model, resolve_weights(source, zoo=zoo), clip_spec)
 
@@ -169,7 +173,7 @@ def _load(model: nn.Module, weights: Weights, clip_spec: ClipSpec | None = None)
 
 
 def _choose_convention(contents: Contents, clip_spec: ClipSpec | None) -> ClipSpec | None:
-    """Returns the input convention of the weights, or None for a bare state dict that does not tell it."""
+    """Returns the input convention of the weights, or None if a bare state dict does not tell it."""
     own = contents.spec.clip_spec if contents.spec else None
     if clip_spec is None and own is None and contents.layout is not None:
         raise contents.lacks_convention()
@@ -203,12 +207,15 @@ def _take_convention(model: nn.Module, convention: ClipSpec | None, source: str)
 
 @accept_zoo_dir
 def load_model(source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec | None = None) -> tuple[Model, Weights]:
-    """Rebuilds a published model, heads included, from its file or entry alone, e.g. as a teacher.
+    """Rebuilds a published model with its heads, e.g. as a teacher.
 
     Args:
-        source: a zoo name, a path or a URL; of kdvideo's, or of another project whose layout is known.
+        source: a zoo name, a path or a URL of kdvideo's weights, or of another project's in a known layout.
         zoo: a zoo to look into first.
         clip_spec: the input convention of another project's file, whose keys cannot tell it.
+
+    Returns:
+        The model, and the file that it comes from.
 
     Raises:
         ValueError: the file does not say what to build, lacks a part of it, or needs a `clip_spec`.
@@ -219,7 +226,7 @@ def load_model(source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec |
 
 
 def build_filled(contents: Contents, spec: ModelSpec) -> Model:
-    """Builds a network, heads included, and fills it with a file's tensors.
+    """Builds a network with its heads, and fills it with a file's tensors.
 
     Raises:
         ValueError: the file lacks a part of the network, or has other parts.
@@ -236,10 +243,10 @@ def build_filled(contents: Contents, spec: ModelSpec) -> Model:
 
 @accept_zoo_dir
 def load_pcl_model(source: str, *, zoo: ZooLike | None = None) -> tuple[PCLModel, Weights]:
-    """As `load_model`, for models that answer a pretext task.
+    """Rebuilds a published model that answers a pretext task; see `load_model`.
 
     Raises:
-        ValueError: as `load_model`, or the model has no pretext head.
+        ValueError: see `load_model`, or the model has no pretext head.
     """
     model, weights = load_model(source, zoo=zoo)
     if not isinstance(model, PCLModel):
@@ -248,7 +255,7 @@ def load_pcl_model(source: str, *, zoo: ZooLike | None = None) -> tuple[PCLModel
 
 
 def _find_or_none(name: str, zoo: ZooLike | None, *, pretrained: bool, kwargs: Mapping[str, Any]) -> FoundEntry | None:
-    """Finds the entry of that name; returns None for an architecture."""
+    """Finds the entry with that name; returns None for an architecture."""
     if name in BACKBONES:
         if pretrained:
             entries = [other for other in list_models(f"{name}*", zoo=zoo) if other not in BACKBONES]
@@ -269,6 +276,6 @@ def _find_or_none(name: str, zoo: ZooLike | None, *, pretrained: bool, kwargs: M
 
 
 def _build_backbone(found: FoundEntry, *, pretrained: bool) -> Backbone:
-    """The entry's backbone; one that is about to be filled, which must be complete, draws no random weights."""
+    """Builds the entry's backbone. One that is filled next, which must be complete, draws no random weights."""
     with Uninitialised() if pretrained else nullcontext():
         return found.entry.model.build_backbone()

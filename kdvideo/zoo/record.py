@@ -5,16 +5,16 @@ from dataclasses import replace
 
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
-from kdvideo.zoo.sources import PREFIX, find_entry
+from kdvideo.zoo.sources import find_entry
 
 __all__ = ["check_recordable", "record_metrics"]
 
 
 def check_recordable(name: str, *, zoo: Zoo) -> ZooEntry:
-    """Returns the entry of that name if it is this zoo's own; asked before anything is measured.
+    """Returns the entry with that name if it is this zoo's own, before anything is measured.
 
     Raises:
-        ValueError: no entry, or one that another zoo has.
+        ValueError: there is no such entry, or another zoo has it.
     """
     entry, owner = find_entry(name, zoo=zoo)
     if owner != zoo:
@@ -25,25 +25,31 @@ def check_recordable(name: str, *, zoo: Zoo) -> ZooEntry:
     return entry
 
 
-def record_metrics(name: str, metrics: Mapping[str, float], protocol: str, *, zoo: Zoo, sha256: str) -> ZooEntry:
-    """Adds metrics and how they were measured to an entry, under the zoo's lock; a reader sees the old one or the new.
+def record_metrics(
+    entry: ZooEntry, metrics: Mapping[str, float], protocol: str, *, zoo: Zoo, sha256: str | None
+) -> ZooEntry:
+    """Adds metrics to an entry, and how they were measured.
+
+    The zoo's lock is held: a reader sees the old entry or the new one.
 
     Args:
-        name: of the entry, with or without `kdvideo://`.
-        metrics: shares in [0, 1]; those of the same name are replaced, others stay.
-        protocol: in words; added to the entry's own unless it says so already.
-        zoo: that has the entry.
-        sha256: of the weights that were measured.
+        entry: the entry that was measured.
+        metrics: shares in [0, 1]. They replace those with the same names; others stay.
+        protocol: how they were measured, in words. Added to the entry's own unless that says so already.
+        zoo: the zoo that has the entry.
+        sha256: the hash of the weights that were measured.
 
     Raises:
-        ValueError: as `check_recordable`, or the entry has other weights by now.
+        ValueError: the entry has gone or has other weights by now.
     """
     with zoo.lock():
-        entry = check_recordable(name.removeprefix(PREFIX), zoo=zoo)
-        if entry.is_verified and entry.sha256 != sha256:
-            raise ValueError(f"{entry.name} has been replaced while it was measured: measure it again")
-        known = entry.protocol if protocol in entry.protocol else "; ".join(filter(None, (entry.protocol, protocol)))
-        updated = replace(entry, metrics={**entry.metrics, **metrics}, protocol=known)
+        current = zoo.entry(entry.name)
+        if current is None or (current.is_verified and current.sha256 != sha256):
+            what = "removed" if current is None else "replaced"
+            raise ValueError(f"{entry.name} has been {what} while it was measured: measure it again")
+        said = protocol in current.protocol
+        known = current.protocol if said else "; ".join(filter(None, (current.protocol, protocol)))
+        updated = replace(current, metrics={**current.metrics, **metrics}, protocol=known)
         zoo.write(updated)
         zoo.render()
     return updated

@@ -111,8 +111,8 @@ def write_gallery(path: Path, *, names: list, facts: bytes) -> Path:
 @pytest.mark.parametrize(
     ("names", "facts", "message"),
     [
-        (["a", "b"], b'{"model": "m", "sha256": 5, "num_clips": 1}', "it says that it was made by 'm', sha256 5"),
-        (["a", "b"], b'{"model": [], "sha256": "5", "num_clips": 1}', r"it says that it was made by \[\]"),
+        (["a", "b"], b'{"model": "m", "sha256": 5, "num_clips": 1}', "sha256 is 5, it must be a text"),
+        (["a", "b"], b'{"model": [], "sha256": "5", "num_clips": 1}', r"model is \[\], it must be a text"),
         ([None, "b"], b'{"model": "m", "sha256": "5", "num_clips": 1}', "a video is called None"),
         ([1, 2], b'{"model": "m", "sha256": "5", "num_clips": 1}', "a video is called 1"),
         (["a", "b"], b"[" * 100_000, "it is nested too deeply"),

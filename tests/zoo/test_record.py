@@ -6,6 +6,7 @@ import pytest
 from tiny_zoo import FACTS, NAME, fork, publish_tiny
 
 from kdvideo.paths import user_zoo, zoo_root
+from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.record import check_recordable, record_metrics
 from kdvideo.zoo.sources import find_entry
@@ -18,7 +19,7 @@ def test_metrics_are_added_and_replaced():
     _, entry = publish_tiny()
     for share in (0.3, 0.7):
         record_metrics(
-            f"kdvideo://{NAME}",
+            entry,
             {"knn_10clip": share, "retrieval_at_1": 0.125},
             "split 1: k",
             zoo=Zoo.user(),
@@ -31,9 +32,12 @@ def test_metrics_are_added_and_replaced():
 
 def test_other_weights_are_refused():
     """They were replaced while the old ones were measured."""
-    publish_tiny()
+    _, entry = publish_tiny()
     with pytest.raises(ValueError, match=f"{NAME} has been replaced while it was measured"):
-        record_metrics(NAME, {"a": 1.0}, "b", zoo=Zoo.user(), sha256="0" * 64)
+        record_metrics(entry, {"a": 1.0}, "b", zoo=Zoo.user(), sha256="0" * 64)
+    Zoo.user().entry_path(NAME).unlink()
+    with pytest.raises(ValueError, match=f"{NAME} has been removed while it was measured"):
+        record_metrics(entry, {"a": 1.0}, "b", zoo=Zoo.user(), sha256=entry.sha256)
 
 
 def test_only_the_zoo_that_was_asked_for_is_written():
@@ -45,14 +49,14 @@ def test_only_the_zoo_that_was_asked_for_is_written():
         check_recordable("output/run/checkpoint.pt", zoo=Zoo.user())
 
 
-def record(metric: str, sha256: str) -> None:
-    record_metrics(NAME, {metric: 0.5}, metric, zoo=Zoo.user(), sha256=sha256)
+def record(metric: str, entry: ZooEntry) -> None:
+    record_metrics(entry, {metric: 0.5}, metric, zoo=Zoo.user(), sha256=entry.sha256)
 
 
 def test_writers_at_once_lose_nothing():
     """Each reads the entry under the lock that it writes it under."""
     _, entry = publish_tiny()
-    processes = [fork(record, f"m{number}", entry.sha256) for number in range(6)]
+    processes = [fork(record, f"m{number}", entry) for number in range(6)]
     for process in processes:
         process.join()
     assert {f"m{number}" for number in range(6)} <= find_entry(NAME)[0].metrics.keys()

@@ -1,4 +1,4 @@
-"""`kdvideo zoo`: one file a group of commands."""
+"""`kdvideo zoo`: one file per group of commands."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ __all__ = ["add_arguments"]
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands."""
+    """Adds the commands to argparse's `commands`."""
     publish = commands.add_parser("publish", help="put a run's checkpoint into the zoo")
     publish.add_argument("checkpoint", type=Path, help="OUTPUT_DIR/checkpoint.pt, or OUTPUT_DIR")
     publish.add_argument("--name", required=True)

@@ -11,7 +11,7 @@ __all__ = ["add_arguments"]
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the command."""
+    """Adds the command to argparse's `commands`."""
     fetch = commands.add_parser(
         "fetch", help="bring weights to this machine, checked; an address of an entry adds it to the zoo first"
     )

@@ -16,7 +16,7 @@ __all__ = ["add_arguments"]
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands."""
+    """Adds the commands to argparse's `commands`."""
     listing = commands.add_parser("list", help="architectures and models: weights, parameters, metrics, teachers")
     listing.add_argument("pattern", nargs="?", default="*", help='shell-style, e.g. "r3d_10*"')
     listing.add_argument("--json", action="store_true", help="everything known of each, for programs")

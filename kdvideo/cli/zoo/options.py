@@ -11,7 +11,7 @@ __all__ = ["add_zoo", "zoo_of"]
 
 
 def add_zoo(parser: argparse.ArgumentParser) -> None:
-    """Adds the option `--zoo`."""
+    """Adds the option `--zoo` to a command."""
     parser.add_argument("--zoo", type=Path, metavar="DIR", help="another zoo than $KDVIDEO_HOME/zoo")
 
 

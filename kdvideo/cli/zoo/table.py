@@ -1,4 +1,4 @@
-"""What `kdvideo zoo list` prints: a line a model, and what the words in it mean."""
+"""What `kdvideo zoo list` prints: one line per model, and what the words in it mean."""
 
 import textwrap
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _SHORT = {"pretext_accuracy": "pretext", "retrieval_at_1": "R@1"}
 
 
 def list_states(states: Sequence[EntryState]) -> list[str]:
-    """A header, the models, their teachers below them, and a legend of the words that occur; [] without models."""
+    """Lists a header, the models with their teachers, and a legend of the words in use; [] without models."""
     if not states:
         return []
     width = min(_NAME, max(len("name"), *(len(state.entry.name) for state in states)))
@@ -47,12 +47,12 @@ def list_states(states: Sequence[EntryState]) -> list[str]:
 
 
 def list_architectures(names: Sequence[str]) -> list[str]:
-    """The names that have no weights of their own, several a line; [] without names."""
+    """Lists the names that have no weights, several per line; [] without names."""
     return _filled(f"architectures: {', '.join(names)}") if names else []
 
 
 def _scores(metrics: dict[str, float], columns: int) -> str:
-    """The first two that fit; the first in any case."""
+    """Returns the first two scores if they fit, else the first one."""
     scores = [
         f"{_SHORT.get(name, name.replace('_', ' '))} {100 * value:.1f}"
         for name, value in metrics.items()
