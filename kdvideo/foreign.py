@@ -158,7 +158,7 @@ def _escape(letter: str) -> str:
 
 
 def printable_record(record: logging.LogRecord) -> bool:
-    """Is a filter for loggers: makes the message `printable`, and lets every record pass."""
+    """Makes a log message `printable`. As a filter for loggers, it lets every record pass."""
     message = record.getMessage()
     if not message.isprintable():
         record.msg, record.args = printable(message), ()

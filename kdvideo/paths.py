@@ -9,7 +9,7 @@ _NOWHERE = Path(os.devnull, ".kdvideo")  # of a user without a home: nothing is 
 
 
 def zoo_root() -> Path:
-    """Returns the zoo that comes with kdvideo: inside the wheel's package, or `model_zoo/` of the checkout."""
+    """Returns the zoo that comes with kdvideo. It lies in the wheel's package, or is a checkout's `model_zoo/`."""
     package = Path(__file__).resolve().parent
     packaged = package / "model_zoo"
     return packaged if packaged.is_dir() else package.parent / "model_zoo"

@@ -69,7 +69,7 @@ class Scores:
 def explain_video(
     predictor: Predictor, path: Path, *, class_name: str | None = None, time_limit: float = TIME_LIMIT
 ) -> VideoCam:
-    """Computes Grad-CAM for clips that cover a video and overlap by a half.
+    """Computes Grad-CAM for a whole video. Its clips overlap by a half.
 
     A clip's map has few time steps, often one, so what changes over a video is told by clip after clip. The score is
     that of the whole video and depends on the mean of all clips' features. Its gradient therefore reaches each clip by
@@ -124,7 +124,7 @@ def scores_of(predictor: Predictor) -> Scores:
 
 
 def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
-    """Returns the classes and their mean features as unit vectors `[C, D]`."""
+    """Returns the classes and their mean features, `[C, D]`."""
     names = sorted(set(gallery.class_names))
     if len(names) < 2:
         raise ValueError(f"the gallery has one class, {names[0]!r}: embed a folder of folders, one a class")
@@ -134,7 +134,7 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
 
 
 def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
-    """Reads clips that overlap by a half: their frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
+    """Reads clips that overlap by a half. Returns frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
         raise VideoError(path, found.problem)
@@ -153,7 +153,7 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
 
 
 def _over_time(plans: list[ClipFrames], clips: Tensor, heat: Tensor) -> tuple[list[int], Tensor, Tensor]:
-    """Puts clips `[S, 3, T, H, W]` and maps `[S, T, H, W]` into the video's order, each frame once."""
+    """Puts clips `[S, 3, T, H, W]` and maps `[S, T, H, W]` into the video's order. Each frame stays once."""
     places: dict[int, list[tuple[int, int]]] = {}
     for clip, frames in enumerate(plans):
         for step, number in enumerate(frames):

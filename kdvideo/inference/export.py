@@ -42,11 +42,11 @@ class DeployedModel(nn.Module):
         self.spec = backbone_of(model).clip_spec
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Computes features or class logits `[B, D]` of decoded clips, uint8 RGB `[B, 3, T, H, W]`."""
+        """Computes features or class logits `[B, D]`. Clips are decoded, uint8 RGB `[B, 3, T, H, W]`."""
         return self.model(prepare_clips(clips, self.spec))
 
     def example(self, batch: int) -> Tensor:
-        """Returns random clips, uint8 `[B, 3, T, H, W]`, the same ones every time."""
+        """Returns random clips, the same ones every time. They are uint8 `[B, 3, T, H, W]`."""
         shape = (batch, 3, self.spec.clip_len, self.spec.size, self.spec.size)
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -61,7 +61,7 @@ class Latency:
 
 
 def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[str, Any]) -> float:
-    """Writes a model to a file, whole or not at all, if the file gives the model's own outputs.
+    """Writes a model to a file. The file is kept only if it gives the model's own outputs.
 
     Args:
         model: the model, on the CPU. It is put into eval mode.
@@ -90,7 +90,7 @@ def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[
 
 
 def load_exported(path: Path, *, format: ExportFormat, threads: int | None = None) -> Runner:
-    """Returns a function that runs the file: uint8 `[B, 3, T, H, W]` -> `[B, D]`.
+    """Returns a function that runs the file. It maps uint8 clips `[B, 3, T, H, W]` to `[B, D]`.
 
     Args:
         path: the file.
@@ -104,7 +104,7 @@ def load_exported(path: Path, *, format: ExportFormat, threads: int | None = Non
 
 
 def measure_latency(model: Model, path: Path, *, format: ExportFormat, runs: int = 15) -> Iterator[Latency]:
-    """Measures the time of one clip on the CPU, for the model itself and the file, with 1 and 2 threads."""
+    """Measures the time of one clip on the CPU. Model and file run with 1 and 2 threads."""
     deployed = DeployedModel(model).eval()
     clip = deployed.example(1)
     for threads in (1, 2):

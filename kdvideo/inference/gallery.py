@@ -55,7 +55,7 @@ class Neighbour:
 
 
 def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, facts: GalleryFacts) -> int:
-    """Writes one row per video: name, class, frames, feature or problem.
+    """Writes one row per video. It holds name, class, frames, and feature or problem.
 
     A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. If
     all videos lie in folders train, test, val or validation, as in `class_folders`, it is the folder below.
@@ -90,7 +90,7 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
 
 
 def _try_writing(path: Path) -> None:
-    """Checks before hours of work that a file can be written there."""
+    """Checks that a file can be written, before hours of work."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
@@ -113,7 +113,7 @@ def _write_table(path: Path, rows: dict[str, list], facts: GalleryFacts) -> None
 
 
 def _class_column(names: Sequence[str]) -> list[str]:
-    """Returns the class of each video, given the names as texts."""
+    """Returns the class of each video by its name."""
     parts = [PurePosixPath(name_of_text(name)).parts for name in names]
     depth = int(all(len(of_one) > 2 and of_one[0] in _SUBSETS for of_one in parts))
     return [name_as_text(of_one[depth]) if len(of_one) > depth + 1 else "" for of_one in parts]
@@ -157,7 +157,7 @@ class Gallery:
             raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
 
     def nearest(self, feature: Tensor, count: int) -> list[Neighbour]:
-        """Finds the `count` videos nearest to a feature `[D]` by cosine, the nearest first."""
+        """Finds the `count` videos nearest to a feature `[D]`. They come by cosine, the nearest first."""
         similarity, places = (self.features @ F.normalize(feature, dim=0)).topk(min(count, len(self.names)))
         return [
             Neighbour(self.names[place], self.class_names[place], alike)

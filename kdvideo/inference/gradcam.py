@@ -38,7 +38,7 @@ def grad_cam(score: Callable[[Tensor], Tensor], layer: nn.Module, clips: Tensor)
 
 
 def find_last_map(backbone: Backbone, clip: Tensor) -> tuple[str, nn.Module, tuple[int, ...]]:
-    """Finds the module that gives the last feature map before the pooling, by one forward pass.
+    """Finds the last feature map before the pooling. It takes one forward pass.
 
     Args:
         backbone: the backbone, in eval mode.

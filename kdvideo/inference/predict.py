@@ -119,7 +119,7 @@ def compute_features(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> tuple[Iterator[VideoOutput], GalleryFacts]:
-    """Computes a backbone's features `[S, D]` of each video's S clips.
+    """Computes features `[S, D]` of each video's S clips.
 
     Args:
         source: the model's zoo name, path or URL.

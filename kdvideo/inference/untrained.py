@@ -26,7 +26,7 @@ def untrained_gallery(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> Gallery:
-    """Computes a gallery's features as the model's backbone gave them before any training.
+    """Computes a gallery's features before any training.
 
     Args:
         gallery: the trained model's gallery.

@@ -39,7 +39,7 @@ class VideoOutput:
 
 
 def list_videos(paths: Iterable[Path]) -> list[Path]:
-    """Lists the given files in order, and all videos below folders, sorted.
+    """Lists given files and all videos below folders. Files keep their order, a folder's are sorted.
 
     Raises:
         ValueError: a path does not exist, or a folder holds no video.
@@ -76,7 +76,7 @@ def compute_video_outputs(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
 ) -> Iterator[VideoOutput]:
-    """Runs a model over clips that are spread evenly over each video, with a centre crop.
+    """Runs a model over evenly spread clips of each video. They are cropped at the centre.
 
     Args:
         model: a backbone or a classifier, which maps prepared clips `[B, C, T, H, W]` to `[B, D]`.

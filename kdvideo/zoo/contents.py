@@ -86,7 +86,7 @@ class Contents:
         return self.networks[0].spec(clip_spec) if self.layout is None else self.layout.spec(self.tensors, clip_spec)
 
     def lacks_convention(self) -> ValueError:
-        """Returns the error for a bare file whose input convention nobody has given."""
+        """Returns the error for a file without an input convention."""
         what = "are a bare state dict" if self.layout is None else f"have the layout {self.layout.name}"
         allowed = OWN_CLIP_SPECS if self.layout is None else self.layout.clip_specs
         return ValueError(
@@ -177,7 +177,7 @@ def _parse(header: Mapping[str, str], key: str, weights: Weights) -> Any:
 
 
 def _checked_classes(names: Any, weights: Weights) -> list[str]:
-    """Refuses class names that are no list of texts: files come from other people."""
+    """Refuses class names that are no list of texts. Files come from other people."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{weights.path}: its names of classes are {names!r}, they must be a list of texts")
     return names

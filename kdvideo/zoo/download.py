@@ -64,7 +64,7 @@ class _TransientError(Exception):
 def download(
     url: str, target: Path, *, sha256: str = "", size: int | None = None, policy: DownloadPolicy | None = None
 ) -> None:
-    """Downloads a file to `target`, which only ever holds the whole file.
+    """Downloads a file to `target`. Only the whole file ever has that name.
 
     The caller holds a lock: two processes must not write one target at once.
 
@@ -99,7 +99,7 @@ def download(
 
 
 def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, policy: DownloadPolicy) -> None:
-    """Makes one attempt: begins or continues `part`, and returns once it is whole and right."""
+    """Makes one attempt. Begins or continues `part`, and returns once it is whole and right."""
     # Without a version only the hash can tell that the two halves belong together.
     offset = part.size if part.version or sha256 else 0
     with _open(url, offset, version=part.version, timeout=policy.timeout) as response:
@@ -133,7 +133,7 @@ def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, poli
 
 
 def _place(response: HTTPResponse, part: PartialFile, offset: int) -> int:
-    """Returns where the response's bytes belong in `part`; empties it if they are the file from its beginning."""
+    """Returns where the response's bytes belong in `part`. Empties it if they are the file from its beginning."""
     content_range = response.headers.get("Content-Range", "")
     if response.status == 206 and content_range.startswith(f"bytes {offset}-"):
         part.is_joined = True
@@ -160,7 +160,7 @@ def _check(url: str, part: PartialFile, *, sha256: str, size: int | None, may_be
 
 
 def _copy(response: HTTPResponse, part: PartialFile, *, total: int | None, most_bytes: int) -> None:
-    """Copies the response to `part`, little more than `most_bytes`: a server that sends chunks need not end."""
+    """Copies the response to `part`, little more than `most_bytes`. A server that sends chunks need not end."""
     length, name = part.size, printable(part.target_name)
     with (
         part.open() as stream,
@@ -222,7 +222,7 @@ def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPRespons
 
 
 def _way_of(url: str) -> str:
-    """Names the proxy that a request went through, without user and password: it may be what does not answer."""
+    """Names the proxy that a request went through, without user and password. It may be what does not answer."""
     address = urlparse(url)
     proxy = urllib.request.getproxies().get(address.scheme)
     if not proxy or urllib.request.proxy_bypass(address.hostname or ""):
@@ -232,7 +232,7 @@ def _way_of(url: str) -> str:
 
 
 def _version_of(response: HTTPResponse) -> str:
-    """Returns what `If-Range` may name: a strong ETag, else the date of the last change, else ""."""
+    """Returns what `If-Range` may name. It is a strong ETag, else the date of the last change, else ""."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 

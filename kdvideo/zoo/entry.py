@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
 def check_name(name: str) -> str:
-    """Returns the name if an entry can have it: names become file names, and must not lead elsewhere.
+    """Returns the name if an entry can have it. Names become file names, and must not lead elsewhere.
 
     Raises:
         ValueError: it has other characters than letters, digits, `_`, `+`, `-` and single dots between them, or means
@@ -141,7 +141,10 @@ class ZooEntry:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The training config as dotted keys; none where other people trained."""
+        """The training config as dotted keys.
+
+        Empty if other people trained the model.
+        """
         try:
             return flatten_config(parse_config(self.config))
         except ValueError as error:
@@ -167,7 +170,7 @@ class ZooEntry:
 
 
 def check_file(file: str, *, origin: str) -> str:
-    """Returns the name of a weights file if it is plain: it becomes a path in the zoo and part of addresses.
+    """Returns the name of a weights file if it is plain. It becomes a path in the zoo and part of addresses.
 
     Raises:
         ValueError: it may lead elsewhere or has another ending than weights. `origin` says where it was found.
@@ -181,7 +184,7 @@ def check_file(file: str, *, origin: str) -> str:
 
 
 def _parse(text: str, kind: type, *, what: str) -> dict[str, Any]:
-    """Parses and checks the values of a dataclass: they come from other people."""
+    """Parses and checks the values of a dataclass. They come from other people."""
     try:
         values = parse_json(text)
     except ValueError as error:

@@ -56,7 +56,7 @@ class RecordedHash:
 
     @classmethod
     def of_file(cls, path: Path, *, sha256: str, source: str) -> Self:
-        """Describes a file that has come from `source` today; `sha256` is its whole hash."""
+        """Describes a file that has come today."""
         today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
         return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
 
@@ -74,12 +74,12 @@ def is_offline() -> bool:
 
 
 def download_path(entry: ZooEntry) -> Path:
-    """Returns where an entry's file lies once it has been fetched."""
+    """Returns where an entry's fetched file lies."""
     return kdvideo_home() / "downloads" / entry.name / entry.file
 
 
 def expected_sha256(entry: ZooEntry) -> str:
-    """Returns the digits that the hash of an entry's file must begin with.
+    """Returns the digits that a file's hash must begin with.
 
     They are the publisher's, else those of the first download, and none before it.
     """
@@ -91,7 +91,7 @@ def expected_sha256(entry: ZooEntry) -> str:
 
 
 def recorded_hash(name: str) -> RecordedHash | None:
-    """Reads what the first download of an entry recorded; returns None if there was none.
+    """Reads what the first download of an entry recorded. Returns None if there was none.
 
     Raises:
         ValueError: the record is damaged.
@@ -123,7 +123,7 @@ def fetch_entry(entry: ZooEntry) -> FetchedFile:
 
 
 def take_file(entry: ZooEntry, file: Path) -> FetchedFile:
-    """Copies a file that was got by hand to the entry's place, if its size and hash are right.
+    """Takes a file that was got by hand. Its size and hash must be right.
 
     Raises:
         ValueError: the file does not exist, or is another one.
@@ -166,9 +166,9 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
 
 
 def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
-    """Lets `bring(path, sha256)` make the entry's file unless it is there and right.
+    """Makes sure that the entry's file is there and right.
 
-    Records a hash that nobody has published.
+    Otherwise `bring(path, sha256)` makes it. A hash that nobody has published is recorded.
     """
     path = download_path(entry)
     if path.is_file() and (known := file_sha256(path)) == expected_sha256(entry):
@@ -187,7 +187,7 @@ def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
 
 
 def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
-    """Tries the mirror, then the entry's addresses, and returns the one that had the file."""
+    """Tries the mirror, then the entry's addresses. Returns the one that had the file."""
     mirror = os.environ.get("KDVIDEO_MIRROR", "")
     mirrored = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
     addresses = [*mirrored, *entry.urls]
@@ -215,7 +215,7 @@ def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
 
 
 def _check_address(address: str, entry: ZooEntry) -> None:
-    """Refuses addresses by which an entry, somebody else's text, would copy a private file into the downloads."""
+    """Refuses addresses that would copy a private file. An entry is somebody else's text."""
     scheme, separator, _ = address.partition("://")
     if not separator and not entry.is_verified:
         raise ValueError(
@@ -253,7 +253,7 @@ def _copy(source: str, target: Path, *, sha256: str, size: int | None) -> None:
 
 
 def _refuse_web_page(path: Path, source: str) -> None:
-    """Refuses a web page: drives and portals answer with one that asks to log in, under the file's name."""
+    """Refuses a web page. Drives and portals answer with one that asks to log in, under the file's name."""
     with path.open("rb") as stream:
         if stream.read(64).lstrip().startswith(b"<"):
             path.unlink()

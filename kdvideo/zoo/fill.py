@@ -41,12 +41,12 @@ class LoadReport:
 
 
 def complete_names(names: Sequence[str], model: ClassificationModel) -> Sequence[str]:
-    """Returns the class names if each output of the classifier has its own, else none."""
+    """Returns the class names if there is one per output, else none."""
     return tuple(names) if len(set(names)) == len(names) == model.num_classes else ()
 
 
 def fill(model: nn.Module, contents: Contents) -> LoadReport:
-    """Loads a file's tensors into a model, as far as they fit.
+    """Loads the tensors that fit into a model.
 
     If model and file name their classes, the classifier's rows are matched by name.
 
@@ -91,7 +91,7 @@ def fill(model: nn.Module, contents: Contents) -> LoadReport:
 
 
 def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], contents: Contents, *, cut: int) -> None:
-    """Refuses a file whose backbone has fewer or more tensors; `cut` is the length of the prefix that `own` lacks."""
+    """Refuses a file whose backbone has fewer or more tensors. `cut` is the length of the prefix that `own` lacks."""
     missing = [key for key in own if key not in given and (cut or key.startswith(_BACKBONE))]
     if missing:
         raise ValueError(
@@ -106,7 +106,7 @@ def _check_backbone(own: Mapping[str, Tensor], given: Mapping[str, Tensor], cont
 
 
 def _sort_classes(model: nn.Module, contents: Contents) -> tuple[Mapping[str, Tensor], str | None]:
-    """Returns the tensors with the classifier's rows in the model's order, and why its classifier cannot be used."""
+    """Sorts the classifier's rows as the model's classes. Also returns why its classifier cannot be used, or None."""
     bias = contents.tensors.get("head.bias")
     theirs = list(contents.classes) if bias is None or len(bias) == len(contents.classes) else []
     ours = list(model.class_names) if isinstance(model, ClassificationModel) else []

@@ -68,11 +68,11 @@ class Zoo:
         return self._entries / f"{check_name(name)}.json"
 
     def entry_paths(self) -> list[Path]:
-        """Returns everything named like an entry, sorted; not all of it need be one."""
+        """Returns everything named like an entry, sorted. Not all of it need be one."""
         return sorted(self._entries.glob("*.json"))
 
     def entry(self, name: str) -> ZooEntry | None:
-        """Reads the entry with that name; returns None if there is nothing.
+        """Reads the entry with that name. Returns None if there is nothing.
 
         Raises:
             ValueError: the name is no zoo name, or what is there is no entry.
@@ -107,11 +107,11 @@ class Zoo:
         return self.weights_path(entry.file)
 
     def gallery_of(self, entry: ZooEntry) -> Path:
-        """Returns the path of the gallery of the entry's model, which not every model has."""
+        """Returns the path of the model's gallery. Not every model has one."""
         return gallery_file(self.weights_of(entry))
 
     def record_path(self, name: str) -> Path:
-        """Returns the path of the recorded hash of a model's first download."""
+        """Returns where a first download's hash is recorded."""
         return self.path / "recorded" / f"{check_name(name)}.json"
 
     @property
@@ -125,18 +125,18 @@ class Zoo:
         return (folder.parent if is_checkout else folder) / "MODEL_ZOO.md"
 
     def lock(self) -> AbstractContextManager[None]:
-        """Returns the lock of everybody who changes the zoo; a process may take it twice."""
+        """Returns the lock of everybody who changes the zoo. A process may take it twice."""
         what = f"another process publishes into or removes from {self}"
         return locked(self.path / ".lock", timeout=_LOCK_SECONDS, what=what)
 
     def write(self, entry: ZooEntry) -> Path:
-        """Writes an entry, whole or not at all, and returns its path."""
+        """Writes an entry, whole or not at all. Returns its path."""
         path = self.entry_path(entry.name)
         write_text(path, entry.to_json())
         return path
 
     def render(self) -> Path:
-        """Writes the zoo's table under its lock, and returns its path.
+        """Writes the zoo's table under its lock. Returns its path.
 
         Raises:
             ValueError: the folder is no zoo.
@@ -164,7 +164,7 @@ ZooLike = Zoo | str | Path  # as callers may give one
 
 
 def as_zoo(zoo: ZooLike | None) -> Zoo | None:
-    """Returns the zoo in a folder, a zoo as it is, and None for None."""
+    """Returns the zoo in a folder. A zoo and None stay as they are."""
     return zoo if zoo is None or isinstance(zoo, Zoo) else Zoo(expand_user(zoo))
 
 
@@ -193,7 +193,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def accept_zoo_dir(function: _Function) -> _Function:
-    """Lets a function take its argument `zoo` under the former name `zoo_dir`, with a warning."""
+    """Lets a function take `zoo` under its former name `zoo_dir`. Each use warns."""
 
     @wraps(function)
     def renamed(*args: Any, **kwargs: Any) -> Any:

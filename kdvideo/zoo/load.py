@@ -35,7 +35,7 @@ logger = logging.getLogger("kdvideo")
 
 
 def list_models(pattern: str = "*", *, zoo: ZooLike | None = None) -> list[str]:
-    """Lists the names that `create_model` takes: registered backbones, and entries of the zoos.
+    """Lists the names that `create_model` takes. They are registered backbones and entries of the zoos.
 
     Args:
         pattern: which names, shell-style, e.g. "r3d_10*" or "*ucf101*".
@@ -53,7 +53,7 @@ def create_model(
     zoo: ZooLike | None = None,
     **kwargs: Any,
 ) -> Backbone | ClassificationModel:
-    """Builds a backbone, `[B, C, T, H, W]` -> `[B, D]`, or one with a new classifier.
+    """Builds a model from its name. It is a backbone, `[B, C, T, H, W]` -> `[B, D]`, or has a new classifier.
 
     Args:
         name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
@@ -141,7 +141,7 @@ def create_pcl_model(
 def load_pretrained(
     model: nn.Module, source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec | None = None
 ) -> LoadReport:
-    """Fills a model from a zoo name, a path or a URL.
+    """Fills a model with published weights.
 
     The log has the report, with a warning if parts stay new. The backbone's `clip_spec` takes modality, mean and std
     of the weights' training; clip length, stride and size stay. The log says what has changed.
@@ -173,7 +173,7 @@ def _load(model: nn.Module, weights: Weights, clip_spec: ClipSpec | None = None)
 
 
 def _choose_convention(contents: Contents, clip_spec: ClipSpec | None) -> ClipSpec | None:
-    """Returns the input convention of the weights, or None if a bare state dict does not tell it."""
+    """Returns the input convention of the weights. None if a bare state dict does not tell it."""
     own = contents.spec.clip_spec if contents.spec else None
     if clip_spec is None and own is None and contents.layout is not None:
         raise contents.lacks_convention()
@@ -226,7 +226,7 @@ def load_model(source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec |
 
 
 def build_filled(contents: Contents, spec: ModelSpec) -> Model:
-    """Builds a network with its heads, and fills it with a file's tensors.
+    """Builds a network with its heads. A file's tensors fill it.
 
     Raises:
         ValueError: the file lacks a part of the network, or has other parts.
@@ -255,7 +255,7 @@ def load_pcl_model(source: str, *, zoo: ZooLike | None = None) -> tuple[PCLModel
 
 
 def _find_or_none(name: str, zoo: ZooLike | None, *, pretrained: bool, kwargs: Mapping[str, Any]) -> FoundEntry | None:
-    """Finds the entry with that name; returns None for an architecture."""
+    """Finds the entry with that name. Returns None for an architecture."""
     if name in BACKBONES:
         if pretrained:
             entries = [other for other in list_models(f"{name}*", zoo=zoo) if other not in BACKBONES]

@@ -78,7 +78,7 @@ def entry_states(first: ZooLike | None = None) -> list[EntryState]:
 
 
 def verify_zoo(zoo: Zoo) -> list[str]:
-    """Lists what is wrong in a zoo, one line each: bad entries, missing or damaged files, files without an entry."""
+    """Lists what is wrong in a zoo, one line each. Entries may be bad, files missing, damaged or without an entry."""
     problems = []
     known = set()
     for path in zoo.entry_paths():
@@ -117,7 +117,7 @@ def _problems_of(found: FoundEntry) -> list[str]:
 
 
 def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
-    """Adds somebody else's released entry to a zoo; its weights are fetched when they are first needed.
+    """Adds somebody else's released entry to a zoo. Its weights are fetched when they are first needed.
 
     Args:
         address: the path or address of the entry's JSON file.
@@ -145,7 +145,7 @@ def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
 
 
 def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
-    """Returns whether the new entry may replace the old one: the same weights, used in the same way.
+    """Returns whether the new entry may replace the old one. It has the same weights, used in the same way.
 
     Anybody can copy a published hash. With other classes or another input the right weights would answer wrongly.
     """
@@ -154,7 +154,7 @@ def _is_same_model(known: ZooEntry, entry: ZooEntry) -> bool:
 
 
 def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
-    """Removes a model from a zoo, or only the fetched file if its entry comes with kdvideo.
+    """Removes a model from a zoo. Of one that comes with kdvideo, only the fetched file is removed.
 
     A recorded hash stays, so that the file is compared if it is fetched again. A file that another entry of the zoo
     names stays, too.
@@ -178,7 +178,7 @@ def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
 
 
 def _remove_own(entry: ZooEntry, zoo: Zoo, *, also: Path) -> list[Path]:
-    """Removes an entry, then its files: without the entry the model does not exist, whatever a kill leaves."""
+    """Removes an entry, then its files. Without the entry the model does not exist, whatever a kill leaves."""
     kept = _files_of_others(entry.name, zoo)
     files = [path for path in (zoo.weights_of(entry), zoo.gallery_of(entry)) if path not in kept]
     removed = [path for path in (zoo.entry_path(entry.name), *files, also) if path.exists()]

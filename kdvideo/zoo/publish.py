@@ -59,7 +59,7 @@ def publish(
     dtype: torch.dtype = torch.float32,
     replace: bool = False,
 ) -> ZooEntry:
-    """Writes a model's weights, then its entry, then the zoo's table.
+    """Writes a model's weights, its entry, and the table.
 
     The entry makes the model exist: a kill before it leaves an unused file at most.
 
@@ -108,7 +108,7 @@ def publish(
 
 
 def count_macs(backbone: Backbone) -> int:
-    """Counts the backbone's multiply-accumulates for one clip of its `clip_spec`; fvcore calls them FLOPs."""
+    """Counts the backbone's multiply-accumulates for one clip of its `clip_spec`. They are what fvcore calls FLOPs."""
     spec = backbone.clip_spec
     parameter = next(backbone.parameters())
     clip = torch.zeros(1, 3, spec.clip_len, spec.size, spec.size, device=parameter.device, dtype=parameter.dtype)
@@ -120,7 +120,7 @@ def count_macs(backbone: Backbone) -> int:
 
 
 def _remove_others(weights: Path, name: str) -> None:
-    """Removes the entry's former weights, and those that a kill left, with their galleries."""
+    """Removes the entry's former weights with their galleries. A kill may have left some."""
     for other in weights.parent.glob(f"{name}-{'[0-9a-f]' * 8}.safetensors"):
         if other != weights:
             other.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ __all__ = ["check_recordable", "record_metrics"]
 
 
 def check_recordable(name: str, *, zoo: Zoo) -> ZooEntry:
-    """Returns the entry with that name if it is this zoo's own, before anything is measured.
+    """Returns an entry if it is this zoo's own. Commands ask before anything is measured.
 
     Raises:
         ValueError: there is no such entry, or another zoo has it.

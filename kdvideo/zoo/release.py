@@ -17,7 +17,9 @@ __all__ = ["release"]
 
 @accept_zoo_dir
 def release(names: Sequence[str], destination: str, *, url: str, zoo: Zoo) -> list[str]:
-    """Writes weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries into one folder, as release assets are.
+    """Writes models into one folder, as release assets.
+
+    It gets the weights, `MODEL_ZOO.md`, `SHA256SUMS` and then the entries.
 
     An entry makes its model exist, so it is written after everything that it points to.
 

@@ -47,7 +47,7 @@ if importlib.util.find_spec("boto3"):
 
 
 def check_scheme(address: str) -> str:
-    """Returns the address if it is a path, or has a scheme that can be opened here.
+    """Returns an address that can be opened here. It may be a path, too.
 
     Raises:
         ValueError: nothing handles its scheme, or the package for it is not installed.

@@ -48,7 +48,7 @@ def render_catalogue(entries: list[ZooEntry]) -> str:
 
 
 def _text(foreign: str) -> str:
-    """Escapes somebody else's text for a cell: no markdown, no HTML, no end of the cell or of the line."""
+    """Escapes somebody else's text for a cell. Markdown, HTML and what ends a cell or a line lose their meaning."""
     line = " ".join(printable(foreign).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|])", r"\\\1", line)
@@ -86,14 +86,14 @@ def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
 
 
 def _teacher(teacher: Teacher) -> str:
-    """Returns a teacher as a cell shows it: a zoo name as code, anything else as text, and a hash's first digits."""
+    """Formats a teacher for a cell. A zoo name is code, anything else text; a hash's first digits follow."""
     name = teacher["name"]
     known = re.fullmatch(r"[\w.+:/-]+", name, flags=re.ASCII)
     return f"{f'`{name}`' if known else _text(name)} {_text(teacher['sha256'][:8])}"
 
 
 def _link(file: str, address: str) -> str:
-    """Makes a link of what a browser fetches, and text of everything else."""
+    """Formats an address for a cell. It is a link if a browser fetches it, else text."""
     is_link = re.fullmatch(r"https?://[\w.~:/?#@!$&'*+,;=%-]+", address, flags=re.ASCII)
     return f"[{_text(file)}]({address})" if is_link else _text(file)
 

@@ -56,7 +56,7 @@ class FoundEntry(NamedTuple):
 
 
 def zoos(first: ZooLike | None = None) -> list[Zoo]:
-    """Returns the zoos in which names are looked up: `first`, the user's, and the packaged one."""
+    """Lists the zoos in which names are looked up. They are `first`, the user's, and the packaged one."""
     candidates = [as_zoo(first), Zoo.user(), Zoo.packaged()]
     return [zoo for zoo in dict.fromkeys(candidates) if zoo is not None]
 
@@ -82,7 +82,7 @@ def find_entry(name: str, *, zoo: ZooLike | None = None) -> FoundEntry:
 
 
 def bring_weights(found: FoundEntry, *, source: str | None = None) -> Weights:
-    """Checks an entry's weights; fetches them if they are not on this machine.
+    """Checks an entry's weights. Fetches them if they are not on this machine.
 
     Args:
         found: the entry and its zoo.
@@ -98,7 +98,7 @@ def bring_weights(found: FoundEntry, *, source: str | None = None) -> Weights:
 
 
 def fetch_weights(found: FoundEntry, *, file: Path | None = None) -> Weights:
-    """Fetches an entry's weights as `bring_weights` does, and replaces a damaged download.
+    """Fetches an entry's weights. Unlike `bring_weights` it replaces a damaged download.
 
     Args:
         found: the entry and its zoo.
@@ -153,7 +153,7 @@ def _torchvision_address(enum: str) -> str:
 
 
 def _entry_at(address: str) -> FoundEntry | None:
-    """Finds the packaged entry of an address: anybody's entry may name somebody else's address."""
+    """Finds the packaged entry of an address. Anybody's entry may name somebody else's address."""
     packaged = Zoo.packaged()
     return next((FoundEntry(entry, packaged) for entry in packaged.entries() if address in entry.urls), None)
 

@@ -44,7 +44,7 @@ class Placeholder:
         return super().__new__(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Self:
-        """Takes any arguments, since the real one may have returned a function."""
+        """Takes any arguments. The real one may have returned a function."""
         return self
 
     @staticmethod
@@ -110,7 +110,7 @@ def _load_inert(stream: IO[bytes], path: Path) -> Any:
 
 
 def _trusted() -> dict[str, Callable[..., Any]]:
-    """Returns all that a pickle may call, made anew per file: a pickle can also set attributes of what it gets."""
+    """Returns all that a pickle may call, made anew per file. A pickle can also set attributes of what it gets."""
     return {
         "collections.OrderedDict": OrderedDict,
         "torch.Size": torch.Size,
@@ -123,7 +123,7 @@ def _trusted() -> dict[str, Callable[..., Any]]:
 def _rebuild_tensor(
     storage: torch.storage.TypedStorage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> Tensor:
-    """Rebuilds a tensor without gradient and hooks; torch checks that it lies within its storage."""
+    """Rebuilds a tensor without gradient and hooks. Torch checks that it lies within its storage."""
     return torch._utils._rebuild_tensor(storage, offset, size, stride)
 
 

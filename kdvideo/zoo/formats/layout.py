@@ -54,7 +54,7 @@ class Layout:
         return all(_shape(state.get(self.prefix + key)) == shape for key, shape in self.signature.items())
 
     def translate(self, key: str) -> str | None:
-        """Returns kdvideo's name for a key of the file, or None if it has none."""
+        """Returns kdvideo's name for a key, or None."""
         for theirs, ours in self.heads.items():
             if key.startswith(theirs):
                 return ours + key.removeprefix(theirs)
@@ -62,17 +62,17 @@ class Layout:
         return None if inner is None else f"backbone.{inner}"
 
     def why_unused(self, key: str) -> str | None:
-        """Returns the reason to drop a key, or None if the layout does not know it."""
+        """Returns the reason to drop a key, or None."""
         return next((why for prefix, why in self.unused.items() if key.startswith(prefix)), None)
 
     def spec(self, tensors: Mapping[str, Tensor], clip_spec: ClipSpec) -> ModelSpec:
-        """Returns the network that takes all these tensors: a backbone, with PCL's heads, or with a classifier."""
+        """Returns the network that takes all these tensors. It may have PCL's heads or a classifier."""
         head, head_kwargs = find_head({key: tuple(tensor.shape) for key, tensor in tensors.items()})
         return ModelSpec(self.backbone, {}, clip_spec, head=head, head_kwargs=head_kwargs)
 
 
 def find_head(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]]:
-    """Returns the head that the tensors have and its arguments, both as in a `ModelSpec`."""
+    """Finds the head of the tensors, with its arguments. `ModelSpec` says what both are."""
     if {_PRETEXT, _PROJECTION} <= shapes.keys():
         num_classes, all_features = shapes[_PRETEXT]
         projection_dim, features = shapes[_PROJECTION]
@@ -103,7 +103,7 @@ class Converted:
 
 
 def find_state(checkpoint: Any, *, origin: str) -> State:
-    """Finds the state dict in what `torch.load` gave, and removes DataParallel's `module.` from its keys.
+    """Finds the state dict in what `torch.load` gave. DataParallel's `module.` is removed from its keys.
 
     Raises:
         ValueError: there is no state dict.
@@ -145,7 +145,7 @@ def _shape(value: Any) -> Shape | None:
 
 
 def convert(state: State, layout: Layout, *, origin: str) -> Converted:
-    """Renames the tensors that a network here can use, and says why others are dropped.
+    """Renames the tensors that a network here can use. Says why others are dropped.
 
     Raises:
         ValueError: the layout does not know a key, or a value is no tensor.

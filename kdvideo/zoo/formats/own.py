@@ -57,7 +57,7 @@ def find_networks(state: Mapping[str, Tensor]) -> list[OwnNetwork]:
 
 
 def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields names and arguments to try; a width is the number of channels of one of the first convolutions."""
+    """Yields names and arguments to try. A width is the number of channels of one of the first convolutions."""
     widths = {shape[0] for key, shape in shapes.items() if key.startswith("blocks.0.") and len(shape) == 5}
     for name in BACKBONES.names():
         if takes_option(name, "width"):
@@ -67,7 +67,7 @@ def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, An
 
 
 def _backbone_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape] | None:
-    """Returns the shapes of a backbone's state dict, or None if it cannot be built, e.g. for want of a library."""
+    """Returns the shapes of a backbone's state dict. None if it cannot be built, as without a library."""
     try:
         with torch.device("meta"):  # shapes without numbers
             state = build_backbone(name, **kwargs).state_dict()

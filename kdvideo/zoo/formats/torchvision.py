@@ -26,12 +26,12 @@ _BLOCK = {
 
 
 def rename_r3d(key: str) -> str | None:
-    """Returns kdvideo's name for a key of torchvision's `r3d_18`, or None."""
+    """Returns kdvideo's name for a key of `r3d_18`, or None."""
     return _rename(key, _STEM)
 
 
 def rename_r2plus1d(key: str) -> str | None:
-    """Returns kdvideo's name for a key of torchvision's `r2plus1d_18`, or None."""
+    """Returns kdvideo's name for a key of `r2plus1d_18`, or None."""
     return _rename(key, _SPLIT_STEM)
 
 

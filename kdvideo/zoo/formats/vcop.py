@@ -51,7 +51,7 @@ def _rename_r21d(key: str) -> str | None:
 
 
 def _rename_with_stem(key: str, stem: Mapping[str, str]) -> str | None:
-    """Renames `conv1` and `bn1`, the stem, and `convN.block1.PART[.SPLIT]`, the only block of stage N - 1."""
+    """Renames a key: `conv1`, `bn1` are the stem, `convN.block1.PART[.SPLIT]` the block of stage N - 1."""
     module, _, leaf = key.rpartition(".")
     if module in stem:
         return f"{stem[module]}.{leaf}"
@@ -117,7 +117,7 @@ def _rspnet(name: str, net: _Net) -> Layout:
 
 
 def _rename_sequential(key: str) -> str | None:
-    """Renames a key of the `Sequential`: `0.` is torchvision's stem, `1.` to `4.` are its layers."""
+    """Renames a key of the `Sequential`. `0.` is torchvision's stem, `1.` to `4.` are its layers."""
     place, _, rest = key.partition(".")
     return rename_r2plus1d(f"stem.{rest}" if place == "0" else f"layer{place}.{rest}")
 
