@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kdvideo.cli import main
 from kdvideo.config.keys import KEYS
 from kdvideo.config.naming import PARAMETERS, naming_keys
 from kdvideo.data.pretexts.vcp import VCP
@@ -31,6 +32,12 @@ def test_the_innermost_caller_names_a_parameter():
     message = r"^DATA\.ROOT and --url, `kdvideo zoo`, `other`$"
     with pytest.raises(ValueError, match=message), naming(root="-", url="--url"), naming_keys():
         raise ValueError("`root` and `url`, `kdvideo zoo`, `other`")
+
+
+def test_a_command_reads_its_flag(capsys: pytest.CaptureFixture[str]):
+    """The same check names `path` from Python."""
+    assert main(["embed", "videos", "--out", "f.csv"]) == 2
+    assert capsys.readouterr().err.startswith("kdvideo: error: --out is f.csv; its name must end in .parquet")
 
 
 def test_an_error_keeps_its_type_and_what_it_carries():

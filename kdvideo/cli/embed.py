@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.options import add_model_argument, add_time_limit
+from kdvideo.errors import naming
 
 __all__ = ["add_arguments"]
 
@@ -37,7 +38,8 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}; it must be 1 or more")
-    check_format(options.out)
+    with naming(path="--out"):
+        check_format(options.out)
     if not options.folder.is_dir():
         raise ValueError(f"{options.folder} is not a folder: give the folder of the videos")
     videos = list_videos([options.folder])

@@ -47,7 +47,7 @@ def check_format(path: Path) -> None:
         MissingExtraError: pyarrow, which a Parquet table needs, is not installed.
     """
     if path.suffix not in _SUFFIXES:
-        raise ValueError(f"--out is {path}; its name must end in .parquet, or in .safetensors, which needs no pyarrow")
+        raise ValueError(f"`path` is {path}; its name must end in .parquet, or in .safetensors, which needs no pyarrow")
     if path.suffix == ".parquet":
         with extra_imports():
             import pyarrow  # noqa: F401
