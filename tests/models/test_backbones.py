@@ -102,5 +102,5 @@ def test_what_is_no_backbone_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(BACKBONES._obj_map, "plain_net", lambda: torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match="gives a Linear without num_features, clip_spec, forward_features: derive it"):
         kdvideo.create_model("plain_net")
-    with pytest.raises(ValueError, match="backbone 'not_imported', which is not registered here: `import` FILE.py"):
+    with pytest.raises(ValueError, match=r"backbone 'not_imported', which is not registered here: `import` FILE.py"):
         ModelSpec("not_imported", {}, kdvideo.ClipSpec()).build()
