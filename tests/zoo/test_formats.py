@@ -51,7 +51,9 @@ def test_names_are_unique():
 def test_a_bare_file_needs_its_input_convention(r3d_18, tmp_path: Path):
     """The candidates are listed, none is taken."""
     source = _save(r3d_18, tmp_path)
-    with pytest.raises(ValueError, match=r"torchvision-r3d_18, whose keys do not tell mean.*torchvision as TEACHER"):
+    with pytest.raises(
+        ValueError, match=r"torchvision-r3d_18, whose keys do not tell mean.*torchvision as `clip_spec`"
+    ):
         load_model(source)
     model, _ = load_model(source, clip_spec=RGB)
     assert isinstance(model, ClassificationModel)
