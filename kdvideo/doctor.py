@@ -69,7 +69,7 @@ def _cpu() -> Finding:
 
 
 def _bf16() -> Finding:
-    """The shape that kernels are known to get wrong: fewer frames than the kernel is long."""
+    """Checks the shape that kernels are known to get wrong: fewer frames than the kernel is long."""
     import torch
     from torch import nn
 
