@@ -39,10 +39,11 @@ from kdvideo.data.clip_spec import prepare_clips  # noqa: E402
 from kdvideo.data.loader import EpochSampler  # noqa: E402
 from kdvideo.data.plan import SamplePlan  # noqa: E402
 from kdvideo.data.samples import TrainTuples  # noqa: E402
+from kdvideo.engine.build import build_tuple_config  # noqa: E402
 from kdvideo.engine.launch import train  # noqa: E402
 from kdvideo.engine.memory import keep_freed_memory  # noqa: E402
 from kdvideo.engine.optim import build_optimizer, build_schedule  # noqa: E402
-from kdvideo.engine.pretraining import PretrainingRun  # noqa: E402
+from kdvideo.engine.pretraining import pretraining  # noqa: E402
 from kdvideo.engine.run_folder import RunFolder  # noqa: E402
 from kdvideo.engine.trainer import Hook, Trainer  # noqa: E402
 from kdvideo.losses import BatchNCE  # noqa: E402
@@ -77,10 +78,12 @@ def plain_loss(model: PCLModel, batch: Mapping[str, Tensor], *, contrast_weight:
 
 def train_plain(data: str, folder: Path, *, minutes: float) -> dict[str, Any]:
     """The plain loop until the time is up, then kdvideo's evaluation of its weights."""
-    run = PretrainingRun(build_config("alone", "c3d", data, folder, ["SOLVER.AMP", "fp32"]), RunFolder(folder))
-    cfg, model = run.cfg, run.model.to(memory_format=torch.contiguous_format)
+    cfg = build_config("alone", "c3d", data, folder, ["SOLVER.AMP", "fp32"])
+    torch.manual_seed(cfg.SEED)
+    parts = pretraining(cfg, RunFolder(folder), device=torch.device("cpu"))
+    model = parts.model.to(memory_format=torch.contiguous_format)
     assert isinstance(model, PCLModel)
-    dataset = PlainTuples(run.videos, run.tuples, seed=cfg.SEED, num_negatives=0)
+    dataset = PlainTuples(parts.videos, build_tuple_config(cfg), seed=cfg.SEED, num_negatives=0)
     sampler = EpochSampler(len(dataset), seed=cfg.SEED, batch_size=cfg.SOLVER.BATCH_SIZE)
     loader = DataLoader(dataset, batch_size=cfg.SOLVER.BATCH_SIZE, sampler=sampler, num_workers=1, drop_last=True)
     optimizer = build_optimizer(cfg, model, backbone=model.backbone)
@@ -100,9 +103,9 @@ def train_plain(data: str, folder: Path, *, minutes: float) -> dict[str, Any]:
             if share >= 1:
                 break
         epoch += 1
-    run.model = model.to(memory_format=torch.channels_last_3d)
-    run.prepare_evaluation()
-    return {"minutes": share * minutes, "epochs": step / len(loader), **run.measure_final(epoch=epoch)}
+    model.to(memory_format=torch.channels_last_3d)
+    final = parts.prepare_measurements().at_end(epoch)
+    return {"minutes": share * minutes, "epochs": step / len(loader), **final.line}
 
 
 class Deadline(Hook):

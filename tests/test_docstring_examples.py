@@ -10,7 +10,7 @@ from test_docstrings import MODULES
 
 from kdvideo.registry import HEADS, LOSSES
 
-FILES_NEEDED = ("kdvideo.data.load",)  # tests/data/test_load.py runs them on a video
+FILES_NEEDED = ("kdvideo.data.load",)  # tests/data/test_load_clips.py runs them on a video
 FINDER = doctest.DocTestFinder(exclude_empty=True)
 WITH_EXAMPLES = [
     module

@@ -1,6 +1,5 @@
 """A run from config to published student: what `kdvideo train` and `tools/train_net.py` do."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,13 @@ from kdvideo.engine.environment import describe_run, exclusive_use, prepare_outp
 from kdvideo.engine.guards import out_of_memory_means, writing
 from kdvideo.engine.log import log_to
 from kdvideo.engine.parallel import check_sync_bn
-from kdvideo.engine.pretraining import PretrainingRun
-from kdvideo.engine.publish import publish_command
-from kdvideo.engine.run import FinalResult, Run
+from kdvideo.engine.pretraining import pretraining
+from kdvideo.engine.publish import write_results
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Stopping, never_stop
-from kdvideo.engine.supervised import SupervisedRun
+from kdvideo.engine.supervised import supervised
 from kdvideo.engine.trainer import Hook
+from kdvideo.engine.training import build_hooks, build_task, build_trainer, load_state
 from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
@@ -36,8 +36,6 @@ from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
 
 __all__ = ["RunResult", "train"]
-
-logger = logging.getLogger("kdvideo")
 
 
 @dataclass(frozen=True)
@@ -86,52 +84,48 @@ def train(
     zoo = configured_zoo(cfg)
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    teacher, teacher_weights = _load_teacher(cfg, zoo)
+    teacher = _load_teacher(cfg, zoo)
     folder = prepare_output(cfg)
     with exclusive_use(folder), log_to(folder.log):
         if is_main():
             remove_temporaries(folder.path)
-        if resume or (was_restarted() and folder.checkpoints()):
-            with main_first():  # who puts damaged ones aside
-                checkpoint = load_checkpoint(folder)
-            check_same_run(cfg, checkpoint)
-        else:
-            refuse_other_run(folder)
-            checkpoint = None
+        checkpoint = _find_checkpoint(cfg, folder, resume=resume)
         if is_main():
             with writing(folder.path):
                 describe_run(cfg, folder)
-        run = _run_class(cfg.TASK.NAME)(cfg, folder, resumed=checkpoint is not None)
-        trainer = run.build_trainer(
-            teacher, teacher_weights=teacher_weights, checkpoint=checkpoint, extra_hooks=extra_hooks
-        )
+        torch.manual_seed(cfg.SEED)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
+        parts = put_together(cfg, folder, device=device, resumed=checkpoint is not None)
+        task = build_task(cfg, parts, teacher=teacher, device=device)
+        trainer = build_trainer(cfg, parts, task=task, device=device)
+        if checkpoint is not None:
+            load_state(cfg, parts, trainer, checkpoint)
+        measurements = parts.prepare_measurements()  # last, since it decodes for minutes on a large dataset
+        hooks = build_hooks(cfg, parts, measurements, folder=folder, trainer=trainer)
         with stopping() as asked:  # later signals end the process: what is left is done again
-            trainer.should_stop = lambda: any_rank(asked())
-            trainer.train()
+            trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
-            final = run.measure_final(epoch=trainer.epoch)
-        entry = _write_results(run, final, teacher_weights, zoo=zoo) if is_main() else None
-    return RunResult(model=run.model.eval(), metrics=final.line, output_dir=folder.path, entry=entry)
+            final = measurements.at_end(trainer.epoch)
+        entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None
+    return RunResult(model=parts.model.eval(), metrics=final.line, output_dir=folder.path, entry=entry)
 
 
-def _write_results(run: Run, final: FinalResult, teacher: Weights | None, *, zoo: Zoo) -> ZooEntry | None:
-    run.folder.append_line(final.line)
-    facts = run.facts(final, teacher)
-    run.folder.write_facts(facts)
-    if run.cfg.ZOO.PUBLISH_AS:
-        return run.publish(facts, zoo=zoo)
-    logger.info("to publish it: %s", publish_command(run.cfg, run.folder.path))
-    return None
+def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+    """Returns the state that the run goes on from, or None for a new run."""
+    if not resume and not (was_restarted() and folder.checkpoints()):
+        refuse_other_run(folder)
+        return None
+    with main_first():  # who puts damaged ones aside
+        checkpoint = load_checkpoint(folder)
+    check_same_run(cfg, checkpoint)
+    return checkpoint
 
 
-def _run_class(task: str) -> type[Run]:
-    return SupervisedRun if TASKS.get(task).needs_labels else PretrainingRun
-
-
-def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model | None, Weights | None]:
+def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     if not cfg.TEACHER.WEIGHTS:
-        return None, None
+        return None
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)

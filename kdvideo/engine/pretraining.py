@@ -4,91 +4,115 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from fvcore.common.config import CfgNode
+
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
-from kdvideo.engine.build import build_model_spec, build_tuple_config, load_lists, split_training_list
+from kdvideo.engine.build import (
+    build_eval_config,
+    build_model_spec,
+    build_tuple_config,
+    load_lists,
+    split_training_list,
+)
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
-from kdvideo.engine.run import FinalResult, Run
+from kdvideo.engine.run import (
+    FinalResult,
+    Measurements,
+    RunParts,
+    build_student,
+    evaluate_run,
+    final_result,
+    round_as_stored,
+)
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.evaluation.choice import choose_protocols
 from kdvideo.evaluation.pretext import PretextProtocol
-from kdvideo.evaluation.protocol import Classes
+from kdvideo.evaluation.protocol import Classes, Lists
 from kdvideo.evaluation.retrieval import Retrieval
-from kdvideo.models.pcl import PCLModel
-from kdvideo.models.spec import ModelSpec
+from kdvideo.models.spec import Model, ModelSpec
 from kdvideo.tasks.task import Task
 
-__all__ = ["PretrainingRun"]
+__all__ = ["pretraining"]
 
 logger = logging.getLogger("kdvideo")
 
 
-class PretrainingRun(Run):
-    """Trains on tuples; measures pretext accuracy and retrieval on the test list, its gallery the training list."""
+def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
+    """Puts a run on tuples together.
 
-    model: PCLModel
-    validation_metric = "validation_pretext_accuracy"
+    It measures pretext accuracy and retrieval on the test list, with the training list as gallery.
 
-    def build_spec(self) -> ModelSpec:
-        """Builds the spec of a `PCLModel`."""
-        return build_model_spec(self.cfg)
+    Args:
+        cfg: a valid config.
+        folder: the run's.
+        device: where the model is trained.
+        resumed: whether a checkpoint will give the weights, so that MODEL.WEIGHTS are not loaded.
+    """
+    spec = build_model_spec(cfg)
+    model = build_student(cfg, spec, device=device, resumed=resumed)
+    tuples, lists = build_tuple_config(cfg), load_lists(cfg)
+    chosen, _ = split_training_list(cfg, lists.train)
+    videos = _long_enough(chosen, tuples.layout.min_frames)
 
-    def load_data(self) -> None:
-        """Loads both lists, and keeps training videos long enough for tuples."""
-        self.tuples = build_tuple_config(self.cfg)
-        self.lists = load_lists(self.cfg)
-        chosen, _ = split_training_list(self.cfg, self.lists.train)
-        self.videos = self._long_enough(chosen)
-
-    @property
-    def num_training_videos(self) -> int:
-        """Those with room for a tuple."""
-        return len(self.videos)
-
-    def train_dataset(self, task: Task) -> TrainTuples:
-        """Builds tuples with the task's negatives and, if needed, the teacher's frames."""
+    def build_dataset(task: Task) -> TrainTuples:
         options: dict[str, Any] = {
-            "seed": self.cfg.SEED,
+            "seed": cfg.SEED,
             "num_negatives": task.num_negatives,
-            "augment_on": self.cfg.DATA.AUGMENT_ON,
+            "augment_on": cfg.DATA.AUGMENT_ON,
         }
         if task.teacher_clip_spec is None:
-            return TrainTuples(self.videos, self.tuples, **options)
-        return TaughtTuples(self.videos, self.tuples, teacher=task.teacher_clip_spec, **options)
+            return TrainTuples(videos, tuples, **options)
+        return TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
 
-    def prepare_evaluation(self) -> None:
-        """Decodes the fixed tuples and clips."""
-        self.pretext = PretextProtocol(self.tuples, config=self.eval_config, directory=self.folder.path)
-        self.pretext.prepare(self.lists)
+    def prepare_measurements() -> Measurements:
+        pretext = PretextProtocol(tuples, config=build_eval_config(cfg), directory=folder.path)
+        pretext.prepare(lists)
+        return _measurements(cfg, spec, model, lists=lists, pretext=pretext)
 
-    def evaluate_epoch(self) -> Mapping[str, float]:
-        """Measures pretext accuracy and retrieval on the test list, and as `validation_*` on what is held out."""
-        return self.evaluate([self.lists], [self.pretext], model=self._evaluated_copy()).metrics
+    return RunParts(
+        spec=spec,
+        model=model,
+        videos=videos,
+        validation_metric="validation_pretext_accuracy",
+        build_dataset=build_dataset,
+        prepare_measurements=prepare_measurements,
+    )
 
-    def measure_final(self, *, epoch: int) -> FinalResult:
-        """Measures the pretext protocol and, where the videos have classes, retrieval from many clips."""
-        self.round_as_stored()
-        classes = Classes.of([self.lists])
-        protocols = choose_protocols([self.pretext, Retrieval()], asked=(), model=self.model, classes=classes)
-        return self.final_result(self.evaluate([self.lists], protocols), epoch=epoch)
 
-    def _evaluated_copy(self) -> PCLModel:
-        """Returns the model, or a copy in the precision of EVAL.AMP."""
-        if self.cfg.EVAL.AMP == "fp32":
-            return self.model
-        copy = self.spec.build().to(self.device)
-        assert isinstance(copy, PCLModel)
-        copy.load_state_dict(self.model.state_dict())
-        prepare_frozen(copy, AMP_DTYPES[self.cfg.EVAL.AMP])
-        return copy
+def _measurements(
+    cfg: CfgNode, spec: ModelSpec, model: Model, *, lists: Lists, pretext: PretextProtocol
+) -> Measurements:
+    def at_epoch() -> Mapping[str, float]:
+        # On the test list, and as `validation_*` on what is held out.
+        return evaluate_run(cfg, _evaluated_copy(cfg, spec, model), [lists], [pretext]).metrics
 
-    def _long_enough(self, videos: VideoList) -> VideoList:
-        min_frames = self.tuples.layout.min_frames
-        usable = keep_long_enough(videos, min_frames)
-        logger.info(
-            "%d training videos; %d left out, shorter than the %d frames of a tuple",
-            len(usable),
-            len(videos) - len(usable),
-            min_frames,
-        )
-        return usable
+    def at_end(epoch: int) -> FinalResult:
+        round_as_stored(cfg, model)
+        protocols = choose_protocols([pretext, Retrieval()], asked=(), model=model, classes=Classes.of([lists]))
+        return final_result(cfg, evaluate_run(cfg, model, [lists], protocols), epoch=epoch)
+
+    return Measurements(at_epoch, at_end)
+
+
+def _evaluated_copy(cfg: CfgNode, spec: ModelSpec, model: Model) -> Model:
+    """Returns the model, or a copy in the precision of EVAL.AMP."""
+    if cfg.EVAL.AMP == "fp32":
+        return model
+    copy = spec.build().to(next(model.parameters()).device)
+    copy.load_state_dict(model.state_dict())
+    prepare_frozen(copy, AMP_DTYPES[cfg.EVAL.AMP])
+    return copy
+
+
+def _long_enough(videos: VideoList, min_frames: int) -> VideoList:
+    usable = keep_long_enough(videos, min_frames)
+    logger.info(
+        "%d training videos; %d left out, shorter than the %d frames of a tuple",
+        len(usable),
+        len(videos) - len(usable),
+        min_frames,
+    )
+    return usable

@@ -1,6 +1,7 @@
-"""Publishing a run after it has ended: `kdvideo zoo publish`."""
+"""The results of a run: its last line, its facts, its entry in the zoo; `kdvideo zoo publish` for later."""
 
 import dataclasses
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -9,15 +10,62 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import stored_config
+from kdvideo.engine.build import configured_zoo
 from kdvideo.engine.checkpoint import best_weights, read_state
+from kdvideo.engine.run import FinalResult, RunParts
 from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
-from kdvideo.zoo.entry import ZooEntry, check_name
+from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.publish import publish
+from kdvideo.zoo.sources import Weights
 
-__all__ = ["publish_command", "publish_run"]
+__all__ = ["publish_command", "publish_run", "write_results"]
+
+logger = logging.getLogger("kdvideo")
+
+
+def write_results(
+    cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None, folder: RunFolder
+) -> ZooEntry | None:
+    """Writes a run's last line and facts, and with ZOO.PUBLISH_AS its entry, which is returned."""
+    folder.append_line(final.line)
+    facts = _facts(cfg, parts, final, teacher=teacher)
+    folder.write_facts(facts)
+    if not cfg.ZOO.PUBLISH_AS:
+        logger.info("to publish it: %s", publish_command(cfg, folder.path))
+        return None
+    zoo = configured_zoo(cfg)
+    entry = publish(
+        parts.model,
+        cfg.ZOO.PUBLISH_AS,
+        zoo=zoo,
+        spec=parts.spec,
+        facts=facts,
+        dtype=getattr(torch, cfg.ZOO.DTYPE),
+        replace=cfg.ZOO.REPLACE,
+    )
+    logger.info("published %s in %s, sha256 %s", entry.name, zoo, entry.sha256)
+    return entry
+
+
+def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None) -> Facts:
+    """Returns what a zoo entry says of this run, besides what its network tells."""
+    return Facts(
+        metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
+        protocol=final.protocol,
+        teacher=None if teacher is None else {"name": _name_of(teacher), "sha256": teacher.sha256},
+        dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {len(parts.videos)} training videos",
+        config=cfg.dump(),
+        source="trained with kdvideo",
+        licence=cfg.ZOO.LICENCE,
+        classes=list(parts.class_names),
+    )
+
+
+def _name_of(weights: Weights) -> str:
+    return weights.entry.name if weights.entry else weights.source
 
 
 def publish_command(cfg: CfgNode, output_dir: Path) -> str:

@@ -3,73 +3,67 @@
 import logging
 from collections.abc import Mapping
 
+import torch
+from fvcore.common.config import CfgNode
+
 from kdvideo.data.labelled import TrainClips
+from kdvideo.data.videos import VideoList
 from kdvideo.engine.build import (
     build_augment_config,
     build_clip_spec,
+    build_eval_config,
     build_model_spec,
     load_lists,
     split_training_list,
 )
 from kdvideo.engine.checkpoint import best_weights
 from kdvideo.engine.hooks import KeepBest
-from kdvideo.engine.run import FinalResult, Run
-from kdvideo.engine.trainer import Hook
+from kdvideo.engine.run import (
+    FinalResult,
+    Measurements,
+    RunParts,
+    build_student,
+    evaluate_run,
+    final_result,
+    round_as_stored,
+)
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.evaluation.classify import Classify, HeldOutAccuracy
 from kdvideo.evaluation.clip_outputs import Views
-from kdvideo.evaluation.protocol import Classes
+from kdvideo.evaluation.protocol import Classes, Lists
 from kdvideo.models.pcl import ClassificationModel
-from kdvideo.models.spec import ModelSpec
 from kdvideo.tasks.task import Task
 
-__all__ = ["SupervisedRun"]
+__all__ = ["supervised"]
 
 logger = logging.getLogger("kdvideo")
 
 
-class SupervisedRun(Run):
-    """Trains on labelled clips; looks at held-out training videos while it trains and at the test list once.
+def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
+    """Puts a run on labelled clips together.
 
-    The epoch that is best on the held-out videos is the one that is measured and published. Without held-out videos it
-    is the last one.
+    It looks at held-out training videos while it trains, and at the test list once. The epoch that is best on the
+    held-out videos is measured and published; without held-out videos it is the last one.
+
+    Args:
+        cfg: a valid config.
+        folder: the run's.
+        device: where the model is trained.
+        resumed: whether a checkpoint will give the weights, so that MODEL.WEIGHTS are not loaded.
     """
+    lists = load_lists(cfg)
+    num_classes, class_names = _count_classes(cfg, lists)
+    spec = build_model_spec(cfg, num_classes=num_classes)
+    model = build_student(cfg, spec, device=device, resumed=resumed, class_names=class_names)
+    if not isinstance(model, ClassificationModel):
+        raise TypeError(f"a spec with {num_classes} classes has built a {type(model).__name__}, no classifier")
+    _check_num_classes(cfg, model, num_classes)
+    videos, held_out = split_training_list(cfg, lists.train)
+    logger.info("%d training videos, %d held out", len(videos), len(held_out))
 
-    model: ClassificationModel
-    validation_metric = HeldOutAccuracy.name
-
-    def build_spec(self) -> ModelSpec:
-        """Builds a classifier's spec; loads both lists to count the classes."""
-        self.lists = load_lists(self.cfg)
-        classes = Classes.of([self.lists])
-        if classes.number is None:
-            raise ValueError(
-                f"TASK.NAME {self.cfg.TASK.NAME} learns classes, but DATA.NAME {self.cfg.DATA.NAME} has videos without "
-                "one: choose a labelled dataset, or TASK.NAME pcl"
-            )
-        self.class_names = classes.names if len(classes.names) == classes.number else ()
-        return build_model_spec(self.cfg, num_classes=classes.number)
-
-    def load_data(self) -> None:
-        """Splits the training list into trained and held-out videos."""
-        told_apart, needed = self.model.num_classes, self.spec.head_kwargs["num_classes"]
-        if told_apart < needed:
-            raise ValueError(
-                f"MODEL.WEIGHTS tell {told_apart} classes apart, but DATA.ROOT {self.cfg.DATA.ROOT} has {needed}: "
-                "choose weights that were trained on it"
-            )
-        self.videos, self.held_out = split_training_list(self.cfg, self.lists.train)
-        logger.info("%d training videos, %d held out", len(self.videos), len(self.held_out))
-
-    @property
-    def num_training_videos(self) -> int:
-        """How many videos are not held out."""
-        return len(self.videos)
-
-    def train_dataset(self, task: Task) -> TrainClips:
-        """Builds the samples: one clip per video."""
-        cfg = self.cfg
+    def build_dataset(task: Task) -> TrainClips:
         return TrainClips(
-            self.videos,
+            videos,
             build_clip_spec(cfg),
             augment=build_augment_config(cfg),
             short_side=cfg.DATA.SHORT_SIDE,
@@ -77,37 +71,86 @@ class SupervisedRun(Run):
             augment_on=cfg.DATA.AUGMENT_ON,
         )
 
-    def prepare_evaluation(self) -> None:
-        """Decodes the clips of the held-out videos."""
-        config = self.eval_config
-        self.validation = None
-        if len(self.held_out):
-            self.validation = HeldOutAccuracy(
-                self.held_out,
-                self.model,
-                views=Views(config.clips_per_video, self.cfg.DATA.SHORT_SIDE),
-                batch_size=config.batch_size,
-                num_workers=config.num_workers,
-                directory=self.folder.path,
-            )
+    def prepare_measurements() -> Measurements:
+        if not len(held_out):
+            return Measurements(dict, lambda epoch: _measure_test_list(cfg, model, lists, epoch=epoch))
+        accuracy = _held_out_accuracy(cfg, model, held_out, folder=folder)
+        best = KeepBest(folder, HeldOutAccuracy.name, extra=parts.describe_model())
+        return _measurements(cfg, model, lists, accuracy=accuracy, best=best)
 
-    def selection_hooks(self) -> list[Hook]:
-        """Keeps the best epoch on the held-out videos."""
-        self.best = KeepBest(self.folder, self.validation_metric, extra=self.describe_model())
-        return [self.best] if self.validation is not None else []
+    parts = RunParts(
+        spec=spec,
+        model=model,
+        videos=videos,
+        validation_metric=HeldOutAccuracy.name,
+        build_dataset=build_dataset,
+        prepare_measurements=prepare_measurements,
+        class_names=class_names,
+    )
+    return parts
 
-    def evaluate_epoch(self) -> Mapping[str, float]:
-        """Measures `validation_accuracy` of held-out videos, and nothing of the test list."""
-        return {} if self.validation is None else self.validation(self.model, self.device)
 
-    def measure_final(self, *, epoch: int) -> FinalResult:
-        """Measures video-level accuracy of the best epoch on the test list."""
-        chosen_by, words = {}, ""
-        if self.validation is not None and (best := self.best.read()):
-            self.model.load_state_dict(best_weights(best))
-            epoch, chosen_by = best["epoch"], {self.validation_metric: best["value"]}
-            share = self.cfg.DATA.VALIDATION_SHARE
-            words = f"the epoch was chosen by {self.validation.words} (DATA.VALIDATION_SHARE {share:g})"
-        self.round_as_stored()
-        evaluation = self.evaluate([self.lists], [Classify()])
-        return self.final_result(evaluation, epoch=epoch, chosen_by=chosen_by, words=words)
+def _count_classes(cfg: CfgNode, lists: Lists) -> tuple[int, tuple[str, ...]]:
+    """Counts the classes of both lists; their names, where the dataset names all of them."""
+    classes = Classes.of([lists])
+    if classes.number is None:
+        raise ValueError(
+            f"TASK.NAME {cfg.TASK.NAME} learns classes, but DATA.NAME {cfg.DATA.NAME} has videos without "
+            "one: choose a labelled dataset, or TASK.NAME pcl"
+        )
+    return classes.number, tuple(classes.names) if len(classes.names) == classes.number else ()
+
+
+def _check_num_classes(cfg: CfgNode, model: ClassificationModel, needed: int) -> None:
+    if model.num_classes < needed:
+        raise ValueError(
+            f"MODEL.WEIGHTS tell {model.num_classes} classes apart, but DATA.ROOT {cfg.DATA.ROOT} has {needed}: "
+            "choose weights that were trained on it"
+        )
+
+
+def _held_out_accuracy(
+    cfg: CfgNode, model: ClassificationModel, held_out: VideoList, *, folder: RunFolder
+) -> HeldOutAccuracy:
+    config = build_eval_config(cfg)
+    return HeldOutAccuracy(
+        held_out,
+        model,
+        views=Views(config.clips_per_video, cfg.DATA.SHORT_SIDE),
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        directory=folder.path,
+    )
+
+
+def _measurements(
+    cfg: CfgNode, model: ClassificationModel, lists: Lists, *, accuracy: HeldOutAccuracy, best: KeepBest
+) -> Measurements:
+    def at_epoch() -> Mapping[str, float]:
+        return accuracy(model, next(model.parameters()).device)  # nothing of the test list
+
+    def at_end(epoch: int) -> FinalResult:
+        kept = best.read()
+        if not kept:
+            return _measure_test_list(cfg, model, lists, epoch=epoch)
+        model.load_state_dict(best_weights(kept))
+        words = f"the epoch was chosen by {accuracy.words} (DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
+        return _measure_test_list(
+            cfg, model, lists, epoch=kept["epoch"], chosen_by={accuracy.name: kept["value"]}, words=words
+        )
+
+    return Measurements(at_epoch, at_end, (best,))
+
+
+def _measure_test_list(
+    cfg: CfgNode,
+    model: ClassificationModel,
+    lists: Lists,
+    *,
+    epoch: int,
+    chosen_by: Mapping[str, float] | None = None,
+    words: str = "",
+) -> FinalResult:
+    round_as_stored(cfg, model)
+    evaluation = evaluate_run(cfg, model, [lists], [Classify()])
+    return final_result(cfg, evaluation, epoch=epoch, chosen_by=chosen_by, words=words)

@@ -78,8 +78,8 @@ class Trainer:
         batch_transform: done to each batch on the device.
 
     Attributes:
-        hooks: in their order; none until they are set.
-        should_stop: asked after every step; all ranks have to get the same answer.
+        hooks: those of the training that goes on, in their order.
+        should_stop: whether that training is to stop after this step.
         epoch: finished epochs.
         epoch_step: finished steps of the current epoch.
         step: finished steps of all epochs.
@@ -112,8 +112,12 @@ class Trainer:
         self.epoch = self.epoch_step = self.step = 0
         self._sums: defaultdict[str, float] = defaultdict(float)  # of the current epoch's scalars
 
-    def train(self) -> None:
+    def train(self, hooks: Sequence[Hook] = (), *, should_stop: Callable[[], bool] | None = None) -> None:
         """Trains from where it is to the end of epoch `num_epochs`.
+
+        Args:
+            hooks: called around epochs and steps, in this order.
+            should_stop: asked after every step; all ranks have to get the same answer. Defaults to never.
 
         Raises:
             Preempted: `should_stop` said so; hooks have had their `before_stop`.
@@ -121,6 +125,8 @@ class Trainer:
             MemoryError: says which setting to lower.
             OSError: the disk is full, a folder read-only, a video gone.
         """
+        self.hooks = hooks
+        self.should_stop = should_stop or self.should_stop
         try:
             while self.epoch < self.num_epochs:
                 with out_of_memory_means("lower SOLVER.BATCH_SIZE or CLIP.SIZE, or raise SOLVER.ACCUMULATE"):

@@ -33,8 +33,7 @@ def test_loop_and_hooks():
     """Three steps an epoch, each on that epoch's samples; hooks see all of it; the task is learned."""
     trainer = make_trainer()
     recorder = _Recorder()
-    trainer.hooks = (recorder,)
-    trainer.train()
+    trainer.train([recorder])
     epochs = [event for event in recorder.events if event[0] in ("epoch", "end")]
     assert epochs == [("epoch", 0), ("end", 1, 3), ("epoch", 1), ("end", 2, 6), ("epoch", 2), ("end", 3, 9)]
     steps = [event for event in recorder.events if event[0] == "step"]
@@ -52,9 +51,8 @@ def test_hooks_are_closed_after_an_error():
 
     trainer = make_trainer()
     recorder = _Recorder()
-    trainer.hooks = (Failing(), recorder)
     with pytest.raises(OSError, match="disk full"):
-        trainer.train()
+        trainer.train([Failing(), recorder])
     assert recorder.events[-1] == "close"
 
 

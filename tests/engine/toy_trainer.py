@@ -89,11 +89,9 @@ class Measured(Hook):
 def run(trainer: Trainer, *hooks: Hook, stop_at: int | None = None) -> Lines:
     """Trains, to the end or to the step after which it is stopped; returns what its epochs and steps said."""
     lines = Lines()
-    trainer.hooks = (*hooks, lines)
-    trainer.should_stop = lambda: trainer.step == stop_at
     if stop_at is None:
-        trainer.train()
+        trainer.train([*hooks, lines])
     else:
         with pytest.raises(Preempted, match=f"stopped after step {stop_at}, {(stop_at - 1) % 3 + 1} of epoch"):
-            trainer.train()
+            trainer.train([*hooks, lines], should_stop=lambda: trainer.step == stop_at)
     return lines

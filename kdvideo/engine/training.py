@@ -1,0 +1,109 @@
+"""The training of a run: its task, its trainer at a checkpoint's state, and its hooks."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+
+from kdvideo.config import plain_config
+from kdvideo.distributed import is_main, world_size
+from kdvideo.engine.build import build_batch_transform, build_train_loader
+from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Progress
+from kdvideo.engine.identity import check_same_videos, describe_videos
+from kdvideo.engine.memory import use_huge_pages
+from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.parallel import synchronise_batch_norm
+from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
+from kdvideo.engine.replay import open_replay
+from kdvideo.engine.run import Measurements, RunParts
+from kdvideo.engine.run_folder import RunFolder
+from kdvideo.engine.trainer import Hook, StepOptions, Trainer
+from kdvideo.models.spec import Model, backbone_of
+from kdvideo.registry import TASKS
+from kdvideo.tasks.task import Task
+from kdvideo.zoo.sources import Weights
+
+__all__ = ["build_hooks", "build_task", "build_trainer", "load_state"]
+
+logger = logging.getLogger("kdvideo")
+
+
+def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] | None, device: torch.device) -> Task:
+    """Builds the task on its device, with its teacher frozen and the student in SOLVER.AMP."""
+    options: dict[str, Any] = {}
+    if teacher is not None:
+        folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP])
+        logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
+        if cfg.TEACHER.REPLAY:
+            model, weights = teacher
+            options["replay"] = open_replay(
+                cfg, parts.videos, teacher=model, teacher_sha256=weights.sha256, device=device
+            )
+    task = TASKS.get(cfg.TASK.NAME).from_config(
+        cfg, model=parts.model, num_videos=len(parts.videos), teacher=teacher and teacher[0], **options
+    )
+    if cfg.SOLVER.SYNC_BN and world_size() > 1:
+        synchronise_batch_norm(parts.model)
+    task.to(device)
+    use_huge_pages(task)
+    prepare_student(backbone_of(parts.model), cfg, device=device)
+    logger.info("%s", task.describe())
+    return task
+
+
+def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.device) -> Trainer:
+    """Builds loader, optimizer and schedule, and the trainer that joins them with the task."""
+    dataset = parts.build_dataset(task)
+    optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(parts.model))
+    return Trainer(
+        task,
+        build_train_loader(cfg, dataset),
+        optimizer=optimizer,
+        schedule=build_schedule(cfg, optimizer, metric=parts.validation_metric),
+        num_epochs=cfg.SOLVER.EPOCHS,
+        device=device,
+        options=StepOptions(
+            clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            scale_loss=cfg.SOLVER.AMP == "fp16",
+        ),
+        batch_transform=build_batch_transform(cfg, dataset),
+    )
+
+
+def load_state(cfg: CfgNode, parts: RunParts, trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Brings a trainer to the state of a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of a run on other videos.
+    """
+    check_same_videos(parts.videos, checkpoint, dataset=cfg.DATA.NAME)
+    trainer.load_state(checkpoint)
+    logger.info("resumed after epoch %d and %d steps", trainer.epoch, trainer.epoch_step)
+
+
+def build_hooks(
+    cfg: CfgNode, parts: RunParts, measurements: Measurements, *, folder: RunFolder, trainer: Trainer
+) -> Sequence[Hook]:
+    """Builds a run's hooks in their order: evaluation, choice of the epoch, files, progress. Rank 0 alone writes."""
+    hooks = [EpochEvaluation(measurements.at_epoch, period=cfg.EVAL.PERIOD), *measurements.hooks]
+    if not is_main():
+        return hooks
+    return [
+        *hooks,
+        MetricsWriter(folder, first_epoch=trainer.epoch),
+        # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
+        Checkpointer(
+            folder,
+            period=cfg.SOLVER.CHECKPOINT_PERIOD,
+            max_to_keep=cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP,
+            extra={
+                **parts.describe_model(),
+                "config": plain_config(cfg),
+                "videos": describe_videos(parts.videos),
+            },
+        ),
+        Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
+    ]
