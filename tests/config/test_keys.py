@@ -13,6 +13,7 @@ from kdvideo.engine.build import build_tuple_config
 from kdvideo.engine.checkpoint import check_same_run
 from kdvideo.report.matrix import students_of
 from kdvideo.report.runs import RunRecord
+from kdvideo.zoo.entry import Facts
 
 OTHER_NAMES = {"PRETEXT.NAME": "vcop", "CLIP.MODALITY": "rgb", "SOLVER.SCHEDULE": "cosine"}
 
@@ -86,7 +87,15 @@ def test_what_sets_students_apart_says_so(name: str):
     """Students of a matrix differ in no key of the role SETTING, and in others they may."""
 
     def setting(cfg: CfgNode) -> str:
-        facts = {"dataset": "videos", "metrics": {"pretext_accuracy": 0.5}, "config": cfg.dump()}
+        facts = Facts(
+            metrics={"pretext_accuracy": 0.5},
+            protocol="",
+            teacher=None,
+            dataset="videos",
+            config=cfg.dump(),
+            source="",
+            licence="",
+        )
         run = RunRecord("run", config=cfg, epochs=[], facts=facts)
         return students_of([], [run])[0].setting
 
