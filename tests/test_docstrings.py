@@ -1,13 +1,16 @@
-"""Every public name has a docstring, and one that takes or gives tensors says their shapes."""
+"""Every public name has a docstring that begins with a verb and, with tensors, says their shapes."""
 
 import inspect
 import pkgutil
 import re
+import statistics
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from docstrings import find_docstrings
 
 import kdvideo
 
@@ -43,6 +46,8 @@ OBJECTS = {
     if hasattr(module, "__all__")
     for name, found in public_objects(module)
 }
+
+DOCSTRINGS = list(find_docstrings([Path(kdvideo.__file__).parent]))
 
 
 def annotations(found: object) -> list[str]:
@@ -92,3 +97,15 @@ def test_docstring(where: str):
     assert not docstring.startswith(f"{where.rpartition('.')[2]}("), f"{where} has no docstring but dataclass's own"
     if takes_tensors(where, found):
         assert SHAPE.search(docstring), f"{where} takes or gives tensors, its docstring names no shape: {docstring!r}"
+
+
+def test_docstrings_of_functions_begin_with_a_verb():
+    """A property may say what it is instead; tests/verbs.txt has the verbs."""
+    assert len(DOCSTRINGS) > 800
+    assert not [found.where for found in DOCSTRINGS if not found.begins_with_verb]
+
+
+def test_docstrings_say_something_in_few_words():
+    """None has fewer than five words; a first sentence has ten in the median."""
+    assert not [found.where for found in DOCSTRINGS if found.is_short]
+    assert statistics.median(len(found.first_sentence) for found in DOCSTRINGS) <= 10
