@@ -1,4 +1,4 @@
-"""From a config to the parts of a run."""
+"""Builds the parts of a run from a config."""
 
 import logging
 from functools import partial
@@ -75,7 +75,7 @@ def read_clip_spec(cfg: CfgNode, section: str) -> ClipSpec | None:
     """Reads MODEL.CLIP_SPEC or TEACHER.CLIP_SPEC; None where it is not set.
 
     Raises:
-        ValueError: neither the name of an input convention nor one written out.
+        ValueError: the value is neither the name of an input convention nor a complete one.
     """
     text = cfg[section].CLIP_SPEC
     try:
@@ -139,12 +139,12 @@ def build_model(spec: ModelSpec, device: torch.device) -> Model:
 
 
 def build_tuple_config(cfg: CfgNode, *, clip: ClipSpec | None = None, tuple_len: int | None = None) -> TupleConfig:
-    """Reads CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE.
+    """Builds the sampling of clips from CLIP, PRETEXT, AUGMENT and DATA.SHORT_SIDE.
 
     Args:
         cfg: a config.
-        clip: the clips of a model that exists already, in place of CLIP.
-        tuple_len: the number of clips that it answers for, in place of PRETEXT.TUPLE_LEN.
+        clip: the clips of an existing model. They replace CLIP.
+        tuple_len: the number of clips that this model takes. It replaces PRETEXT.TUPLE_LEN.
     """
     return TupleConfig(
         layout=TupleLayout(
@@ -191,7 +191,7 @@ def dataset_name(cfg: CfgNode) -> str:
 
 @naming_keys()
 def read_records(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> list[VideoRecord]:
-    """Reads the videos of DATA's training or test list. `split` takes the place of DATA.SPLIT."""
+    """Reads the videos of DATA's training or test list. `split` replaces DATA.SPLIT."""
     root = expand_user(cfg.DATA.ROOT)
     list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
     return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=split or cfg.DATA.SPLIT, subset=subset)
@@ -202,7 +202,7 @@ def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:
 
     Args:
         cfg: a config.
-        split: of the dataset; DATA.SPLIT unless given.
+        split: split of the dataset. Defaults to DATA.SPLIT.
     """
     train, test = load_videos(cfg, "train", split=split), load_videos(cfg, "test", split=split)
     warn_of_repeats(train, test)
@@ -217,15 +217,15 @@ def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:
 
 @naming_keys()
 def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> VideoList:
-    """Finds the usable videos of a list of DATA. The manifest or a look at each video says which.
+    """Finds the usable videos of a list of DATA. The manifest or a check of each video decides.
 
     Args:
         cfg: a config.
         subset: the list.
-        split: of the dataset; DATA.SPLIT unless given.
+        split: split of the dataset. Defaults to DATA.SPLIT.
     """
     data = cfg.DATA
-    with main_first():  # what it remembers, the other ranks need not look at again
+    with main_first():  # the other ranks read the results that rank 0 stores
         return usable_videos(
             read_records(cfg, subset, split=split),
             expand_user(data.ROOT),
@@ -238,13 +238,13 @@ def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> Vi
 
 
 def warn_of_repeats(train: VideoList, test: VideoList) -> None:
-    """Warns of videos that are in both lists, or twice in one. Only rank 0 does so."""
+    """Warns of videos that are in both lists, or twice in one list. Only rank 0 does so."""
     for line in find_repeats(train.records, test.records) if rank() == 0 else ():
         logger.warning("%s", line)
 
 
 def split_training_list(cfg: CfgNode, videos: VideoList) -> tuple[VideoList, VideoList]:
-    """Splits the training list. DATA.FRACTION says what is trained on, DATA.VALIDATION_SHARE what is held out."""
+    """Splits the training list. DATA.FRACTION sets the part to train on, DATA.VALIDATION_SHARE the held-out part."""
     kept, held = hold_out(videos.records, cfg.DATA.VALIDATION_SHARE)
     return videos.only(take_fraction(kept, cfg.DATA.FRACTION, seed=cfg.SEED)), videos.only(held)
 
@@ -254,7 +254,7 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
     """Builds the loader of training batches.
 
     Raises:
-        ValueError: fewer videos than one batch, or a batch that the processes cannot share evenly.
+        ValueError: there are fewer videos than one batch, or the processes cannot share a batch evenly.
     """
     if len(dataset) < cfg.SOLVER.BATCH_SIZE:
         raise ValueError(
@@ -275,5 +275,5 @@ def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> Ba
 
 
 def configured_zoo(cfg: CfgNode) -> Zoo:
-    """Returns the zoo in ZOO.DIR, or the user's."""
+    """Returns the zoo in ZOO.DIR. Without ZOO.DIR, it is the user's zoo."""
     return as_zoo(cfg.ZOO.DIR or None) or Zoo.user()

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: all that is needed to go on as if nothing had happened."""
+"""Checkpoints of a run. They hold everything that is needed to continue it without any difference."""
 
 import logging
 import os
@@ -31,17 +31,17 @@ logger = logging.getLogger("kdvideo")
 
 
 def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], *, max_to_keep: int) -> None:
-    """Writes the run's newest checkpoint, whole or not at all, and lets the older ones move on by one name.
+    """Writes the run's newest checkpoint atomically, and renames each older one to the next number.
 
     ::
 
         checkpoint.pt   checkpoint.1.pt   checkpoint.2.pt     max_to_keep 3
-              d   ->    c           ->    b           ->      a is gone
+              d   ->    c           ->    b           ->      a is deleted
     """
 
     def fill(temporary: Path) -> None:
         _save(state, temporary)
-        make_durable(temporary)  # before a checkpoint that might be the last good one goes
+        make_durable(temporary)  # before an older checkpoint is deleted, which might be the last good one
         _move_on(folder, max_to_keep)
 
     with writing(folder.newest):
@@ -49,16 +49,16 @@ def save_checkpoint(folder: RunFolder, state: Mapping[str, Any], *, max_to_keep:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Replaces one file of tensors, whole or not at all."""
+    """Replaces one file of tensors atomically."""
     with writing(path):
         write_atomic(path, lambda temporary: _save(state, temporary))
 
 
 def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
-    """Reads the run's newest checkpoint that is undamaged; damaged ones are named in the log and put aside.
+    """Reads the run's newest undamaged checkpoint. It logs damaged ones and renames them.
 
     Raises:
-        ValueError: there is none, or none can be read.
+        ValueError: there is no checkpoint, or none can be read.
     """
     paths = folder.checkpoints()
     if not paths:
@@ -69,7 +69,7 @@ def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
         except ValueError as error:
             problem = error
             if not is_main():
-                break  # rank 0 alone decides what all go on from
+                break  # rank 0 alone decides which checkpoint all ranks continue from
             logger.warning("%s; going on from the checkpoint before it", error)
             path.replace(path.with_name(f"{path.name}.damaged"))
         else:
@@ -79,15 +79,15 @@ def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Reads a file that `save_checkpoint` or `save_state` has written, after comparing its checksums.
+    """Reads a file of `save_checkpoint` or `save_state` after checking its checksums.
 
     Raises:
-        ValueError: it is damaged, or something else.
+        ValueError: the file is damaged, or is something else.
     """
     check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises what pickle, zipfile or the tensors raise
+    except Exception as error:  # torch.load raises the errors of pickle, zipfile and the tensors
         raise ValueError(f"{path} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, no state of a run")
@@ -95,17 +95,17 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def best_weights(best: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Returns the student's tensors of a `best.pt`; earlier versions of kdvideo kept them as `model`."""
+    """Returns the student's tensors of a `best.pt`. Earlier versions of kdvideo stored them as `model`."""
     return best["student"] if "student" in best else best["model"]
 
 
 def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
-    """Checks that a config goes on with a checkpoint's run.
+    """Checks that a config can continue a checkpoint's run.
 
-    Places, workers, evaluation and publishing may change, and the number of epochs at a constant rate.
+    Paths, workers, evaluation and publishing may change. At a constant rate, the number of epochs may change, too.
 
     Raises:
-        ValueError: names the first key that differs; or there is no config.
+        ValueError: a key differs, and the message names the first one; or the checkpoint has no config.
     """
     if not {"config", "epoch_step"} <= checkpoint.keys():
         raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
@@ -118,7 +118,7 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
 
 
 def _save(state: Mapping[str, Any], temporary: Path) -> None:
-    with temporary.open("wb") as stream:  # given a path, torch.save would not tell why it cannot write
+    with temporary.open("wb") as stream:  # if it is given a path, torch.save does not say why it cannot write
         torch.save(dict(state), stream)
 
 
@@ -131,6 +131,6 @@ def _move_on(folder: RunFolder, max_to_keep: int) -> None:
     previous = folder.older(1)
     previous.unlink(missing_ok=True)
     try:
-        os.link(folder.newest, previous)  # a second name, so that there is a checkpoint.pt at any moment
-    except OSError:  # a file system without such names
+        os.link(folder.newest, previous)  # a second name, so that checkpoint.pt exists at any moment
+    except OSError:  # a file system without hard links
         folder.newest.replace(previous)

@@ -1,4 +1,4 @@
-"""What a run writes about itself before it starts, and its log."""
+"""What a run writes about itself before it starts, and the run's log."""
 
 import datetime
 import os
@@ -24,10 +24,10 @@ _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensor
 
 
 def prepare_output(cfg: CfgNode) -> RunFolder:
-    """Makes OUTPUT_DIR and returns it.
+    """Creates OUTPUT_DIR and returns it.
 
     Raises:
-        ValueError: it cannot be written.
+        ValueError: the folder cannot be written.
     """
     output_dir = expand_user(cfg.OUTPUT_DIR)
     try:
@@ -39,8 +39,8 @@ def prepare_output(cfg: CfgNode) -> RunFolder:
 
 
 def refuse_other_run(folder: RunFolder) -> None:
-    """Raises ValueError where the folder holds a run already."""
-    # Metrics without a checkpoint are of a run that died in its first epoch: nothing of it can be lost.
+    """Raises ValueError if the folder already holds a run."""
+    # Metrics without a checkpoint come from a run that died in its first epoch. There is nothing to lose.
     if found := folder.checkpoints():
         raise ValueError(
             f"OUTPUT_DIR {folder.path} already holds a run ({found[0].name}): continue it with --resume or choose "
@@ -50,12 +50,12 @@ def refuse_other_run(folder: RunFolder) -> None:
 
 @contextmanager
 def exclusive_use(folder: RunFolder) -> Iterator[None]:
-    """Keeps a second run out of the run's folder; the system lifts the lock when the process dies.
+    """Locks the run's folder against a second run. The system releases the lock when the process dies.
 
     Raises:
-        ValueError: another process is at work there.
+        ValueError: another process is using the folder.
     """
-    if not is_main():  # rank 0 holds it for all
+    if not is_main():  # rank 0 holds the lock for all ranks
         yield
         return
     try:
@@ -66,7 +66,7 @@ def exclusive_use(folder: RunFolder) -> Iterator[None]:
 
 
 def describe_run(cfg: CfgNode, folder: RunFolder) -> None:
-    """Writes the resolved config and the environment with the seed."""
+    """Writes the resolved config, the environment and the seed."""
     folder.write_config(cfg)
     folder.write_environment(_environment(cfg))
 
@@ -90,5 +90,5 @@ def _environment(cfg: CfgNode) -> dict[str, object]:
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # as vendors' containers install some: importable, and recorded nowhere
+    except metadata.PackageNotFoundError:  # some vendors' containers install packages without metadata
         return None

@@ -1,4 +1,4 @@
-"""From a config to a measurement: `kdvideo eval`, and `--eval-only` of `kdvideo train`."""
+"""Measures a model from a config, for `kdvideo eval` and for `kdvideo train --eval-only`."""
 
 import logging
 from collections.abc import Sequence
@@ -50,12 +50,12 @@ logger = logging.getLogger("kdvideo")
 
 @dataclass(frozen=True)
 class _Network:
-    """A network, and where it comes from.
+    """A network and its origin.
 
     Attributes:
-        model: on the device that computes.
-        source: zoo name, path or URL; of random weights, the backbone.
-        weights: the file; None for random weights.
+        model: the network, on the device that computes.
+        source: a zoo name, path or URL. For random weights, it is the name of the backbone.
+        weights: the weights file. None for random weights.
     """
 
     model: Model
@@ -68,22 +68,22 @@ class _Network:
 def evaluate(
     cfg: CfgNode, *, protocols: Sequence[str] = (), num_crops: int = 1, splits: Sequence[int] = ()
 ) -> Evaluation:
-    """Measures MODEL.WEIGHTS, or else the checkpoint in OUTPUT_DIR, or else the weights that SEED draws.
+    """Measures MODEL.WEIGHTS, else the checkpoint in OUTPUT_DIR, else random weights drawn from SEED.
 
-    A file or entry says itself what network and what clips it is for; MODEL, CLIP, PRETEXT.TUPLE_LEN and TASK play no
-    part then. The result is also written to OUTPUT_DIR: `evaluation.json`, and a CSV table of confusions for each
-    protocol that names classes.
+    A file or entry itself says its network and its clips. MODEL, CLIP, PRETEXT.TUPLE_LEN and TASK are not used then.
+    The result is also written to OUTPUT_DIR: `evaluation.json`, and a CSV confusion table for each protocol that
+    predicts classes.
 
     Args:
-        cfg: a loaded config; it is checked here.
-        protocols: names of `kdvideo.evaluation.choice.PROTOCOLS`; unless given, what `choose_protocols` finds.
-        num_crops: crops per clip, 1 or 3, for all protocols but "pretext".
-        splits: of the dataset; DATA.SPLIT unless given.
+        cfg: a loaded config, which this function checks.
+        protocols: names from `kdvideo.evaluation.choice.PROTOCOLS`. Defaults to the result of `choose_protocols`.
+        num_crops: crops per clip, 1 or 3, for all protocols except "pretext".
+        splits: splits of the dataset. Defaults to DATA.SPLIT.
 
     Raises:
-        ValueError: a config, dataset or weights that cannot work, or a protocol that does not fit them.
+        ValueError: the config, dataset or weights cannot work, or a protocol does not fit them.
         FloatingPointError: the network's outputs are not finite.
-        MemoryError: says which setting to lower.
+        MemoryError: memory ran out. The message says which setting to lower.
     """
     check_protocols(protocols)
     validate_values(cfg)
@@ -128,7 +128,7 @@ def _evaluate(
 
 
 def _find_network(cfg: CfgNode, folder: RunFolder) -> _Network:
-    """Finds the network to measure, and puts it on the device that computes."""
+    """Finds the network to measure, and moves it to the device that computes."""
     source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")
     model: Model
     if source:
@@ -159,7 +159,7 @@ def _all_protocols(cfg: CfgNode, model: Model, directory: Path) -> list[Protocol
 
 
 def _name_former_classes(cfg: CfgNode, model: Model, weights: Weights, classes: Classes) -> None:
-    """Names the classes of a model of HMDB51 whose file names none: they were in another order then."""
+    """Names the classes of an HMDB51 model whose file names none. At that time, their order was different."""
     if isinstance(model, ClassificationModel) and not model.class_names:
         is_former = cfg.DATA.NAME == "hmdb51" == training_config(weights).get("DATA.NAME")
         model.class_names = former_class_order(classes.names) if is_former else ()

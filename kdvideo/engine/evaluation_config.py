@@ -1,4 +1,4 @@
-"""The config that a model is evaluated with: what its entry or its run's folder says, then the user's own."""
+"""Builds the config for measuring a model: the settings of its entry or its run's folder, then the user's own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,17 +28,18 @@ def evaluation_config(
 ) -> CfgNode:
     """Builds the config for measuring `source`.
 
-    A model of kdvideo's is measured as it was trained unless the file or the overrides say otherwise: same dataset,
-    split, size of frames, pretext. For another one, frames get the usual margin around the crop.
+    A model of kdvideo is measured as it was trained: with the same dataset, split, frame size and pretext, unless the
+    file or the overrides say otherwise. For any other model, frames get the usual margin around the crop.
 
     Args:
-        source: a zoo name, path or URL, or a registered backbone, which is measured with the weights that SEED draws.
+        source: a zoo name, path or URL; or a registered backbone, measured with random weights drawn from SEED.
         config_file: a yaml file.
-        overrides: KEY VALUE pairs.
-        zoo: a zoo to look into first, as ZOO.DIR.
+        overrides: pairs of KEY and VALUE.
+        zoo: a zoo to look into first, like ZOO.DIR.
 
     Raises:
-        ValueError: no such weights; a bad file or override; for random weights an OUTPUT_DIR that holds a run.
+        ValueError: there are no such weights; a file or override is invalid; or the weights are random and
+            OUTPUT_DIR holds a run.
     """
     start = get_defaults()
     if zoo is not None:
@@ -49,7 +50,7 @@ def evaluation_config(
     )
     if source in BACKBONES:
         cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
-        refuse_other_run(RunFolder(expand_user(cfg.OUTPUT_DIR)))  # its checkpoint would be measured in their place
+        refuse_other_run(RunFolder(expand_user(cfg.OUTPUT_DIR)))  # otherwise its checkpoint would be measured instead
         return cfg
     weights = resolve_weights(source, zoo=configured_zoo(given))
     if settings := training_config(weights):
@@ -64,10 +65,10 @@ def evaluation_config(
 
 
 def training_config(weights: Weights) -> dict[str, Any]:
-    """Returns the config that weights were trained with, from their entry or from their run's folder.
+    """Returns the config that weights were trained with. It comes from their entry or from their run's folder.
 
     Returns:
-        Dotted keys; none where other people trained.
+        Dotted keys. Empty if other people trained the weights.
     """
     if weights.entry is not None:
         return weights.entry.settings
@@ -75,6 +76,6 @@ def training_config(weights: Weights) -> dict[str, Any]:
 
 
 def measuring_settings(cfg: CfgNode) -> dict[str, Any]:
-    """Returns what a measurement depended on, as dotted keys."""
+    """Returns the settings that a measurement depended on, as dotted keys."""
     values = flatten_config(cfg)
     return {key: values[key] for key in MEASURING_KEYS}

@@ -1,4 +1,4 @@
-"""What goes wrong while a run is at work, said in one line each with what to do."""
+"""Turns errors during a run into one line each, which says what to do."""
 
 import errno
 import os
@@ -15,18 +15,18 @@ from kdvideo.workers import NO_MEMORY, WorkerLost
 
 __all__ = ["describe_samples", "first_not_finite", "out_of_memory_means", "writing"]
 
-_SHOWN = 32  # samples of a batch that are named
+_SHOWN = 32  # number of a batch's samples that are named
 
 
 @contextmanager
 def out_of_memory_means(advice: str) -> Iterator[None]:
-    """Turns what PyTorch raises when memory runs out into one line.
+    """Turns PyTorch's out-of-memory errors into one line.
 
     Args:
-        advice: which setting to lower for what is done in the block.
+        advice: which setting to lower for the work in the block.
 
     Raises:
-        MemoryError: says which setting to lower; for the loader's workers (`WorkerLost`) one of their own.
+        MemoryError: says which setting to lower. The loader's workers have a message of their own (`WorkerLost`).
     """
     try:
         yield
@@ -47,14 +47,14 @@ def _explain_memory(error: RuntimeError | MemoryError, advice: str) -> str | Non
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what a full or read-only disk makes of a write into one line.
+    """Turns write errors of a full or read-only disk into one line.
 
     Raises:
-        OSError: names the file and what is left to do; its errno is the system's.
+        OSError: names the file and says what to do. Its errno is the system's.
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:  # torch.save hides the system's error behind its own
+    except (OSError, RuntimeError) as error:  # torch.save hides the system's error behind its own error
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
@@ -78,7 +78,7 @@ def describe_samples(batch: Batch, dataset: Dataset) -> str:
 
 
 def first_not_finite(state: object, name: str = "") -> str | None:
-    """Returns the name of a tensor that is not finite in nested dicts and lists, or None."""
+    """Returns the name of a tensor in nested dicts and lists that is not finite. None if all are finite."""
     if isinstance(state, Tensor):
         return name if state.is_floating_point() and not state.isfinite().all() else None
     if isinstance(state, Mapping):

@@ -24,11 +24,11 @@ logger = logging.getLogger("kdvideo")
 
 
 class EpochEvaluation(Hook):
-    """Adds an evaluation to the line of every `period`-th epoch, and to the last one's.
+    """Adds an evaluation to the metrics line of every `period`-th epoch and of the last epoch.
 
     Args:
         evaluate: measures the current model.
-        period: in epochs.
+        period: number of epochs between evaluations.
     """
 
     def __init__(self, evaluate: Callable[[], Mapping[str, float]], *, period: int) -> None:
@@ -36,7 +36,7 @@ class EpochEvaluation(Hook):
         self.period = period
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Measures where it is time to, and shows the schedule what came out."""
+        """Measures if an evaluation is due, and passes the result to the schedule."""
         if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
             with out_of_memory_means("lower EVAL.BATCH_SIZE"):
                 metrics.update(self.evaluate())
@@ -44,14 +44,14 @@ class EpochEvaluation(Hook):
 
 
 class KeepBest(Hook):
-    """Keeps the student of the epoch with the highest value of a metric, the earliest of equals, in `best.pt`.
+    """Keeps the student of the epoch with the highest value of a metric in `best.pt`. The earliest wins a tie.
 
-    Rank 0 writes, all ranks may read.
+    Rank 0 writes the file. All ranks may read it.
 
     Args:
-        folder: the run's.
-        metric: in [0, 1].
-        extra: constant entries that go into the file: what the model is built from, and the names of its classes.
+        folder: the run's folder.
+        metric: name of the metric, whose values lie in [0, 1].
+        extra: constant entries of the file: how the model is built, and the names of its classes.
     """
 
     def __init__(self, folder: RunFolder, metric: str, *, extra: Mapping[str, Any]) -> None:
@@ -60,12 +60,12 @@ class KeepBest(Hook):
         self.extra = extra
 
     def before_epoch(self, trainer: Trainer) -> None:
-        """Forgets what a run left that died in its first epoch."""
+        """Deletes the file of a run that died in its first epoch."""
         if trainer.epoch == 0 and is_main():
             self.path.unlink(missing_ok=True)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Writes where there is no better epoch; one of a killed run that is done again does not count as better."""
+        """Writes the student if no epoch was better. A repeated epoch of a killed run does not count as better."""
         if not is_main():
             return
         best = self.read()
@@ -75,18 +75,18 @@ class KeepBest(Hook):
             save_state(self.path, {**best, **self.extra})
 
     def read(self) -> dict[str, Any] | None:
-        """Returns `epoch`, `value` and weights of the best epoch so far, or None before the first."""
+        """Returns `epoch`, `value` and weights of the best epoch so far. None before the first epoch."""
         return read_state(self.path) if self.path.exists() else None
 
 
 class MetricsWriter(Hook):
-    """One JSON line an epoch in `metrics.jsonl`, and the same for TensorBoard where that can be imported.
+    """Writes one JSON line per epoch to `metrics.jsonl`, and the same to TensorBoard if it can be imported.
 
-    A resumed run drops the lines of epochs after its checkpoint: they will be written again.
+    A resumed run drops the lines of epochs after its checkpoint, because it will write them again.
 
     Args:
-        folder: the run's.
-        first_epoch: finished epochs of the checkpoint, 0 for a new run.
+        folder: the run's folder.
+        first_epoch: number of finished epochs in the checkpoint. 0 for a new run.
     """
 
     def __init__(self, folder: RunFolder, *, first_epoch: int) -> None:
@@ -96,11 +96,11 @@ class MetricsWriter(Hook):
         self.board = _open_board(folder.board, purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
-        """Starts the clock of the epoch."""
+        """Starts the timer of the epoch."""
         self.started = time.perf_counter()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Writes the line of the epoch."""
+        """Writes the metrics line of the epoch."""
         metrics["seconds"] = round(time.perf_counter() - self.started, 2)
         self.folder.append_line(metrics)
         if self.board is None:
@@ -111,20 +111,20 @@ class MetricsWriter(Hook):
             self.board.flush()
 
     def close(self) -> None:
-        """Closes the file of TensorBoard."""
+        """Closes the event file of TensorBoard."""
         if self.board is not None:
-            with suppress(OSError):  # nothing is pending, unless a write has failed, which has been said
+            with suppress(OSError):  # nothing is pending, unless a write has failed, and that was already reported
                 self.board.close()
 
 
 class Checkpointer(Hook):
-    """Saves the run after every epoch, when it is stopped, and every `period` steps.
+    """Saves the run after every epoch, when the run is stopped, and every `period` steps.
 
     Args:
-        folder: the run's.
-        period: in steps; 0 for none within an epoch.
-        max_to_keep: how many there are at a time, with the newest.
-        extra: constant entries that go into the checkpoint, e.g. what the model is built from.
+        folder: the run's folder.
+        period: number of steps between checkpoints. 0 for none within an epoch.
+        max_to_keep: number of checkpoints to keep, including the newest.
+        extra: constant entries of the checkpoint, e.g. how the model is built.
     """
 
     def __init__(self, folder: RunFolder, *, period: int, max_to_keep: int, extra: Mapping[str, Any]) -> None:
@@ -134,12 +134,12 @@ class Checkpointer(Hook):
         self.extra = extra
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
-        """Saves where it is time to."""
+        """Saves the run if a checkpoint is due."""
         if self.period and trainer.step % self.period == 0:
             self._save(trainer)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Saves the run after its epoch."""
+        """Saves the run after an epoch."""
         self._save(trainer)
 
     def before_stop(self, trainer: Trainer) -> None:
@@ -157,18 +157,18 @@ class Checkpointer(Hook):
 
 
 class Progress(Hook):
-    """A bar with the remaining time on a terminal, one line an epoch elsewhere."""
+    """Shows a progress bar with the remaining time on a terminal. Elsewhere it logs one line per epoch."""
 
     def __init__(self, num_steps: int, *, done: int = 0) -> None:
         self.bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
-        """Moves the bar by one step."""
+        """Moves the bar forward by one step."""
         self.bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs} loss {scalars['loss']:.3f}")
         self.bar.update()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Logs the line of the epoch."""
+        """Logs the metrics line of the epoch."""
         shown = {name: value for name, value in metrics.items() if name not in ("epoch", "step", "lr")}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
         with tqdm.external_write_mode():
@@ -180,10 +180,10 @@ class Progress(Hook):
 
 
 def _open_board(folder: Path, *, purge_step: int) -> Any:
-    """Returns TensorBoard's writer, or None with a warning if TensorBoard does not import."""
+    """Returns TensorBoard's writer. If TensorBoard cannot be imported, it warns and returns None."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except Exception as error:  # protobuf of another version: TypeError, AttributeError, ImportError
+    except Exception as error:  # another version of protobuf raises TypeError, AttributeError or ImportError
         if missing := missing_extra(error):
             logger.warning("no files for TensorBoard, %s has the same numbers: %s", METRICS_NAME, missing)
             return None

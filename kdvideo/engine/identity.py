@@ -1,4 +1,4 @@
-"""Which videos a run trains on: kept in its checkpoints, compared before it goes on."""
+"""Which videos a run trains on. Checkpoints store them, and a resumed run compares them."""
 
 import logging
 import os
@@ -21,10 +21,10 @@ _HINT = "a bank's rows and all samples go by a video's number: bring back what w
 
 
 def describe_videos(videos: VideoList) -> dict[str, Tensor]:
-    """Returns names, classes and numbers of frames in the order of the videos, as a checkpoint keeps them.
+    """Returns the names, classes and frame counts of the videos in their order, as a checkpoint stores them.
 
     Returns:
-        `names`, uint8: the names one after the other with a zero byte between them; `class_ids` and `num_frames`,
+        `names`, uint8: the names, with a zero byte between two names; `class_ids` and `num_frames`,
         int64 `[V]`.
     """
     names = b"\0".join(os.fsencode(record.name) for record in videos.records)
@@ -37,18 +37,19 @@ def describe_videos(videos: VideoList) -> dict[str, Tensor]:
 
 
 def check_same_videos(videos: VideoList, checkpoint: Mapping[str, Any], *, dataset: str) -> None:
-    """Checks that a run goes on with the training videos that it was begun with.
+    """Checks that a resumed run has the training videos with which it began.
 
-    Files may have moved or become proxies. Other numbers of frames are a warning: what is drawn from these videos
-    changes, no video takes another's place. Checkpoints of earlier versions do not name their videos: a warning, too.
+    Files may have moved or been replaced by proxies. Other frame counts only give a warning: the samples of these
+    videos change, but no video replaces another. Checkpoints of earlier versions do not name their videos, which also
+    gives a warning.
 
     Args:
-        videos: what there is to train on now.
-        checkpoint: of the run.
-        dataset: DATA.NAME.
+        videos: the current training videos.
+        checkpoint: the run's checkpoint.
+        dataset: the value of DATA.NAME.
 
     Raises:
-        ValueError: videos are new or missing, in another order or of another class; says how many, and the first.
+        ValueError: videos are new or missing, or have another order or class. Says how many, and names the first.
     """
     before = checkpoint.get("videos")
     if before is None:
@@ -83,9 +84,9 @@ def check_same_videos(videos: VideoList, checkpoint: Mapping[str, Any], *, datas
 
 
 def former_class_order(names: Sequence[str]) -> list[str]:
-    """Returns HMDB51's classes in the order in which kdvideo numbered them before it named classes in its files.
+    """Returns HMDB51's classes in kdvideo's former order, from before it stored class names in its files.
 
-    They were sorted as names of list files, `climb_stairs_test_split1.txt` before `climb_test_split1.txt`.
+    They were sorted by the list files' names: `climb_stairs_test_split1.txt` comes before `climb_test_split1.txt`.
     """
     return sorted(names, key=lambda name: f"{name}_test_split")
 
@@ -114,11 +115,11 @@ def _names(before: Mapping[str, Tensor]) -> list[str]:
 
 
 def _source(name: str) -> str:
-    """Returns the name that a video and its proxy share."""
+    """Returns the name that a video and its proxy have in common."""
     return name.removesuffix(PROXY_SUFFIX)
 
 
 def _differ(now: Tensor, before: Tensor) -> tuple[int, int] | None:
-    """Returns how many places differ and the first of them, or None if all are equal."""
+    """Returns the number of places that differ and the first of them. None if all are equal."""
     places = (now != before).nonzero()
     return (len(places), int(places[0])) if len(places) else None

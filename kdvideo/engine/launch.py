@@ -1,4 +1,4 @@
-"""A run from config to published student: what `kdvideo train` and `tools/train_net.py` do."""
+"""Trains a model from a config and publishes it. `kdvideo train` and `tools/train_net.py` use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ __all__ = ["RunResult", "train"]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run leaves.
+    """The results of a run.
 
     Attributes:
         model: the trained network, in eval mode.
         metrics: the last line of `metrics.jsonl`.
         output_dir: the run's folder.
-        entry: what was published, or None; rank 0 alone publishes.
+        entry: the published entry, or None. Rank 0 alone publishes.
     """
 
     model: Model
@@ -60,24 +60,24 @@ class RunResult:
 def train(
     cfg: CfgNode, *, resume: bool = False, extra_hooks: Sequence[Hook] = (), stopping: Stopping = never_stop
 ) -> RunResult:
-    """Trains and evaluates a model; with ZOO.PUBLISH_AS, publishes it.
+    """Trains and evaluates a model, and publishes it if ZOO.PUBLISH_AS is set.
 
-    Started by torchrun, it does so together with the run's other processes.
+    If torchrun starts it, it works together with the other processes of the run.
 
     Args:
-        cfg: a loaded config; it is checked here.
-        resume: continue from OUTPUT_DIR's checkpoint. A run that torchrun or Slurm has restarted does so by itself.
-        extra_hooks: run after kdvideo's own.
-        stopping: how the run is stopped between two steps, with a checkpoint. `kdvideo.engine.stop.stop_signals` does
-            it at SIGTERM and SIGUSR2, as the command line does; by default signals are left alone.
+        cfg: a loaded config, which this function checks.
+        resume: whether to continue OUTPUT_DIR's checkpoint. A run that torchrun or Slurm has restarted does so anyway.
+        extra_hooks: hooks that run after kdvideo's own.
+        stopping: how the run is stopped between two steps, with a checkpoint. `kdvideo.engine.stop.stop_signals` stops
+            it at SIGTERM and SIGUSR2, as the command line does. By default, signals are not handled.
 
     Raises:
-        ValueError: a config, dataset, teacher or folder that cannot work, before any step is taken.
-        FloatingPointError: loss, gradient, weights or outputs became infinite or NaN; the last checkpoint is good.
-        MemoryError: says which setting to lower.
-        OSError: the disk is full, a folder read-only, a video gone; the last checkpoint is whole.
+        ValueError: a config, dataset, teacher or folder cannot work. Raised before the first step.
+        FloatingPointError: loss, gradient, weights or outputs became infinite or NaN. The last checkpoint is good.
+        MemoryError: memory ran out. The message says which setting to lower.
+        OSError: the disk is full, a folder is read-only, or a video is missing. The last checkpoint is complete.
         ConnectionError: another process of the run has ended.
-        Preempted: `stopping` stopped the run after a step; `resume` goes on from there.
+        Preempted: `stopping` stopped the run after a step. `resume` continues it.
     """
     validate_config(cfg)
     check_sync_bn(cfg)
@@ -101,9 +101,9 @@ def train(
         trainer = build_trainer(cfg, parts, task=task, device=device)
         if checkpoint is not None:
             load_state(cfg, parts, trainer, checkpoint)
-        measurements = parts.prepare_measurements()  # last, since it decodes for minutes on a large dataset
+        measurements = parts.prepare_measurements()  # last, because it decodes for minutes on a large dataset
         hooks = build_hooks(cfg, parts, measurements, folder=folder, trainer=trainer)
-        with stopping() as asked:  # later signals end the process: what is left is done again
+        with stopping() as asked:  # later signals end the process, and a restart repeats the remaining work
             trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
@@ -113,11 +113,11 @@ def train(
 
 
 def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
-    """Returns the state that the run goes on from, or None for a new run."""
+    """Returns the state from which the run continues. None for a new run."""
     if not resume and not (was_restarted() and folder.checkpoints()):
         refuse_other_run(folder)
         return None
-    with main_first():  # who puts damaged ones aside
+    with main_first():  # rank 0 renames damaged ones
         checkpoint = load_checkpoint(folder)
     check_same_run(cfg, checkpoint)
     return checkpoint

@@ -1,4 +1,4 @@
-"""The log of a run, in a file beside its metrics."""
+"""The log file of a run, beside its metrics."""
 
 import logging
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ logger = logging.getLogger("kdvideo")
 
 
 def log_format(speaker: str = "") -> logging.Formatter:
-    """Returns how a line of the log looks; `speaker` says who of several processes writes it."""
+    """Returns the format of a log line. `speaker` says which of several processes writes it."""
     return logging.Formatter(f"[%(asctime)s] {speaker}%(message)s", datefmt="%H:%M:%S")
 
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Writes what kdvideo says to a file as well, from INFO up; of several ranks, rank 0 alone does.
+    """Writes kdvideo's messages from level INFO also to a file. With several ranks, rank 0 alone writes.
 
-    Where messages go otherwise stays as it is: a handler would keep Python from printing the warnings of a program that
-    has set up no logging, so the file gets its lines from a filter, which lets through what was shown before.
+    Other outputs of the log do not change. The file gets its lines from a filter, which passes on only the records that
+    were shown before. With a handler instead, Python would not print a program's warnings without logging set up.
     """
     if not is_main():
         yield
@@ -47,12 +47,12 @@ def log_to(path: Path) -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that ends no run: one stops where something that matters cannot be written."""
+    """A log file whose errors never end a run. A run stops only if it cannot write something that matters."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record, unless the file cannot be opened again after another library has closed all handlers."""
-        with suppress(OSError):  # its folder may be gone by then
+        """Writes a record, unless another library has closed all handlers and the file cannot be opened again."""
+        with suppress(OSError):  # the folder may have been deleted
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Says nothing of a full disk, where there would be one traceback per line."""
+        """Ignores errors such as a full disk, which would print one traceback per line."""

@@ -1,4 +1,4 @@
-"""How the C library and the kernel hold big tensors of the CPU."""
+"""Settings for how the C library and the kernel manage big CPU tensors."""
 
 import ctypes
 
@@ -12,10 +12,10 @@ _HUGE_PAGE = 2**21  # bytes
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc reuse the memory of big CPU tensors instead of giving it back to the system after each use.
+    """Lets glibc reuse the memory of big CPU tensors instead of returning it to the system after each use.
 
-    By default every tensor above 32 MB is mapped, zeroed page by page and unmapped again in each forward and backward.
-    `benchmarks/step_settings.py` measures what that costs. Does nothing where the C library is another one.
+    By default, every tensor above 32 MB is mapped, zeroed page by page and unmapped again in each forward and backward.
+    `benchmarks/step_settings.py` measures the cost. With another C library, this function does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -26,10 +26,10 @@ def keep_freed_memory() -> None:
 
 
 def use_huge_pages(module: nn.Module) -> None:
-    """Puts a module's big CPU buffers, such as memory banks, into pages of 2 MB where the kernel is willing.
+    """Moves a module's big CPU buffers, such as memory banks, into pages of 2 MB if the kernel supports it.
 
-    Rows are read from all over a bank; with small pages, looking up where a page is takes longer than the row itself
-    (`benchmarks/bank_scaling.py`). Linux before 6.1 does it bit by bit in the background; elsewhere nothing happens.
+    Rows are read from all over a bank. With small pages, finding a page's address takes longer than reading the row
+    (`benchmarks/bank_scaling.py`). Linux before 6.1 does it gradually in the background. Elsewhere nothing happens.
     """
     try:
         madvise = ctypes.CDLL(None).madvise

@@ -1,4 +1,4 @@
-"""The launcher's job as one call from Python."""
+"""Runs a whole training with one call from Python."""
 
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,22 @@ __all__ = ["distill", "pretrain"]
 def pretrain(*, model: str, data: str | Path, out: str | Path, resume: bool = False, **overrides: Any) -> RunResult:
     """Trains a backbone without labels, by PCL(VCP) unless overrides say otherwise.
 
-    Progress goes to the run's `log.txt` and the logger "kdvideo"; `logging.basicConfig(level="INFO")` shows it.
-    Signals are left alone: one that ends the process costs what came after the last checkpoint.
+    Progress goes to the run's `log.txt` and to the logger "kdvideo"; `logging.basicConfig(level="INFO")` shows it.
+    Signals are not handled: if one ends the process, the work since the last checkpoint is lost.
 
     Args:
         model: a backbone's name, e.g. "r3d_10".
-        data: a folder of videos, in any subfolders; other datasets by `DATA={"NAME": "ucf101"}`.
-        out: the run's folder: metrics, log, checkpoint.
-        resume: continue the run in `out`.
-        overrides: config keys as the yaml files have them: `SEED=1`, `SOLVER={"EPOCHS": 20, "BASE_LR": 0.02}`.
+        data: a folder of videos, which may have subfolders. `DATA={"NAME": "ucf101"}` chooses another kind of dataset.
+        out: the run's folder, for metrics, log and checkpoint.
+        resume: whether to continue the run in `out`.
+        overrides: config keys as in the yaml files: `SEED=1`, `SOLVER={"EPOCHS": 20, "BASE_LR": 0.02}`.
 
     Returns:
-        The trained model in eval mode, the last metrics, the folder, and the zoo entry where `ZOO={"PUBLISH_AS": NAME}`
+        The trained model in eval mode, the last metrics, the folder, and the zoo entry if `ZOO={"PUBLISH_AS": NAME}`
         asks for one.
 
     Raises:
-        ValueError: what cannot work, before any step is taken.
+        ValueError: a setting or file cannot work. Raised before the first step.
         FloatingPointError: loss or gradient became infinite or NaN.
     """
     return _run({"TASK": {"NAME": "pcl"}}, model, data, out, resume=resume, overrides=overrides)
@@ -42,24 +42,24 @@ def distill(
     resume: bool = False,
     **overrides: Any,
 ) -> RunResult:
-    """Trains a student without labels: its own PCL losses, and a teacher's softened answers to imitate.
+    """Trains a student without labels, by its own PCL losses and by imitating a teacher's softened answers.
 
     A teacher without a pretext head teaches by its features: `TEACHER={"LOSSES": ["embedding_distillation"]}`.
 
     Args:
         teacher: a zoo name, path or URL.
         student: the student's backbone.
-        data: as in `pretrain`.
-        out: as in `pretrain`.
-        resume: as in `pretrain`.
-        overrides: as in `pretrain`.
+        data: see `pretrain`.
+        out: see `pretrain`.
+        resume: see `pretrain`.
+        overrides: see `pretrain`.
 
     Returns:
-        As `pretrain`, of the student.
+        The same as `pretrain`, for the student.
 
     Raises:
-        ValueError: as `pretrain`, also a teacher that is unknown, damaged or of another pretext.
-        FloatingPointError: as `pretrain`.
+        ValueError: see `pretrain`; or the teacher is unknown, damaged or trained on another pretext.
+        FloatingPointError: see `pretrain`.
     """
     job = {"TASK": {"NAME": "distill"}, "TEACHER": {"WEIGHTS": teacher}}
     return _run(job, student, data, out, resume=resume, overrides=overrides)

@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule from a config."""
+"""Builds the optimizer and the learning-rate schedule from a config."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,15 +14,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 __all__ = ["PlateauSchedule", "Schedule", "build_optimizer", "build_schedule"]
 
-_WARMUP_SHARE = 0.3  # of a one-cycle run, as in torch's OneCycleLR
-_WARMUP_START, _END = 1 / 25, 1e-4  # of the base rate
+_WARMUP_SHARE = 0.3  # share of a one-cycle run, as in torch's OneCycleLR
+_WARMUP_START, _END = 1 / 25, 1e-4  # relative to the base rate
 
 
 class Schedule:
     """The learning rate of each step, as a function of progress.
 
     Args:
-        function: progress in [0, 1) -> base rate.
+        function: maps progress in [0, 1) to the base rate.
     """
 
     def __init__(self, function: Callable[[float], float]) -> None:
@@ -32,28 +32,28 @@ class Schedule:
         """Returns the rate of one of the optimizer's groups.
 
         Args:
-            progress: share of the run that is done, in [0, 1).
-            group: of the optimizer; it has its `lr` so far and an `lr_scale`.
+            progress: finished share of the run, in [0, 1).
+            group: a group of the optimizer. It has its current `lr` and an `lr_scale`.
         """
         return self._function(progress) * group["lr_scale"]
 
     def observe(self, metrics: Mapping[str, Any]) -> None:
-        """Looks at what an epoch's evaluation measured; progress alone counts here."""
+        """Receives the metrics of an epoch's evaluation. This schedule ignores them."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what `load_state_dict` needs to go on from here."""
+        """Returns the state that `load_state_dict` needs to continue from here."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state_dict` returned."""
+        """Continues from the result of `state_dict`."""
 
 
 class PlateauSchedule(Schedule):
     """A rate that falls when a metric stops rising.
 
     Args:
-        scheduler: PyTorch's, which changes the `lr` of the optimizer's groups.
-        metric: which one to look at.
+        scheduler: PyTorch's scheduler, which changes the `lr` of the optimizer's groups.
+        metric: name of the metric.
     """
 
     def __init__(self, scheduler: ReduceLROnPlateau, metric: str) -> None:
@@ -61,28 +61,28 @@ class PlateauSchedule(Schedule):
         self._metric = metric
 
     def rate(self, progress: float, group: Mapping[str, Any]) -> float:
-        """Returns the rate that PyTorch's scheduler has left the group at."""
+        """Returns the group's rate as PyTorch's scheduler has set it."""
         return group["lr"]
 
     def observe(self, metrics: Mapping[str, Any]) -> None:
-        """Lowers the rates if the metric has not risen for too long; an epoch without it does not count."""
+        """Lowers the rates if the metric has not risen for too long. Epochs without the metric do not count."""
         if self._metric in metrics:
             self._scheduler.step(metrics[self._metric])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what `load_state_dict` needs to go on from here."""
+        """Returns the state that `load_state_dict` needs to continue from here."""
         return self._scheduler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state_dict` returned."""
+        """Continues from the result of `state_dict`."""
         self._scheduler.load_state_dict(dict(state))
 
 
 def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> optim.Optimizer:
-    """Builds SGD with momentum, or AdamW, over all trained parameters.
+    """Builds SGD with momentum, or AdamW, for all trained parameters.
 
-    Two groups, each with its `lr_scale`: what is not the backbone's at SOLVER.BASE_LR, and the backbone at
-    SOLVER.BACKBONE_LR_SCALE times that.
+    There are two groups, each with an `lr_scale`. The backbone learns at SOLVER.BACKBONE_LR_SCALE times SOLVER.BASE_LR,
+    all other parameters at SOLVER.BASE_LR.
     """
     solver = cfg.SOLVER
     in_backbone = {id(parameter) for parameter in backbone.parameters()}
@@ -103,14 +103,14 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
 def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = "") -> Schedule:
     """Builds the schedule that SOLVER.SCHEDULE names.
 
-    `constant`; `cosine`, down to nearly nothing (Loshchilov and Hutter, arXiv 1608.03983, without restarts);
-    `one_cycle`, up by a cosine for 0.3 of the run, then down (Smith and Topin, arXiv 1708.07120); `plateau`, times
-    SOLVER.PLATEAU_FACTOR whenever SOLVER.PLATEAU_PATIENCE evaluations on held-out videos have brought nothing.
+    `constant`; `cosine`, a decay to nearly zero (Loshchilov and Hutter, arXiv 1608.03983, without restarts);
+    `one_cycle`, a cosine rise for 0.3 of the run and then a decay (Smith and Topin, arXiv 1708.07120); `plateau`, which
+    multiplies the rate by SOLVER.PLATEAU_FACTOR after SOLVER.PLATEAU_PATIENCE held-out evaluations without improvement.
 
     Args:
         cfg: a valid config.
-        optimizer: whose rates are set.
-        metric: of held-out videos, which `plateau` looks at.
+        optimizer: the optimizer whose rates are set.
+        metric: the metric of held-out videos that `plateau` uses.
     """
     solver = cfg.SOLVER
     rate = solver.BASE_LR

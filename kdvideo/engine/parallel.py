@@ -1,4 +1,4 @@
-"""A task on several processes: gradients averaged by DDP, BatchNorm's running statistics kept equal."""
+"""Runs a task on several processes. DDP averages gradients, and BatchNorm's running statistics are kept equal."""
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -16,28 +16,28 @@ __all__ = ["average_running_statistics", "check_sync_bn", "parallel", "synchroni
 
 
 def parallel(task: Task) -> nn.Module:
-    """Returns what the trainer calls: the task, or DDP around it in a run of several processes.
+    """Returns the module that the trainer calls: the task, or a DDP wrapper if the run has several processes.
 
-    DDP is around the whole task, since its losses exchange projections within the forward. Buffers are not broadcast:
-    all ranks update banks and queues alike, and `average_running_statistics` does the rest.
+    DDP wraps the whole task, because its losses exchange projections during the forward. Buffers are not broadcast: all
+    ranks update banks and queues in the same way, and `average_running_statistics` handles BatchNorm.
     """
     if world_size() == 1:
         return task
-    with warnings.catch_warnings():  # torch 2.14 has a new name for the argument, which 2.9 does not know
+    with warnings.catch_warnings():  # torch 2.14 has a new name for the argument, which 2.9 does not have
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(task, broadcast_buffers=False)
 
 
 def without_exchange(module: nn.Module) -> AbstractContextManager[None]:
-    """Leaves the gradients of what `parallel` gave on their ranks while the block runs, to be added to."""
+    """Leaves the gradients of `parallel`'s result on each rank while the block runs, so that they add up."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @torch.no_grad()
 def average_running_statistics(task: Task) -> None:
-    """Gives BatchNorm's running statistics the mean over the ranks; called after each step.
+    """Sets BatchNorm's running statistics to their mean over the ranks. It is called after each step.
 
-    So every rank has the same task between two steps, and any of them could evaluate it or write it down.
+    As a result, every rank has the same task between two steps, and any rank could evaluate or save it.
     """
     statistics = [
         buffer
@@ -56,12 +56,12 @@ def average_running_statistics(task: Task) -> None:
 
 
 def synchronise_batch_norm(model: nn.Module) -> None:
-    """Replaces the model's BatchNorms by ones that normalise the batch of all ranks together (not run on a GPU)."""
+    """Replaces the model's BatchNorms by ones that normalise over the batch of all ranks (not tested on a GPU)."""
     nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 def check_sync_bn(cfg: CfgNode) -> None:
-    """Raises ValueError where SOLVER.SYNC_BN asks for what torch has on GPUs only."""
+    """Raises ValueError if SOLVER.SYNC_BN is set without a GPU, because torch supports it on GPUs only."""
     if cfg.SOLVER.SYNC_BN and not torch.cuda.is_available():
         raise ValueError(
             "SOLVER.SYNC_BN is True, but there is no GPU, and SyncBatchNorm refuses CPU tensors: leave it False"

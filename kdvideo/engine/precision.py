@@ -1,4 +1,4 @@
-"""Reduced precision: autocast for the backbone, after a look at each convolution's weight gradient."""
+"""Reduced precision: autocast for the backbone, after a check of each convolution's weight gradient."""
 
 import logging
 import math
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 AMP_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
-LARGEST_ERROR = 0.02  # of a weight gradient, relative to fp32's; rounding makes 0.003 in bf16
-_NUM_CALLS = 5  # a wrong kernel may be right by chance: it reads memory that is not its own
+LARGEST_ERROR = 0.02  # relative error of a weight gradient against fp32; bf16 rounding causes 0.003
+_NUM_CALLS = 5  # a wrong kernel reads memory that is not its own, so it may be right by chance
 _Forward = Callable[[Tensor], Tensor]
 logger = logging.getLogger("kdvideo")
 
@@ -43,10 +43,10 @@ class ConvolutionUse:
     """How a backbone uses one of its convolutions.
 
     Attributes:
-        name: in the backbone.
+        name: its name in the backbone.
         module: the convolution.
-        shape: of its input.
-        stride: of its input in memory: kernels are chosen by the layout, too.
+        shape: the shape of its input.
+        stride: the memory strides of its input, because the layout also affects which kernel is chosen.
     """
 
     name: str
@@ -56,21 +56,21 @@ class ConvolutionUse:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Equal for those that run the same kernels."""
+        """Equal for convolutions that run the same kernels."""
         return str(self.module), self.shape, self.stride
 
 
 def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool = False, frozen: bool = False) -> None:
-    """Makes the backbone compute under autocast and give fp32 features; heads and losses stay in fp32.
+    """Makes the backbone compute under autocast and return fp32 features. Heads and losses stay in fp32.
 
-    A backbone that is trained does so in train mode only: it is evaluated in fp32 and as it is written, because its
+    A trained backbone uses autocast in train mode only. Evaluation runs the original network in fp32, because the
     metrics are those of the stored weights.
 
     Args:
-        backbone: changed in place, its tensors are not.
-        dtype: fp32 switches autocast off.
-        compiled: whether `torch.compile` makes the forward.
-        frozen: whether it is in eval mode for good and autocast is meant for that.
+        backbone: the backbone, changed in place. Its tensors stay as they are.
+        dtype: the type of autocast. fp32 switches it off.
+        compiled: whether `torch.compile` compiles the forward.
+        frozen: whether the backbone always stays in eval mode and uses autocast there.
     """
     if dtype == torch.float32 and not compiled:
         return
@@ -87,20 +87,20 @@ def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool =
 
 
 def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int, device: torch.device) -> list[str]:
-    """Looks for convolutions whose weight gradient is wrong in `dtype` at its real shape, and makes them right.
+    """Finds convolutions whose weight gradient is wrong in `dtype` at its real shape, and corrects them.
 
-    oneDNN 3.12 gives garbage on processors with AVX-512 where a clip has fewer time steps than the kernel, as the last
-    stage of R3D, R(2+1)D and C3D has at 16 frames. There the zeros that the kernel would imply are given to it, which
-    is the same sum; where that does not help, the convolution stays in fp32. Each is named in the log.
+    oneDNN 3.12 gives wrong values on processors with AVX-512 if a clip has fewer time steps than the kernel, as
+    in the last stage of R3D, R(2+1)D and C3D at 16 frames. There the padding is added explicitly, which gives the same
+    sum. If that does not help, the convolution stays in fp32. The log names each of them.
 
     Args:
-        backbone: changed in place, its tensors are not.
-        dtype: of autocast.
-        num_clips: that go through it in one training step.
-        device: where it is.
+        backbone: the backbone, changed in place. Its tensors stay as they are.
+        dtype: the type of autocast.
+        num_clips: number of clips in one training step.
+        device: the backbone's device.
 
     Returns:
-        The names of those that were wrong.
+        The names of the wrong convolutions.
     """
     errors: dict[tuple[object, ...], float] = {}
     wrong = []
@@ -123,7 +123,7 @@ def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int
 
 @torch.no_grad()
 def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.device) -> list[ConvolutionUse]:
-    """Finds the convolutions that a pass of clips goes through, with their inputs."""
+    """Finds the convolutions that a forward pass uses, with their inputs."""
     found: list[ConvolutionUse] = []
 
     def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -137,7 +137,7 @@ def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.devic
     ]
     spec, was_training = backbone.clip_spec, backbone.training
     try:
-        backbone.eval()  # or the pass would move BatchNorm's statistics
+        backbone.eval()  # otherwise the pass would change BatchNorm's statistics
         backbone(torch.zeros(num_clips, 3, spec.clip_len, spec.size, spec.size, device=device))
     finally:
         backbone.train(was_training)
@@ -149,9 +149,9 @@ def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.devic
 def weight_gradient_error(use: ConvolutionUse, dtype: torch.dtype) -> float:
     """Measures `|g - g32| / |g32|` of the weight gradient g under autocast.
 
-    It is the worst of five calls, and inf where one is not finite.
+    The result is the largest of five calls. It is inf if a gradient is not finite.
 
-    Input and output gradient are random, rounded to `dtype`, and the same for both.
+    Input and output gradient are random and rounded to `dtype`. Both computations get the same ones.
     """
     module, device = use.module, use.module.weight.device
     generator = torch.Generator(device).manual_seed(0)
@@ -169,10 +169,10 @@ def weight_gradient_error(use: ConvolutionUse, dtype: torch.dtype) -> float:
 
 
 def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -> None:
-    """Makes a backbone that is trained compute as SOLVER says; reduced precision is checked first.
+    """Prepares a trained backbone for the precision in SOLVER. Reduced precision is checked first.
 
     Raises:
-        ValueError: SOLVER.COMPILE where torch.compile does not work.
+        ValueError: SOLVER.COMPILE is set, and torch.compile does not work here.
     """
     solver, dtype = cfg.SOLVER, AMP_DTYPES[cfg.SOLVER.AMP]
     if solver.COMPILE:
@@ -185,14 +185,14 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
 
 
 def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
-    """Makes a network fast that is not trained: BatchNorm folded into its convolutions, autocast, its weights' layout.
+    """Prepares a network for fast inference: it folds BatchNorm, and sets autocast and the weights' layout.
 
     Args:
-        model: a teacher, or a copy that is evaluated; changed in place and put into eval mode.
-        dtype: what its backbone computes in.
+        model: a teacher, or a copy for evaluation. It is changed in place and put into eval mode.
+        dtype: the type in which its backbone computes.
 
     Returns:
-        How many BatchNorms were folded.
+        The number of folded BatchNorms.
     """
     backbone = backbone_of(model.eval())
     folded = fold_batch_norm(backbone)
@@ -202,14 +202,14 @@ def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Checks that torch.compile works here; on CPU it needs a C++ compiler.
+    """Checks that torch.compile works here. On a CPU it needs a C++ compiler.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it does not work.
     """
     try:
         torch.compile(torch.add)(torch.ones(2, device=device), 1)
-    except Exception as error:  # torch._inductor raises many kinds
+    except Exception as error:  # torch._inductor raises many kinds of errors
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"SOLVER.COMPILE: torch.compile does not work here ({reason}): install a C++ compiler or leave it off"
@@ -247,5 +247,5 @@ def _convolve_in_fp32(convolve: _Forward, clip: Tensor) -> Tensor:
 
 
 def _replace_forward(module: nn.Module, forward: _Forward) -> None:
-    # On the instance, as accelerate does: the module's class, the names of its tensors and its hooks stay.
+    # On the instance, as accelerate does. The module's class, its hooks and the names of its tensors stay the same.
     module.forward = forward

@@ -41,15 +41,15 @@ logger = logging.getLogger("kdvideo")
 
 
 def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
-    """Puts a run on tuples together.
+    """Builds the parts of a run on tuples.
 
-    It measures pretext accuracy and retrieval on the test list, with the training list as gallery.
+    It measures pretext accuracy and retrieval on the test list. The training list is the gallery.
 
     Args:
         cfg: a valid config.
-        folder: the run's.
-        device: where the model is trained.
-        resumed: whether a checkpoint will give the weights, so that MODEL.WEIGHTS are not loaded.
+        folder: the run's folder.
+        device: the device on which the model is trained.
+        resumed: whether a checkpoint will provide the weights. MODEL.WEIGHTS is not loaded then.
     """
     spec = build_model_spec(cfg)
     model = build_student(cfg, spec, device=device, resumed=resumed)
@@ -86,7 +86,7 @@ def _measurements(
     cfg: CfgNode, spec: ModelSpec, model: Model, *, lists: Lists, pretext: PretextProtocol
 ) -> Measurements:
     def at_epoch() -> Mapping[str, float]:
-        # On the test list, and as `validation_*` on what is held out.
+        # Measured on the test list, and as `validation_*` on the held-out videos.
         return evaluate_run(cfg, _evaluated_copy(cfg, spec, model), [lists], [pretext]).metrics
 
     def at_end(epoch: int) -> FinalResult:

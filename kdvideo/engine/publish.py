@@ -1,4 +1,4 @@
-"""The results of a run: its last line, its facts, its entry in the zoo; `kdvideo zoo publish` for later."""
+"""Writes a run's results: its last line, its facts and its zoo entry. `kdvideo zoo publish` can do it later."""
 
 import dataclasses
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger("kdvideo")
 def write_results(
     cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None, folder: RunFolder
 ) -> ZooEntry | None:
-    """Writes a run's last line and facts, and with ZOO.PUBLISH_AS its entry, which is returned."""
+    """Writes a run's last line and facts. With ZOO.PUBLISH_AS it also writes and returns the entry."""
     folder.append_line(final.line)
     facts = _facts(cfg, parts, final, teacher=teacher)
     folder.write_facts(facts)
@@ -51,7 +51,7 @@ def write_results(
 
 
 def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None) -> Facts:
-    """Returns what a zoo entry says of this run, besides what its network tells."""
+    """Returns a zoo entry's facts about this run, apart from the description of its network."""
     return Facts(
         metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
         protocol=final.protocol,
@@ -81,17 +81,17 @@ def publish_command(cfg: CfgNode, output_dir: Path) -> str:
 
 @accept_zoo_dir
 def publish_run(path: Path, name: str, *, zoo: Zoo, licence: str | None = None, replace: bool = False) -> ZooEntry:
-    """Publishes a finished run's model as the run itself would have with ZOO.PUBLISH_AS.
+    """Publishes a finished run's model, as ZOO.PUBLISH_AS would have done during the run.
 
     Args:
         path: the run's `checkpoint.pt`, or its folder.
-        name: of the entry.
-        zoo: where to; made if it is not there.
-        licence: of the weights; the run's ZOO.LICENCE unless given.
-        replace: whether an entry of that name may be replaced.
+        name: name of the entry.
+        zoo: the zoo to publish into. It is created if it does not exist.
+        licence: licence of the weights. Defaults to the run's ZOO.LICENCE.
+        replace: whether an existing entry of that name may be replaced.
 
     Raises:
-        ValueError: no checkpoint of a run, a run that has not finished, a name that is taken.
+        ValueError: there is no checkpoint of a run, the run has not finished, or the name is taken.
     """
     check_name(name)
     folder = RunFolder(path if path.is_dir() else path.parent)
@@ -109,7 +109,7 @@ def publish_run(path: Path, name: str, *, zoo: Zoo, licence: str | None = None, 
         )
     spec = ModelSpec.from_dict(checkpoint["model"], origin=str(path))
     model = spec.build()
-    # Where a run chose an epoch, that one has been measured.
+    # If the run chose an epoch, that epoch has been measured.
     model.load_state_dict(best_weights(read_state(folder.best)) if folder.best.exists() else checkpoint["student"])
     return publish(
         model.eval(),

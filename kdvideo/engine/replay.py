@@ -1,4 +1,4 @@
-"""Which replay store belongs to a run: what a teacher's answers depend on."""
+"""Chooses the replay store of a run by everything that a teacher's answers depend on."""
 
 import hashlib
 import inspect
@@ -22,8 +22,8 @@ from kdvideo.tasks.teacher import teacher_output_shapes
 
 __all__ = ["open_replay", "replay_key"]
 
-_NESTED = ("CLIP", "PRETEXT", "AUGMENT")  # sections that a key of a store has whole
-_PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # decode, resize and compute
+_NESTED = ("CLIP", "PRETEXT", "AUGMENT")  # sections that are part of a store's key as a whole
+_PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # packages that decode, resize and compute
 
 
 def open_replay(
@@ -31,17 +31,17 @@ def open_replay(
 ) -> ReplayStore:
     """Opens the store of a teacher's answers to a run's samples in KDVIDEO_HOME/replay.
 
-    Runs with the same teacher and samples share it.
+    Runs with the same teacher and the same samples share a store.
 
     Args:
         cfg: a valid config.
-        videos: those that are trained on.
-        teacher: the built network.
-        teacher_sha256: of its weights' file.
-        device: where it computes.
+        videos: the training videos.
+        teacher: the teacher's network.
+        teacher_sha256: hash of its weights file.
+        device: the device on which it computes.
 
     Raises:
-        ValueError: the task does not know replay, or the store cannot be written.
+        ValueError: the task does not support replay, or the store cannot be written.
     """
     if not TASKS.get(cfg.TASK.NAME).takes_replay:
         raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to off")
@@ -55,9 +55,9 @@ def open_replay(
 
 
 def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: torch.device) -> dict[str, Any]:
-    """Returns all that a teacher's answer to the sample (epoch, index) depends on.
+    """Returns everything that a teacher's answer to the sample (epoch, index) depends on.
 
-    Not in it: the student, its batch size, the losses and the number of epochs.
+    The student, its batch size, the losses and the number of epochs are not part of it.
     """
     plan = {"version": PLAN_VERSION, **_settings(cfg, Role.SAMPLE)}
     plan["pretext"]["source"] = _hash_text(inspect.getsource(PRETEXTS.get(cfg.PRETEXT.NAME)))
@@ -82,8 +82,8 @@ def _settings(cfg: CfgNode, role: Role) -> dict[str, Any]:
 
 
 def _hash_videos(videos: VideoList) -> str:
-    # The size tells a proxy from its source, and a file from another of that name. Only a file that is read otherwise
-    # than before adds its revision: the stores of all others stay good.
+    # The size distinguishes a proxy from its source, and two files of the same name. A revision is added only for files
+    # that are now read in another way than before, so all other stores stay valid.
     readers = videos.readers or ["pyav"] * len(videos)
     revisions = videos.revisions or [0] * len(videos)
     described = [

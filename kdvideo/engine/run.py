@@ -1,4 +1,4 @@
-"""What a run consists of, as data; `pretraining` and `supervised` put it together, `launch` goes through it."""
+"""The parts of a run as data. `pretraining` and `supervised` build them, and `launch` executes the run."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -44,11 +44,11 @@ logger = logging.getLogger("kdvideo")
 
 @dataclass(frozen=True)
 class FinalResult:
-    """What a run measures at its end.
+    """The final measurements of a run.
 
     Attributes:
         line: the last line of `metrics.jsonl`.
-        protocol: how its metrics were measured, in words.
+        protocol: how the metrics were measured, in words.
     """
 
     line: dict[str, Any]
@@ -57,12 +57,12 @@ class FinalResult:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What a run measures, once its clips are decoded.
+    """The measurements of a run, once their clips are decoded.
 
     Attributes:
-        at_epoch: measures the current model for an epoch's line.
-        at_end: measures the weights as ZOO.DTYPE will store them; takes the number of trained epochs.
-        hooks: those that choose among epochs.
+        at_epoch: measures the current model for an epoch's metrics line.
+        at_end: measures the weights as ZOO.DTYPE will store them. It takes the number of trained epochs.
+        hooks: the hooks that choose the best epoch.
     """
 
     at_epoch: Callable[[], Mapping[str, float]]
@@ -72,16 +72,16 @@ class Measurements:
 
 @dataclass(frozen=True)
 class RunParts:
-    """What a run consists of before its first step.
+    """The parts of a run before its first step.
 
     Attributes:
-        spec: what the model is built from.
+        spec: how the model is built.
         model: the student, with its initial weights.
-        videos: those that are trained on.
-        validation_metric: what a held-out part of the training list is looked at for.
-        build_dataset: builds the samples that a task learns from.
-        prepare_measurements: decodes what every evaluation will look at, for minutes on a large dataset.
-        class_names: of a classifier's outputs, where the dataset names all of them.
+        videos: the training videos.
+        validation_metric: the metric that is measured on the held-out part of the training list.
+        build_dataset: builds the task's training samples.
+        prepare_measurements: decodes the clips of all evaluations, which takes minutes on a large dataset.
+        class_names: names of a classifier's outputs, if the dataset names all of them.
     """
 
     spec: ModelSpec
@@ -93,21 +93,21 @@ class RunParts:
     class_names: Sequence[str] = ()
 
     def describe_model(self) -> dict[str, Any]:
-        """Returns what a file of weights says about its model: `model` and `classes`."""
+        """Returns the description of the model in a weights file: `model` and `classes`."""
         return {"model": self.spec.to_dict(), "classes": list(self.class_names)}
 
 
 def build_student(
     cfg: CfgNode, spec: ModelSpec, *, device: torch.device, resumed: bool, class_names: Sequence[str] = ()
 ) -> Model:
-    """Builds the model and loads MODEL.WEIGHTS, unless a checkpoint will give the weights.
+    """Builds the model. It loads MODEL.WEIGHTS unless a checkpoint will provide the weights.
 
     Args:
         cfg: the run's config.
-        spec: what the model is built from.
-        device: where it is trained.
-        resumed: whether a checkpoint will give the weights.
-        class_names: of a classifier's outputs; weights whose entry names other classes are refused.
+        spec: how the model is built.
+        device: the device on which it is trained.
+        resumed: whether a checkpoint will provide the weights.
+        class_names: names of a classifier's outputs. Weights whose entry names other classes are refused.
 
     Raises:
         ValueError: the backbone cannot take such clips, or MODEL.WEIGHTS do not fit.
@@ -121,7 +121,7 @@ def build_student(
 
 
 def evaluate_run(cfg: CfgNode, model: Model, lists: Sequence[Lists], protocols: Sequence[Protocol]) -> Evaluation:
-    """Measures a model by `kdvideo.evaluation.evaluate` as EVAL and DATA say."""
+    """Measures a model by `kdvideo.evaluation.evaluate` with the settings in EVAL and DATA."""
     config = build_eval_config(cfg)
     return evaluate(
         model,
@@ -141,13 +141,13 @@ def final_result(
     chosen_by: Mapping[str, float] | None = None,
     words: str = "",
 ) -> FinalResult:
-    """Logs the final metrics, and puts the run's last line and its protocol together.
+    """Logs the final metrics, and combines the run's last line with its protocol.
 
     Args:
         cfg: the run's config.
-        evaluation: of the test list.
-        epoch: whose weights were measured.
-        chosen_by: the metric that chose the epoch; none for the last epoch.
+        evaluation: the evaluation on the test list.
+        epoch: the epoch whose weights were measured.
+        chosen_by: the metric that chose the epoch. Empty for the last epoch.
         words: how the epoch was chosen.
     """
     metrics = {**(chosen_by or {}), **evaluation.metrics}
@@ -158,16 +158,16 @@ def final_result(
 
 
 def round_as_stored(cfg: CfgNode, model: Model) -> None:
-    """Gives the weights the precision that ZOO.DTYPE will store."""
+    """Rounds the weights to the precision in which ZOO.DTYPE will store them."""
     if cfg.ZOO.DTYPE == "float16":
         model.half().float()
 
 
 def _load_initial_weights(cfg: CfgNode, model: Model, spec: ModelSpec) -> None:
-    """Fills the model with MODEL.WEIGHTS.
+    """Loads MODEL.WEIGHTS into the model.
 
     Raises:
-        ValueError: they were trained on other input than CLIP makes; says which keys to set.
+        ValueError: they were trained on other input than CLIP describes. The message says which keys to set.
     """
     configured, clip_spec = spec.clip_spec, read_clip_spec(cfg, "MODEL")
     with naming(clip_spec="MODEL.CLIP_SPEC"):

@@ -1,4 +1,4 @@
-"""The files of a run: their names, and how each is read and written."""
+"""The files of a run: their names, and how to read and write each of them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ from kdvideo.zoo.entry import Facts
 
 __all__ = ["BEST_NAME", "BOARD_NAME", "CHECKPOINT_NAME", "FACTS_NAME", "METRICS_NAME", "RunFolder"]
 
-CHECKPOINT_NAME = "checkpoint.pt"  # the newest; the ones before it are checkpoint.1.pt, checkpoint.2.pt, ..
-BEST_NAME = "best.pt"  # the student of the best epoch, where a run chooses one
-METRICS_NAME = "metrics.jsonl"  # one line per epoch, and a final one
-FACTS_NAME = "facts.json"  # of a finished run: what its zoo entry says
+CHECKPOINT_NAME = "checkpoint.pt"  # the newest checkpoint; older ones are checkpoint.1.pt, checkpoint.2.pt, ..
+BEST_NAME = "best.pt"  # the student of the best epoch, if the run chooses one
+METRICS_NAME = "metrics.jsonl"  # one line per epoch, and a final line
+FACTS_NAME = "facts.json"  # the facts for the zoo entry of a finished run
 BOARD_NAME = "tensorboard"
 _CONFIG_NAME, _ENVIRONMENT_NAME, _LOG_NAME, _LOCK_NAME = "config.yaml", "environment.json", "log.txt", ".lock"
-_MOST_BYTES = 256 << 20  # of a run's metrics: a million epochs
+_MOST_BYTES = 256 << 20  # largest size of a run's metrics, enough for a million epochs
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunFolder:
     """The folder of one run, OUTPUT_DIR.
 
     Args:
-        path: the folder; it may not be there yet.
+        path: the folder, which need not exist yet.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """The file whose lock a running run holds."""
+        """The file that a running run keeps locked."""
         return self.path / _LOCK_NAME
 
     @property
@@ -68,23 +68,23 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The file of the metrics' lines."""
+        """The file of the metrics lines."""
         return self.path / METRICS_NAME
 
     def older(self, age: int) -> Path:
-        """Returns where the checkpoint lies that is `age` checkpoints older than the newest."""
+        """Returns the path of the checkpoint that is `age` checkpoints older than the newest."""
         return self.path / f"checkpoint.{age}.pt"
 
     def checkpoints(self) -> list[Path]:
-        """Returns the checkpoints that are there, the newest first."""
+        """Returns the existing checkpoints, the newest first."""
         older = [path for path in self.path.glob("checkpoint.*.pt") if _age(path).isdigit()]
         return [self.newest] * self.newest.exists() + sorted(older, key=lambda path: int(_age(path)))
 
     def config(self) -> dict[str, Any]:
-        """Returns the run's resolved config as nested sections; empty where there is none.
+        """Returns the run's resolved config as nested sections. Empty if there is none.
 
         Raises:
-            ValueError: the file is no config.
+            ValueError: the file is not a config.
         """
         path = self.path / _CONFIG_NAME
         if not path.is_file():
@@ -99,7 +99,7 @@ class RunFolder:
         dump_config(cfg, self.path / _CONFIG_NAME)
 
     def write_environment(self, values: Mapping[str, Any]) -> None:
-        """Writes what the run was started with, besides its config."""
+        """Writes the settings with which the run was started, apart from its config."""
         write_text(self.path / _ENVIRONMENT_NAME, simplejson.dumps(values, indent=2) + "\n")
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ class RunFolder:
         return [line for _, line in self._lines() if _is_epoch(line)]
 
     def final(self) -> dict[str, Any] | None:
-        """Returns the run's last line, or None where it has not been measured to its end.
+        """Returns the run's last line. None if the run has not been measured to its end.
 
         Raises:
             ValueError: there are no metrics, or they cannot be read.
@@ -119,23 +119,23 @@ class RunFolder:
         return next((line for _, line in self._lines() if "final" in line), None)
 
     def append_line(self, metrics: Mapping[str, Any]) -> None:
-        """Appends one line of metrics, which outlives a power cut from then on."""
+        """Appends one metrics line durably: it survives a power cut."""
         with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(simplejson.dumps(metrics) + "\n")
             stream.flush()
-            os.fsync(stream.fileno())  # the checkpoint that follows is durable, so its line has to be
+            os.fsync(stream.fileno())  # the following checkpoint is durable, so its line has to be, too
 
     def keep_epochs(self, last: int) -> None:
-        """Drops the lines of epochs after `last` and the final one: a resumed run writes them again."""
+        """Drops the final line and the lines of epochs after `last`, because a resumed run writes them again."""
         if self.metrics.exists():
             self._write_lines(text for text, line in self._lines() if _is_epoch(line) and line["epoch"] <= last)
 
     def copy_epochs(self, source: "RunFolder") -> None:
-        """Takes over another run's lines but the final one: the run goes on from there."""
+        """Copies another run's lines except the final one. The run continues from there."""
         self._write_lines(text for text, line in source._lines() if _is_epoch(line))
 
     def facts(self) -> Facts | None:
-        """Returns what a zoo entry says of the run; None until it has finished.
+        """Returns the facts for the run's zoo entry. None until the run has finished.
 
         Raises:
             ValueError: the file holds something else.
@@ -146,7 +146,7 @@ class RunFolder:
         return Facts.from_json(read_text(path), origin=str(path))
 
     def write_facts(self, facts: Facts) -> None:
-        """Writes what a zoo entry says of the run, so that it can be published later. The run is finished then."""
+        """Writes the facts for the run's zoo entry, so that it can be published later. The run is then finished."""
         path = self.path / FACTS_NAME
         with writing(path):
             write_text(path, facts.to_json())
@@ -157,9 +157,9 @@ class RunFolder:
         return (self.path / FACTS_NAME).exists()
 
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields each whole line of metrics as text and as a mapping.
+        """Yields each complete metrics line as text and as a mapping.
 
-        A kill may have cut a line short. It is left out: its epoch has no checkpoint and is done again.
+        A kill may have cut a line short. It is left out, because its epoch has no checkpoint and is repeated.
         """
         for text in read_text(self.metrics, most_bytes=_MOST_BYTES).splitlines():
             try:

@@ -1,4 +1,4 @@
-"""Stopping a run from outside: a signal raises a flag, and the trainer looks at it after every step."""
+"""Stops a run from outside. A signal sets a flag, and the trainer checks the flag after every step."""
 
 import logging
 import signal
@@ -15,27 +15,27 @@ __all__ = ["Preempted", "StopRequest", "Stopping", "never_stop", "stop_signals"]
 
 Stopping = Callable[[], AbstractContextManager[Callable[[], bool]]]  # entered while a run trains; gives `should_stop`
 
-# Slurm signals every process of a job's step, and torchrun hands on what it got: one wish to stop may come twice.
+# Slurm signals every process of a job's step, and torchrun passes its signals on: one request may arrive twice.
 _SAME_REQUEST = 2.0  # seconds
 logger = logging.getLogger("kdvideo")
 
 
 class Preempted(Exception):
-    """Training was asked to stop and did, between two steps; a checkpoint has that moment."""
+    """Training stopped between two steps because it was asked to. A checkpoint has the state at that moment."""
 
 
 class StopRequest:
-    """Whether the process has been asked to stop; calling it answers, as `Trainer.should_stop` does."""
+    """Whether the process has been asked to stop. Calling it returns the answer, as `Trainer.should_stop` does."""
 
     def __init__(self) -> None:
         self.came_at: float | None = None
 
     def __call__(self) -> bool:
-        """Returns True from the first signal on."""
+        """Returns True after the first signal."""
         return self.came_at is not None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Raises the flag at the first signal; a later one ends the process."""
+        """Sets the flag at the first signal. A later signal ends the process."""
         now = time.monotonic()
         if self.came_at is None:
             self.came_at = now
@@ -48,15 +48,15 @@ class StopRequest:
 
 @contextmanager
 def never_stop() -> Iterator[Callable[[], bool]]:
-    """Leaves signals alone: what asks the process to stop ends it, and the last checkpoint is whole."""
+    """Does not handle signals. A signal to stop ends the process, and the last checkpoint is complete."""
     yield lambda: False
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Lets SIGTERM and SIGUSR2 raise the flag that it gives.
+    """Yields a flag that SIGTERM and SIGUSR2 set.
 
-    Outside of the main thread nothing changes.
+    Outside of the main thread, it does not handle signals.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -40,16 +40,16 @@ logger = logging.getLogger("kdvideo")
 
 
 def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
-    """Puts a run on labelled clips together.
+    """Builds the parts of a run on labelled clips.
 
-    It looks at held-out training videos while it trains, and at the test list once. The epoch that is best on the
-    held-out videos is measured and published; without held-out videos it is the last one.
+    It evaluates on held-out training videos during training, and on the test list once. The epoch that is best on the
+    held-out videos is measured and published. Without held-out videos, it is the last epoch.
 
     Args:
         cfg: a valid config.
-        folder: the run's.
-        device: where the model is trained.
-        resumed: whether a checkpoint will give the weights, so that MODEL.WEIGHTS are not loaded.
+        folder: the run's folder.
+        device: the device on which the model is trained.
+        resumed: whether a checkpoint will provide the weights. MODEL.WEIGHTS is not loaded then.
     """
     lists = load_lists(cfg)
     num_classes, class_names = _count_classes(cfg, lists)
@@ -91,7 +91,7 @@ def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed
 
 
 def _count_classes(cfg: CfgNode, lists: Lists) -> tuple[int, tuple[str, ...]]:
-    """Counts the classes of both lists; their names, where the dataset names all of them."""
+    """Counts the classes of both lists. Also returns their names, if the dataset names all of them."""
     classes = Classes.of([lists])
     if classes.number is None:
         raise ValueError(
@@ -127,7 +127,7 @@ def _measurements(
     cfg: CfgNode, model: ClassificationModel, lists: Lists, *, accuracy: HeldOutAccuracy, best: KeepBest
 ) -> Measurements:
     def at_epoch() -> Mapping[str, float]:
-        return accuracy(model, next(model.parameters()).device)  # nothing of the test list
+        return accuracy(model, next(model.parameters()).device)  # the test list is not used
 
     def at_end(epoch: int) -> FinalResult:
         kept = best.read()

@@ -1,4 +1,4 @@
-"""The training loop. It knows tasks and hooks, no losses, no teachers, no zoo."""
+"""The training loop. It knows tasks and hooks, but no losses, teachers or zoo."""
 
 import math
 from collections import defaultdict
@@ -26,37 +26,37 @@ __all__ = ["BatchTransform", "Hook", "StepOptions", "Trainer"]
 
 BatchTransform = Callable[[Batch], Batch]
 
-SKIPPED = "skipped_steps"  # of an epoch, whose gradient in fp16 was not finite
-_SMALLEST_SCALE = 1e-4  # of the loss, as fairseq's min_loss_scale: below it, something else is wrong
+SKIPPED = "skipped_steps"  # number of an epoch's steps whose fp16 gradient was not finite
+_SMALLEST_SCALE = 1e-4  # smallest scale of the loss, as fairseq's min_loss_scale; below it, something else is wrong
 
 
 class Hook:
-    """What happens around steps and epochs. Hooks run in the order in which they are given."""
+    """Actions around steps and epochs. Hooks run in the order in which they are given."""
 
     def before_epoch(self, trainer: "Trainer") -> None:
-        """Acts before an epoch's first step, or the first one after resuming."""
+        """Acts before an epoch's first step, or before the first step after resuming."""
 
     def after_step(self, trainer: "Trainer", scalars: Mapping[str, float]) -> None:
         """Acts after each optimizer step."""
 
     def after_epoch(self, trainer: "Trainer", metrics: dict[str, Any]) -> None:
-        """Acts after an epoch; `metrics` is its line, to which hooks add."""
+        """Acts after an epoch. `metrics` is its metrics line, to which hooks add values."""
 
     def before_stop(self, trainer: "Trainer") -> None:
-        """Acts after a step that `Trainer.should_stop` made the last one."""
+        """Acts after the step at which `Trainer.should_stop` ended the training."""
 
     def close(self) -> None:
-        """Acts when training ends, also by an error."""
+        """Acts when training ends, also if an error ends it."""
 
 
 @dataclass(frozen=True)
 class StepOptions:
-    """How gradients come about in a step.
+    """How a step computes its gradients.
 
     Attributes:
-        clip_gradients: largest norm of the whole gradient; 0 leaves it alone.
-        accumulate: equal parts in which a batch goes through the task, their gradients averaged.
-        scale_loss: whether the loss is scaled, as fp16 needs it.
+        clip_gradients: largest norm of the whole gradient. 0 disables clipping.
+        accumulate: number of equal parts of a batch that go through the task one by one. Their gradients are averaged.
+        scale_loss: whether the loss is scaled, which fp16 needs.
     """
 
     clip_gradients: float = 0.0
@@ -65,24 +65,24 @@ class StepOptions:
 
 
 class Trainer:
-    """Runs a task over a loader.
+    """Trains a task on the batches of a loader.
 
     Args:
-        task: see `kdvideo.registry.TASKS`.
-        loader: batches; its sampler is an `EpochSampler`.
-        optimizer: of the task's `trainable`; its groups have an `lr_scale`.
-        schedule: the learning rate of each step; `EpochEvaluation` shows it each evaluation.
-        num_epochs: to train.
-        device: where the task is.
-        options: of each step.
-        batch_transform: done to each batch on the device.
+        task: the task; see `kdvideo.registry.TASKS`.
+        loader: yields batches. Its sampler is an `EpochSampler`.
+        optimizer: the optimizer of the task's `trainable`. Each of its groups has an `lr_scale`.
+        schedule: the learning rate of each step. `EpochEvaluation` passes it the result of each evaluation.
+        num_epochs: number of epochs to train.
+        device: the task's device.
+        options: how each step computes its gradients.
+        batch_transform: function that is applied to each batch on the device.
 
     Attributes:
-        hooks: those of the training that goes on, in their order.
-        should_stop: whether that training is to stop after this step.
-        epoch: finished epochs.
-        epoch_step: finished steps of the current epoch.
-        step: finished steps of all epochs.
+        hooks: the hooks of the current training, in their order.
+        should_stop: whether the current training has to stop after this step.
+        epoch: number of finished epochs.
+        epoch_step: number of finished steps in the current epoch.
+        step: number of finished steps in all epochs.
     """
 
     def __init__(
@@ -110,20 +110,20 @@ class Trainer:
         self.hooks: Sequence[Hook] = ()
         self.should_stop: Callable[[], bool] = lambda: False
         self.epoch = self.epoch_step = self.step = 0
-        self._sums: defaultdict[str, float] = defaultdict(float)  # of the current epoch's scalars
+        self._sums: defaultdict[str, float] = defaultdict(float)  # sums of the current epoch's scalars
 
     def train(self, hooks: Sequence[Hook] = (), *, should_stop: Callable[[], bool] | None = None) -> None:
-        """Trains from where it is to the end of epoch `num_epochs`.
+        """Trains from the current state to the end of epoch `num_epochs`.
 
         Args:
-            hooks: called around epochs and steps, in this order.
-            should_stop: asked after every step; all ranks have to get the same answer. Defaults to never.
+            hooks: hooks that are called around epochs and steps, in this order.
+            should_stop: called after every step; all ranks must get the same answer. Defaults to never stopping.
 
         Raises:
-            Preempted: `should_stop` said so; hooks have had their `before_stop`.
-            FloatingPointError: loss, gradient or weights are infinite or NaN; says at which step and samples.
-            MemoryError: says which setting to lower.
-            OSError: the disk is full, a folder read-only, a video gone.
+            Preempted: `should_stop` returned True. The hooks' `before_stop` has been called.
+            FloatingPointError: loss, gradient or weights are infinite or NaN. Names the step and the samples.
+            MemoryError: memory ran out. The message says which setting to lower.
+            OSError: the disk is full, a folder is read-only, or a video is missing.
         """
         self.hooks = hooks
         self.should_stop = should_stop or self.should_stop
@@ -138,7 +138,7 @@ class Trainer:
                 hook.close()
 
     def state(self) -> dict[str, Any]:
-        """Returns what `load_state` needs to go on from here."""
+        """Returns the state that `load_state` needs to continue from here."""
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
@@ -153,10 +153,10 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` returned.
+        """Continues from the result of `state`.
 
         Raises:
-            ValueError: the state is of a run on another number of samples.
+            ValueError: the state comes from a run on another number of samples.
         """
         if state["num_samples"] != self.sampler.num_samples:
             raise ValueError(
@@ -167,7 +167,7 @@ class Trainer:
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        # earlier versions kept what only a plateau has
+        # Earlier versions stored here what only a plateau schedule has.
         self.schedule.load_state_dict(state["schedule"] if "schedule" in state else state["plateau"] or {})
         self.epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
         self._sums = defaultdict(float, state["sums"])
@@ -199,7 +199,7 @@ class Trainer:
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
     def _batches(self) -> Iterator[Batch]:
-        """Yields the loader's batches. If a video is away while the run is to stop, it stops before the next step."""
+        """Yields the loader's batches. If a video is missing and a stop is requested, it stops before the next step."""
         try:
             yield from self.loader
         except OSError:
@@ -208,9 +208,9 @@ class Trainer:
             self._stop()
 
     def _seed_step(self) -> None:
-        """Seeds torch for the step, so that dropout draws the same after resuming.
+        """Seeds torch for the step, so that dropout draws the same values after resuming.
 
-        Ranks draw apart.
+        Each rank has its own seed.
         """
         place = self.epoch_step * self.sampler.world_size + self.sampler.rank
         torch.manual_seed(Draws(self.sampler.seed, "torch", epoch=self.epoch, index=place).integer(2**63))
@@ -218,7 +218,7 @@ class Trainer:
     def _stop(self) -> None:
         for hook in self.hooks:
             hook.before_stop(self)
-        wait_for_all()  # the first process that ends makes torchrun and srun end the others
+        wait_for_all()  # as soon as one process ends, torchrun and srun end the others
         raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
@@ -229,7 +229,7 @@ class Trainer:
         if self.batch_transform is not None:
             batch = self.batch_transform(batch)
         scalars = self._compute_gradients(batch)
-        # fp16's scaler leaves out a step whose gradient is not finite, and lowers its scale
+        # fp16's scaler skips a step whose gradient is not finite, and lowers its scale.
         guarded = ("loss",) if self.scaler.is_enabled() else ("loss", "grad_norm")
         if not all(math.isfinite(scalars[name]) for name in guarded):
             parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
@@ -258,7 +258,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         sums: defaultdict[str, float] = defaultdict(float)
         for number, part in enumerate(_split(batch, self.options.accumulate), start=1):
-            # Ranks exchange gradients once a step, with the last part.
+            # Ranks exchange gradients once per step, with the last part.
             with without_exchange(self._forward) if number < self.options.accumulate else nullcontext():
                 outputs = self._forward(part)
                 self.scaler.scale(outputs["loss"] / self.options.accumulate).backward()
@@ -273,7 +273,7 @@ class Trainer:
 
 
 def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
-    """Returns an epoch's means over its steps. The gradient's norm is averaged over the steps that were taken."""
+    """Returns an epoch's means over its steps. The gradient norm is averaged over the steps that were not skipped."""
     taken = num_steps - int(sums.get(SKIPPED, 0))
     means = {name: total / num_steps for name, total in sums.items() if name not in ("grad_norm", SKIPPED)}
     means |= {"grad_norm": sums["grad_norm"] / taken} if "grad_norm" in sums else {}
@@ -281,7 +281,7 @@ def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
 
 
 def _split(batch: Batch, num_parts: int) -> Iterator[Batch]:
-    """Yields equal parts of a batch, of its tensors `[B, ...]` and lists alike."""
+    """Yields equal parts of a batch. Tensors `[B, ...]` and lists are both split."""
     size = batch_size(batch) // num_parts
     for start in range(0, num_parts * size, size):
         yield map_batch(batch, itemgetter(slice(start, start + size)))

@@ -1,4 +1,4 @@
-"""The training of a run: its task, its trainer at a checkpoint's state, and its hooks."""
+"""Builds the training of a run: its task, its hooks, and its trainer in a checkpoint's state."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ logger = logging.getLogger("kdvideo")
 
 
 def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] | None, device: torch.device) -> Task:
-    """Builds the task on its device, with its teacher frozen and the student in SOLVER.AMP."""
+    """Builds the task on its device. Its teacher is frozen, and the student has the precision of SOLVER.AMP."""
     options: dict[str, Any] = {}
     if teacher is not None:
         folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP])
@@ -54,7 +54,7 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
 
 
 def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.device) -> Trainer:
-    """Builds loader, optimizer and schedule, and the trainer that joins them with the task."""
+    """Builds loader, optimizer and schedule, and the trainer that connects them with the task."""
     dataset = parts.build_dataset(task)
     optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(parts.model))
     return Trainer(
@@ -74,10 +74,10 @@ def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.de
 
 
 def load_state(cfg: CfgNode, parts: RunParts, trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Brings a trainer to the state of a checkpoint.
+    """Restores a trainer to the state of a checkpoint.
 
     Raises:
-        ValueError: the checkpoint is of a run on other videos.
+        ValueError: the checkpoint comes from a run on other videos.
     """
     check_same_videos(parts.videos, checkpoint, dataset=cfg.DATA.NAME)
     trainer.load_state(checkpoint)
@@ -94,7 +94,7 @@ def build_hooks(
     return [
         *hooks,
         MetricsWriter(folder, first_epoch=trainer.epoch),
-        # After the metrics: a line without its checkpoint is written again, the other way round it would be lost.
+        # After the metrics: a line without its checkpoint is written again. In the other order, the line would be lost.
         Checkpointer(
             folder,
             period=cfg.SOLVER.CHECKPOINT_PERIOD,

@@ -1,4 +1,4 @@
-"""`kdvideo zoo verify --metrics`: whether a published model still gives the metrics of its entry."""
+"""Checks whether a published model still has its entry's metrics, for `kdvideo zoo verify --metrics`."""
 
 import tempfile
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from kdvideo.zoo.sources import find_entry
 
 __all__ = ["Comparison", "verify_metrics"]
 
-_ROUNDING = 1e-5  # of a share that an entry gives in fewer digits
+_ROUNDING = 1e-5  # rounding error of a share that an entry stores with fewer digits
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric of an entry beside what was measured now.
+    """A metric of an entry and its new measurement.
 
     Attributes:
-        metric: its name.
-        stored: what the entry says.
-        measured: what came out now; None where nothing here measures it.
-        num_videos: how many videos it counts.
+        metric: name of the metric.
+        stored: the value in the entry.
+        measured: the new value. None if nothing here measures it.
+        num_videos: number of videos that the metric counts.
     """
 
     metric: str
@@ -35,7 +35,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether one video at most has changed sides."""
+        """Whether at most one video has another result."""
         if self.measured is None:
             return True
         return abs(self.measured - self.stored) <= 1 / self.num_videos + _ROUNDING
@@ -49,17 +49,17 @@ class Comparison:
 
 
 def verify_metrics(name: str, root: Path, *, zoo: Zoo | None = None) -> list[Comparison]:
-    """Measures a model as its entry's config and the names of its metrics say, and compares.
+    """Measures a model as its entry's config and metric names say, and compares the results.
 
-    Metrics with a prefix are of other data, and not measured.
+    Metrics with a prefix are of other data. They are not measured.
 
     Args:
-        name: of the entry, with or without `kdvideo://`.
-        root: the folder of the videos that it was trained on.
+        name: name of the entry, with or without `kdvideo://`.
+        root: the folder of the videos that the model was trained on.
         zoo: a zoo to look into first.
 
     Raises:
-        ValueError: no such entry, or nothing in it that kdvideo has measured.
+        ValueError: there is no such entry, or it has no metric that kdvideo has measured.
     """
     entry, _ = find_entry(name, zoo=zoo)
     groups = _groups(entry)
@@ -75,7 +75,7 @@ def verify_metrics(name: str, root: Path, *, zoo: Zoo | None = None) -> list[Com
 
 
 def _groups(entry: ZooEntry) -> dict[tuple[int, int], list[MetricName]]:
-    """Sorts the metrics that kdvideo has measured by the clips and crops of one evaluation."""
+    """Groups the metrics that kdvideo has measured by the clips and crops of one evaluation."""
     usual = int(entry.settings.get("EVAL.FINAL_CLIPS_PER_VIDEO", 10))
     groups: dict[tuple[int, int], list[MetricName]] = {}
     for metric in map(parse_metric, entry.metrics):
