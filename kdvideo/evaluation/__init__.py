@@ -1,4 +1,4 @@
-"""What a trained network is worth: `evaluate` measures it, each protocol in a file of its own."""
+"""Measures trained networks: `evaluate` does it, and each protocol has a file of its own."""
 
 from kdvideo.evaluation.classify import Classify
 from kdvideo.evaluation.clip_outputs import Views

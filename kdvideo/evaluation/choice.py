@@ -1,4 +1,4 @@
-"""Which protocols a network and a dataset allow."""
+"""Chooses the protocols that a network and a dataset allow."""
 
 import logging
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ PROTOCOLS = tuple(protocol.name for protocol in (PretextProtocol, Retrieval, KNN
 
 
 def check_protocols(asked: Sequence[str]) -> None:
-    """Refuses names that no protocol has, before anything is loaded.
+    """Refuses unknown protocol names, before anything is loaded.
 
     Raises:
-        ValueError: names those that there are.
+        ValueError: a name is unknown. Lists the known names.
     """
     for name in asked:
         if name not in PROTOCOLS:
@@ -36,14 +36,14 @@ def choose_protocols(
     """Chooses the protocols to measure a network by.
 
     Args:
-        protocols: to choose from.
-        asked: names of those that have to be measured; if empty, a classifier of the dataset's classes is measured by
-            its own answers, and any other network by all that it allows.
+        protocols: the protocols to choose from.
+        asked: names of the protocols that must be measured. If empty, a classifier of the dataset's classes is measured
+            by its own answers, and any other network by all protocols that it allows.
         model: the network.
-        classes: of the videos.
+        classes: the classes of the videos.
 
     Raises:
-        ValueError: one that was asked for cannot be measured, or nothing can.
+        ValueError: a protocol in `asked` cannot be measured, or no protocol can.
     """
     obstacles = {one.name: why for one in protocols if (why := one.obstacle(model, classes)) is not None}
     for name in asked:

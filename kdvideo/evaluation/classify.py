@@ -1,4 +1,4 @@
-"""Classification: what a classifier says of videos, by the mean over uniform clips of what it says of each."""
+"""Classification: a classifier's answer for a video is its mean answer over uniform clips."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ __all__ = [
 
 
 class Classify(Protocol):
-    """A classifier's own answer, which goes by the names of classes."""
+    """A classifier's own answer. Its outputs are compared with the dataset's classes by name."""
 
     name = "classify"
     needs = ("test",)
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle if the model does not know the classes."""
+        """Returns the reason why the model cannot answer with the dataset's classes. None if it can."""
         if classes.number is None:
             return "the videos have no classes"
         if not isinstance(model, ClassificationModel):
@@ -54,7 +54,7 @@ class Classify(Protocol):
         return None
 
     def measure(self, subject: Subject) -> Measurement:
-        """Measures `video_accuracy_10clip` and its `_top5`, named by the number of clips, and `clip_accuracy`."""
+        """Measures `video_accuracy_10clip`, its `_top5` (both with the number of clips), and `clip_accuracy`."""
         test, views = subject.test, subject.views
         assert test.logits is not None, "a classifier was run"
         match = match_classes(subject.model, subject.classes)
@@ -77,11 +77,11 @@ class Classify(Protocol):
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """A classifier's outputs beside a dataset's classes.
+    """The outputs of a classifier, matched to a dataset's classes.
 
     Attributes:
-        order: the numbers of all outputs, first those of the dataset's classes in the dataset's order.
-        others: the names of the outputs that are none of the dataset's classes.
+        order: the numbers of all outputs. Those of the dataset's classes come first, in the dataset's order.
+        others: the names of the outputs that do not belong to the dataset's classes.
     """
 
     order: Sequence[int]
@@ -93,11 +93,11 @@ def match_classes(model: Model, classes: Classes) -> ClassMatch | None:
 
     Args:
         model: the network.
-        classes: of the dataset, all known to the model.
+        classes: the dataset's classes. The model knows all of them.
 
     Returns:
-        The match; None where the outputs are the dataset's classes in its order already, or where numbers are all
-        that can be compared.
+        The match. None if the outputs already are the dataset's classes in its order, or if only numbers can be
+        compared.
     """
     own = list(model.class_names) if isinstance(model, ClassificationModel) else []
     if not own or not classes.names:
@@ -108,15 +108,15 @@ def match_classes(model: Model, classes: Classes) -> ClassMatch | None:
 
 
 class HeldOutAccuracy:
-    """Video accuracy on held-out training videos, whose clips are decoded once.
+    """Video accuracy on held-out training videos. Their clips are decoded once.
 
     Args:
-        videos: held out, with classes.
-        model: a classifier; its clips are cached.
-        views: what the network sees of each video.
-        batch_size: clips in one forward, about.
-        num_workers: processes that decode.
-        directory: where the cache lies.
+        videos: held-out videos with classes.
+        model: a classifier. The cache holds clips in its input convention.
+        views: the clips and crops of each video.
+        batch_size: approximate number of clips in one forward pass.
+        num_workers: number of decoding processes.
+        directory: the folder of the cache.
     """
 
     name = "validation_accuracy"
@@ -141,8 +141,8 @@ class HeldOutAccuracy:
         """Measures `validation_accuracy`.
 
         Args:
-            model: on `device`.
-            device: where the model is.
+            model: the network, on `device`.
+            device: the model's device.
         """
         logits = compute_outputs(model, self._clips, output=model, spec=model.backbone.clip_spec, device=device)
         return {self.name: video_accuracy(logits, self._clips.labels)[1]}
@@ -157,22 +157,22 @@ def video_accuracy(logits: Tensor, classes: Tensor, *, ks: Sequence[int] = (1,))
     """Computes the share of videos whose class is among the k with the highest mean probability.
 
     Args:
-        logits: `[V, S, K]` of S clips per video.
-        classes: `[V]`.
-        ks: as in `top_k_accuracy`.
+        logits: `[V, S, K]`, for S clips per video.
+        classes: the class of each video, `[V]`.
+        ks: see `top_k_accuracy`.
 
     Returns:
-        k -> share in [0, 1].
+        The share in [0, 1] for each k.
     """
     return top_k_accuracy(video_probabilities(logits), classes, ks=ks)
 
 
 def clip_accuracy(logits: Tensor, classes: Tensor) -> float:
-    """Computes the share of clips whose most probable class is their video's.
+    """Computes the share of clips whose most probable class is the class of their video.
 
     Args:
-        logits: `[V, S, K]` of S clips per video.
-        classes: `[V]`.
+        logits: `[V, S, K]`, for S clips per video.
+        classes: the class of each video, `[V]`.
 
     Returns:
         A share in [0, 1].
@@ -181,14 +181,14 @@ def clip_accuracy(logits: Tensor, classes: Tensor) -> float:
 
 
 def spread_over_classes(shares: Tensor, known: np.ndarray, *, num_classes: int) -> Tensor:
-    """Puts the columns of known classes at their places among all.
+    """Moves the columns of known classes to their places among all classes.
 
     The other columns are zeros.
 
     Args:
-        shares: `[V, n]`.
+        shares: one column per known class, `[V, n]`.
         known: the class of each column, `[n]`.
-        num_classes: C.
+        num_classes: C, the number of all classes.
 
     Returns:
         `[V, C]`.

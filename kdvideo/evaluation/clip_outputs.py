@@ -22,12 +22,12 @@ __all__ = ["ClipOutputs", "Views", "compute_clip_outputs", "uniform_loader"]
 
 @dataclass(frozen=True)
 class Views:
-    """What a network sees of a video.
+    """The clips and crops of a video that a network sees.
 
     Attributes:
-        num_clips: spread evenly over it.
-        short_side: pixels to which a frame's shorter side is resized before the crop.
-        num_crops: of each clip: 1 for the centre crop, 3 for left, centre and right (or top, centre and bottom).
+        num_clips: number of clips, spread evenly over the video.
+        short_side: size in pixels to which a frame's shorter side is resized before the crop.
+        num_crops: crops per clip: 1 for the centre crop, 3 for left, centre and right (or top, centre and bottom).
     """
 
     num_clips: int
@@ -41,7 +41,7 @@ class Views:
 
     @property
     def crops_name(self) -> str:
-        """The crops in a metric's name, e.g. "_3crop"."""
+        """The crops' part of a metric's name, e.g. "_3crop"."""
         return "" if self.num_crops == 1 else f"_{self.num_crops}crop"
 
     @property
@@ -52,18 +52,18 @@ class Views:
 
     @property
     def count(self) -> int:
-        """S, the views of one video."""
+        """S, the number of views of one video."""
         return self.num_clips * self.num_crops
 
 
 @dataclass(frozen=True)
 class ClipOutputs:
-    """The outputs for S views of each of V videos.
+    """A network's outputs for S views of each of V videos.
 
     Attributes:
         records: the videos.
         features: `[V, S, D]`.
-        logits: of a classifier, `[V, S, K]`; None where the network is none.
+        logits: a classifier's logits, `[V, S, K]`. None if the network is not a classifier.
     """
 
     records: Sequence[VideoRecord]
@@ -77,11 +77,11 @@ class ClipOutputs:
 
     @property
     def video_features(self) -> Tensor:
-        """The scaled mean over views, `[V, D]`."""
+        """The scaled mean over views, `[V, D]`. Its length is 1."""
         return video_features(self.features)
 
     def of(self, records: Sequence[VideoRecord]) -> "ClipOutputs":
-        """Takes the part of these videos."""
+        """Returns the part for these videos."""
         places = {record.name: place for place, record in enumerate(self.records)}
         chosen = [places[record.name] for record in records]
         return ClipOutputs(records, self.features[chosen], None if self.logits is None else self.logits[chosen])
@@ -90,15 +90,15 @@ class ClipOutputs:
 def compute_clip_outputs(
     model: Model, videos: VideoList, *, views: Views, batch_size: int, num_workers: int, device: torch.device
 ) -> ClipOutputs:
-    """Runs a network over uniform clips of every video, in eval mode.
+    """Runs a network in eval mode over uniform clips of every video.
 
     Args:
-        model: on `device`.
-        videos: all are looked at, also those shorter than a clip.
-        views: what of each.
-        batch_size: clips in one forward, about.
-        num_workers: processes that decode.
-        device: where the model is.
+        model: the network, on `device`.
+        videos: the videos. Those shorter than a clip are used, too.
+        views: the clips and crops of each video.
+        batch_size: approximate number of clips in one forward pass.
+        num_workers: number of decoding processes.
+        device: the model's device.
     """
     spec = backbone_of(model).clip_spec
     loader = uniform_loader(videos, spec, views=views, batch_size=batch_size, num_workers=num_workers)
@@ -114,11 +114,11 @@ def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_siz
     Its batches have `clips`, uint8 `[B, S, C, T, H, W]`, and `class_id`.
 
     Args:
-        videos: of any length.
-        spec: what a clip is.
-        views: what is taken from each video.
-        batch_size: clips in a batch, about; a batch has one video at least.
-        num_workers: processes that decode.
+        videos: videos of any length.
+        spec: the input convention of a clip.
+        views: the clips and crops of each video.
+        batch_size: approximate number of clips in a batch. A batch has at least one video.
+        num_workers: number of decoding processes.
     """
     dataset = UniformClips(
         videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
@@ -127,7 +127,7 @@ def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_siz
 
 
 def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: torch.device) -> Tensor:
-    """Returns features, and behind them a classifier's logits, `[V, S, D + K]`."""
+    """Returns the features, followed by the logits of a classifier, `[V, S, D + K]`."""
     backbone = backbone_of(model)
 
     def output(clips: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Counts which classes a network confuses with each other."""
 
 import csv
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ __all__ = ["count_confusions", "write_confusions"]
 
 
 def count_confusions(classes: Tensor, predicted: Tensor, *, num_classes: int) -> np.ndarray:
-    """Counts what the videos of each class were taken for: `[V]` and `[V]` -> `[C, C]`, one row per true class."""
-    with extra_imports():  # here, since scikit-learn takes seconds to import
+    """Counts the predicted classes of each true class: `[V]` and `[V]` -> `[C, C]`, one row per true class."""
+    with extra_imports():  # imported here, because scikit-learn takes seconds to import
         from sklearn.metrics import confusion_matrix
     return confusion_matrix(classes.numpy(), predicted.numpy(), labels=range(num_classes))
 
 
 def write_confusions(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Writes a CSV table, one line per true class.
+    """Writes the counts as a CSV table with one line per true class.
 
     Args:
-        path: of the file.
-        counts: `[C, C]`.
-        names: of the C classes.
+        path: path of the file.
+        counts: number of videos, `[C, C]`.
+        names: names of the C classes.
     """
 
     def write(temporary: Path) -> None:

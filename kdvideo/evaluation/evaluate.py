@@ -1,4 +1,4 @@
-"""Measuring a network: the one path that every metric of kdvideo comes from."""
+"""Measures a network. All metrics of kdvideo come from this one function."""
 
 from collections.abc import Sequence
 
@@ -22,18 +22,18 @@ def evaluate(
 ) -> Evaluation:
     """Measures a network by several protocols on one or more splits.
 
-    Every video goes through the network once, however many protocols and splits look at it.
+    Every video goes through the network only once, however many protocols and splits use it.
 
     Args:
-        model: on the device that computes; it is put into eval mode and back.
-        lists: the splits.
-        protocols: what is measured, in the order of the metrics.
-        views: what the network sees of each video.
-        batch_size: clips in one forward, about.
-        num_workers: processes that decode.
+        model: the network, on the device that computes. It is put into eval mode, and back into its mode afterwards.
+        lists: the lists of each split.
+        protocols: the protocols, in the order of the metrics.
+        views: the clips and crops of each video.
+        batch_size: approximate number of clips in one forward pass.
+        num_workers: number of decoding processes.
 
     Raises:
-        ValueError: a protocol that does not fit the network or the videos.
+        ValueError: a protocol does not fit the network or the videos.
         FloatingPointError: the network's outputs are not finite.
     """
     classes = Classes.of(lists)

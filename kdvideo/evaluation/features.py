@@ -1,4 +1,4 @@
-"""Evaluation clips that are decoded once and kept on disk, and a network's outputs for them."""
+"""Decodes evaluation clips once, keeps them on disk, and computes a network's outputs for them."""
 
 import logging
 import math
@@ -23,14 +23,14 @@ logger = logging.getLogger("kdvideo")
 
 
 class CachedClips:
-    """All batches of a loader of fixed clips, decoded once into a memory-mapped file without a name.
+    """All batches of a loader of fixed clips, decoded once into an unnamed memory-mapped file.
 
-    The operating system keeps in memory what there is room for, and gives the disk back when the process ends. With
-    several processes each has the clips of its share, and all have all labels.
+    The operating system caches as much of the file as memory allows. It frees the disk space when the process ends.
+    With several processes, each one stores the clips of its own share, and all have all labels.
 
     Args:
-        loader: its batches have `clips`, uint8 `[B, S, ...]`, and a label.
-        directory: on whose disk the file lies.
+        loader: a loader whose batches have `clips`, uint8 `[B, S, ...]`, and a label.
+        directory: a folder on the disk that holds the file.
         label: the key of the label, e.g. "pretext_label".
     """
 
@@ -38,7 +38,7 @@ class CachedClips:
         self.batch_size = loader.batch_size or 1
         num_samples = len(loader.dataset)  # type: ignore[arg-type]
         labels: list[Tensor] = []
-        self._clips = np.empty(0, dtype=np.uint8)  # of a share without a sample
+        self._clips = np.empty(0, dtype=np.uint8)  # for a share without samples
         start = 0
         for batch in tqdm(loader, desc="decoding evaluation clips", leave=False, disable=None if is_main() else True):
             clips = batch["clips"]
@@ -64,17 +64,17 @@ def compute_outputs(
     spec: ClipSpec,
     device: torch.device,
 ) -> Tensor:
-    """Computes a model's outputs for the S clips or tuples of each sample, in eval mode.
+    """Computes a model's outputs for the S clips or tuples of each sample in eval mode.
 
     Args:
-        model: put into eval mode and back into the mode that it was in.
-        batches: uint8 `[B, S, ...]`, of this process' share.
-        output: takes prepared `[B * S, ...]`, gives `[B * S, D]`; usually the model or a part of it.
+        model: the network. It is put into eval mode, and back into its mode afterwards.
+        batches: uint8 `[B, S, ...]`, the share of this process.
+        output: maps prepared clips `[B * S, ...]` to `[B * S, D]`. It is usually the model or a part of it.
         spec: the model's input convention.
-        device: where the model is.
+        device: the model's device.
 
     Returns:
-        `[samples, S, D]` on the CPU, of all processes' shares.
+        `[samples, S, D]` on the CPU, from the shares of all processes.
 
     Raises:
         FloatingPointError: an output is infinite or NaN.
@@ -100,7 +100,7 @@ def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:
     logger.info("evaluation clips: %.2f GB in %s while the run lasts", num_bytes / 1e9, directory)
     with tempfile.TemporaryFile(dir=directory) as stream:
         try:
-            # Without its blocks allocated, a full disk would kill the process in the middle of a write to the map.
+            # If its blocks were not allocated, a full disk would kill the process during a write to the map.
             allocate(stream.fileno(), num_bytes)
         except OSError as error:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Classes of videos by their nearest training videos."""
+"""Classifies videos by their nearest training videos."""
 
 from functools import partial
 
@@ -13,22 +13,23 @@ from kdvideo.models.spec import Model
 
 __all__ = ["KNN", "knn_scores"]
 
-# DINO's, which it found best for features of all sizes; fixed, so that nothing is chosen on a test list.
+# DINO's values, which its authors found best for features of all sizes. They are fixed, so that nothing is chosen on a
+# test list.
 _NUM_NEIGHBORS = 20
 _TEMPERATURE = 0.07
 
 
 class KNN(Protocol):
-    """The class that the nearest training videos vote for."""
+    """The class with the most votes of the nearest training videos."""
 
     name = "knn"
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle for videos without classes."""
+        """Returns the reason not to measure videos that have no classes."""
         return "the videos have no classes" if classes.number is None else None
 
     def measure(self, subject: Subject) -> Measurement:
-        """Measures `knn_10clip` and `knn_10clip_top5`, named by the number of clips."""
+        """Measures `knn_10clip` and `knn_10clip_top5`. The names contain the number of clips."""
         test, train, views = subject.test, subject.train, subject.views
         scores = knn_scores(
             test.video_features,
@@ -42,23 +43,23 @@ class KNN(Protocol):
 
 
 def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num_classes: int) -> Tensor:
-    """Counts the weighted votes of the 20 nearest.
+    """Counts the weighted votes of the 20 nearest neighbours.
 
-    Each counts exp(cosine / 0.07) for its class.
+    Each neighbour adds exp(cosine / 0.07) to its class.
 
-    The weights, rather than a plain majority, leave no ties and let k exceed the videos of a class (Wu et al., arXiv
+    Weights avoid the ties of a plain majority, and allow a k above the number of videos of a class (Wu et al., arXiv
     1805.01978, section 3.4; k as in Caron et al., arXiv 2104.14294, appendix F).
 
     Args:
         queries: features `[Q, D]`.
-        gallery: features `[G, D]`; with fewer than 20, all vote.
-        gallery_classes: `[G]`.
-        num_classes: C.
+        gallery: features `[G, D]`. If there are fewer than 20, all of them vote.
+        gallery_classes: the class of each gallery video, `[G]`.
+        num_classes: C, the number of classes.
 
     Returns:
-        Shares of the votes, `[Q, C]`.
+        The share of the votes of each class, `[Q, C]`.
     """
-    with extra_imports():  # here, since scikit-learn takes seconds to import
+    with extra_imports():  # imported here, because scikit-learn takes seconds to import
         from sklearn.neighbors import KNeighborsClassifier
     classifier = KNeighborsClassifier(
         min(_NUM_NEIGHBORS, len(gallery)),
@@ -71,5 +72,5 @@ def knn_scores(queries: Tensor, gallery: Tensor, *, gallery_classes: Tensor, num
 
 
 def _vote(distances: np.ndarray, *, temperature: float) -> np.ndarray:
-    """Weighs neighbours at distances 1 - cosine, `[Q, k]`; leaves out the constant exp(1 / temperature)."""
+    """Weighs neighbours at distances 1 - cosine, `[Q, k]`. It omits the constant exp(1 / temperature)."""
     return np.exp(-distances / temperature)

@@ -1,4 +1,4 @@
-"""Linear probe: a linear classifier on features that stay as they are."""
+"""Linear probe: trains a linear classifier on fixed features."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 __all__ = ["STRENGTHS", "LinearProbe", "choose_strength", "probe_scores"]
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the smaller, the more the weights are held down
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C; a smaller value means stronger regularisation
 _MAX_STEPS = 2000
-_HELD_OUT = 0.25  # of the training list's recordings, to choose C by
+_HELD_OUT = 0.25  # share of the training list's recordings that is used to choose C
 
 
 class LinearProbe(Protocol):
-    """The class that logistic regression on features says."""
+    """The class that logistic regression predicts from the features."""
 
     name = "linear_probe"
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle for videos without classes, or of a single class."""
+        """Returns the reason not to measure videos that have no classes or a single class."""
         if classes.number is None:
             return "the videos have no classes"
         return "all videos are of one class" if classes.number < 2 else None
 
     def measure(self, subject: Subject) -> Measurement:
-        """Measures `linear_probe_10clip` and `linear_probe_10clip_top5`, named by the number of clips.
+        """Measures `linear_probe_10clip` and `linear_probe_10clip_top5`. The names contain the number of clips.
 
         Raises:
             ValueError: all training videos are of one class.
@@ -59,16 +59,16 @@ class LinearProbe(Protocol):
 def choose_strength(
     features: Tensor, classes: Tensor, held_out: Tensor, *, strengths: Sequence[float] = STRENGTHS
 ) -> float:
-    """Chooses the C whose probe is right most often on held-out videos.
+    """Chooses the C whose probe is most often right on held-out videos.
 
     Args:
-        features: of the training videos, `[V, D]`.
-        classes: `[V]`.
-        held_out: bool `[V]`; whole recordings, or their likeness would speak for the weakest C.
-        strengths: candidates, the smallest first, which wins a tie.
+        features: features of the training videos, `[V, D]`.
+        classes: the class of each video, `[V]`.
+        held_out: bool `[V]`. It holds out whole recordings, because similar videos would favour the weakest C.
+        strengths: candidates in ascending order. The first one wins a tie.
 
     Returns:
-        One of `strengths`; 1.0, scikit-learn's default, where nothing is held out or what is left has a single class.
+        One of `strengths`. 1.0, scikit-learn's default, if nothing is held out or the rest has a single class.
     """
     kept = ~held_out
     if not held_out.any() or len(classes[kept].unique()) < 2:
@@ -87,13 +87,13 @@ def probe_scores(
 
     Args:
         queries: features of the test videos, `[Q, D]`.
-        features: of the training videos, `[V, D]`; their mean and deviation standardise both.
-        classes: `[V]`, at least two of them.
-        num_classes: C.
+        features: features of the training videos, `[V, D]`. Their mean and deviation standardise both sets.
+        classes: the classes of the training videos, `[V]`. There are at least two.
+        num_classes: C, the number of classes.
         strength: scikit-learn's C, the inverse of the regularisation.
 
     Returns:
-        `[Q, C]`.
+        The probability of each class, `[Q, C]`.
 
     Raises:
         ValueError: all training videos are of one class.
@@ -106,7 +106,7 @@ def probe_scores(
 
 
 def _fit(features: Tensor, classes: Tensor, *, strength: float) -> "Pipeline":
-    with extra_imports():  # here, since scikit-learn takes seconds to import
+    with extra_imports():  # imported here, because scikit-learn takes seconds to import
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler

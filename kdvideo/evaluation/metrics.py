@@ -1,4 +1,4 @@
-"""Metrics: what their names say, and the shares that several protocols compute."""
+"""Metrics: reads their names, and computes the shares that several protocols use."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 _VIEWS = r"(?P<clips>\d+)clip(_(?P<crops>\d+)crop)?"
-_NAMES = {  # what a protocol calls its metrics
+_NAMES = {  # the names that each protocol uses for its metrics
     "pretext": r"(validation_)?(pretext_accuracy|majority_share|retrieval_at_\d+)",
     "retrieval": rf"retrieval_{_VIEWS}_at_\d+",
     "knn": rf"knn_{_VIEWS}(_top5)?",
@@ -30,13 +30,13 @@ _NAMES = {  # what a protocol calls its metrics
 
 @dataclass(frozen=True)
 class MetricName:
-    """What a metric's name says.
+    """The information in a metric's name.
 
     Attributes:
         name: the whole name, e.g. "UCF-101-s2/knn_10clip_3crop".
-        data: what it was measured on, e.g. "UCF-101-s2"; "" for the split that the model was trained on.
-        protocol: the protocol that measures it; None for what other people report.
-        num_clips: uniform clips per video; None where the config says how many.
+        data: the measured data, e.g. "UCF-101-s2". "" for the split that the model was trained on.
+        protocol: the protocol that measures it. None for metrics that other people report.
+        num_clips: uniform clips per video. None if the config sets the number.
         num_crops: crops per clip.
     """
 
@@ -49,7 +49,7 @@ class MetricName:
     @property
     def is_score(self) -> bool:
         """Whether a higher value is better."""
-        return not self.name.endswith("majority_share")  # which is a fact about the labels
+        return not self.name.endswith("majority_share")  # this is a property of the labels
 
     @property
     def is_accuracy(self) -> bool:
@@ -58,16 +58,16 @@ class MetricName:
 
     @property
     def chance(self) -> str | None:
-        """The metric that says what guessing scores."""
+        """The metric with the score of guessing."""
         start = self.name.removesuffix("pretext_accuracy")
         return f"{start}majority_share" if self.protocol == "pretext" and start != self.name else None
 
 
 def parse_metric(name: str) -> MetricName:
-    """Reads a metric's name, as a zoo entry or a run has it.
+    """Parses a metric's name from a zoo entry or a run.
 
     Args:
-        name: any name, also of a metric that other people report.
+        name: any name. It may belong to a metric that other people report.
     """
     data, _, own = name.rpartition("/")
     for protocol, pattern in _NAMES.items():
@@ -81,12 +81,12 @@ def parse_metric(name: str) -> MetricName:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as it was measured.
+    """A measured metric.
 
     Attributes:
-        name: says what was measured; `parse_metric` reads it.
+        name: the metric's name, which `parse_metric` reads.
         share: the value, in [0, 1].
-        num_videos: how many videos it counts.
+        num_videos: number of videos that the metric counts.
     """
 
     name: str
@@ -100,10 +100,10 @@ class Metric:
 
 
 def majority_share(labels: Tensor) -> float:
-    """Computes the chance level: the score of always answering the most frequent label.
+    """Computes the chance level, which is the score of always answering the most frequent label.
 
     Args:
-        labels: of any shape, `[...]`.
+        labels: labels of any shape, `[...]`.
 
     Returns:
         A share in [0, 1].
@@ -119,17 +119,17 @@ def video_features(clip_features: Tensor) -> Tensor:
 def retrieval_at_k(
     queries: Tensor, gallery: Tensor, *, query_classes: Tensor, gallery_classes: Tensor, ks: Sequence[int]
 ) -> dict[int, float]:
-    """Computes the share of queries with a video of their class among the k nearest, by cosine.
+    """Computes the share of queries with a video of the same class among the k nearest, by cosine.
 
     Args:
         queries: unit vectors `[Q, D]`.
         gallery: unit vectors `[G, D]`.
-        query_classes: `[Q]`.
-        gallery_classes: `[G]`.
-        ks: values of k; those above G mean the whole gallery.
+        query_classes: the class of each query, `[Q]`.
+        gallery_classes: the class of each gallery video, `[G]`.
+        ks: values of k. Values above G mean the whole gallery.
 
     Returns:
-        k -> share in [0, 1].
+        The share in [0, 1] for each k.
     """
     # q = query, g = gallery video, d = feature
     similarity = torch.einsum("qd,gd->qg", queries, gallery)
@@ -142,12 +142,12 @@ def top_k_accuracy(scores: Tensor, classes: Tensor, *, ks: Sequence[int] = (1,))
     """Computes the share of rows whose class is among the k with the highest scores.
 
     Args:
-        scores: `[V, K]`.
-        classes: `[V]`.
-        ks: values of k; those above K mean all classes.
+        scores: the score of each class, `[V, K]`.
+        classes: the class of each row, `[V]`.
+        ks: values of k. Values above K mean all classes.
 
     Returns:
-        k -> share in [0, 1].
+        The share in [0, 1] for each k.
     """
     best = scores.topk(min(max(ks), scores.shape[1]), dim=1).indices
     hits = best == classes[:, None]

@@ -25,14 +25,14 @@ _KS = (1, 5)
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """How much is measured.
+    """The settings of the pretext protocol.
 
     Attributes:
-        tuples_per_video: fixed tuples per test video, for pretext accuracy.
+        tuples_per_video: fixed tuples per test video for pretext accuracy.
         clips_per_video: clips per video for retrieval at an epoch's end.
         final_clips_per_video: clips per video at a run's end.
-        batch_size: clips in one forward, about.
-        num_workers: processes that decode.
+        batch_size: approximate number of clips in one forward pass.
+        num_workers: number of decoding processes.
     """
 
     tuples_per_video: int = 10
@@ -43,14 +43,14 @@ class EvalConfig:
 
 
 class PretextProtocol(Protocol):
-    """Pretext accuracy and retrieval from few clips; of held-out training videos again, as `validation_*`.
+    """Pretext accuracy and retrieval from few clips. Held-out training videos get the same metrics as `validation_*`.
 
-    The clips of the lists that were measured last stay on disk, so that every epoch looks at the same ones.
+    The clips of the latest lists stay on disk, so that every epoch is measured on the same clips.
 
     Args:
-        tuples: what a tuple is.
-        config: how much is measured.
-        directory: where the clips are kept.
+        tuples: settings of a tuple.
+        config: settings of the protocol.
+        directory: the folder for the clips.
     """
 
     name = "pretext"
@@ -64,7 +64,7 @@ class PretextProtocol(Protocol):
         self._clips: dict[str, _FixedClips] = {}
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle if the model does not fit the pretext."""
+        """Returns the reason not to measure a model that does not fit the pretext."""
         if not isinstance(model, PCLModel):
             return "the model has no pretext head"
         pretext = self.tuples.pretext
@@ -81,18 +81,18 @@ class PretextProtocol(Protocol):
         return None
 
     def prepare(self, lists: Lists) -> None:
-        """Decodes the clips of these lists, unless they are at hand."""
+        """Decodes the clips of these lists, unless they are already stored."""
         if lists is self._lists:
             return
-        self._lists, self._clips = None, {}  # first gives back the room of those at hand
+        self._lists, self._clips = None, {}  # first frees the space of the stored clips
         parts = {"": lists, **({} if lists.validation is None else {"validation_": lists.validation})}
         self._clips = {prefix: _FixedClips(part, self) for prefix, part in parts.items()}
         self._lists = lists
 
     def measure(self, subject: Subject) -> Measurement:
-        """Measures `pretext_accuracy` beside its `majority_share`, `retrieval_at_1` and `retrieval_at_5`.
+        """Measures `pretext_accuracy` and its `majority_share`, `retrieval_at_1` and `retrieval_at_5`.
 
-        Retrieval is left out where the videos have no classes.
+        Retrieval is left out if the videos have no classes.
         """
         self.prepare(subject.lists)
         model, config = subject.model, self.config
@@ -136,7 +136,7 @@ class _FixedClips:
         self._num_tuple_videos, self._num_videos = len(long_enough), len(lists.test)
 
     def measure(self, model: PCLModel, device: torch.device, prefix: str) -> list[Metric]:
-        """Measures a model; `prefix` begins the metrics' names."""
+        """Measures a model. `prefix` is put before the metrics' names."""
         spec = model.backbone.clip_spec
         logits = compute_outputs(
             model, self._tuples, output=lambda clips: model(clips)["pretext_logits"], spec=spec, device=device

@@ -1,4 +1,4 @@
-"""What every protocol shares: the lists that it measures on, what it sees of a network, what it says."""
+"""The parts that all protocols share: their lists, their view of a network, and their results."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ __all__ = ["Classes", "Lists", "Measurement", "Protocol", "Subject", "measure_sc
 
 @dataclass(frozen=True)
 class Lists:
-    """One split of a dataset.
+    """The lists of one split of a dataset.
 
     Attributes:
-        test: the videos that are asked about.
-        train: the videos that retrieval searches and classifiers are fitted to.
-        split: its number.
-        validation: a part of the training list that training leaves out, against the part that it uses; or None.
+        test: the videos to measure on.
+        train: the videos that are searched by retrieval and that classifiers are fitted to.
+        split: number of the split.
+        validation: the lists of held-out training videos and of the rest of the training list. May be None.
     """
 
     test: VideoList
@@ -42,11 +42,11 @@ class Lists:
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of the videos that are measured.
+    """The classes of the measured videos.
 
     Attributes:
-        number: how many there are; None if a video has no class.
-        names: in the order of their numbers; empty if the dataset does not name all of them.
+        number: number of classes. None if a video has no class.
+        names: names in the order of the class numbers. Empty if the dataset does not name all classes.
     """
 
     number: int | None
@@ -61,20 +61,20 @@ class Classes:
 
     @property
     def labels(self) -> list[str]:
-        """The names, or else the numbers."""
+        """The names. If there are none, the numbers."""
         return list(self.names) or [str(number) for number in range(self.number or 0)]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network on one split, as a protocol sees it.
+    """A network and a split, as input of a protocol.
 
     Attributes:
         model: the network.
-        lists: the split.
-        views: what the network sees of each video.
-        classes: of all splits that are measured.
-        outputs: the network's outputs for all videos that some protocol needs; None if none does.
+        lists: the lists of the split.
+        views: the clips and crops of each video.
+        classes: the classes of all measured splits.
+        outputs: the network's outputs for all videos that some protocol needs. None if no protocol needs any.
     """
 
     model: Model
@@ -106,14 +106,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one protocol says of one split.
+    """The result of one protocol on one split.
 
     Attributes:
-        protocol: its name.
-        metrics: what was measured.
-        words: how it was measured, for a zoo entry.
-        predicted: the class that each test video was taken for, `[V]`; None if the protocol names no classes.
-        answers: what the numbers in `predicted` mean.
+        protocol: name of the protocol.
+        metrics: the measured metrics.
+        words: how they were measured, in words for a zoo entry.
+        predicted: the predicted class of each test video, `[V]`. None if the protocol predicts no classes.
+        answers: the meaning of the numbers in `predicted`.
     """
 
     protocol: str
@@ -127,8 +127,8 @@ class Protocol(ABC):
     """A way to measure a network.
 
     Attributes:
-        name: as `kdvideo eval --protocols` takes it.
-        needs: the lists whose clip outputs it reads.
+        name: its name for `kdvideo eval --protocols`.
+        needs: the lists whose clip outputs it uses.
     """
 
     name: ClassVar[str]
@@ -136,11 +136,11 @@ class Protocol(ABC):
 
     @abstractmethod
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Says why the network cannot be measured; returns None if it can.
+        """Returns the reason why the network cannot be measured. None if it can.
 
         Args:
             model: the network.
-            classes: of the videos.
+            classes: the classes of the videos.
         """
 
     @abstractmethod
@@ -153,14 +153,14 @@ class Protocol(ABC):
 
 
 def measure_scores(protocol: str, name: str, scores: Tensor, *, subject: Subject, words: str) -> Measurement:
-    """Measures top-1 and top-5 accuracy of scores, whatever gave them.
+    """Measures top-1 and top-5 accuracy of any scores.
 
     Args:
-        protocol: that the scores are of.
-        name: of the top-1 metric.
-        scores: of each test video, `[V, C]`.
-        subject: what was measured.
-        words: how the scores come about.
+        protocol: the protocol that computed the scores.
+        name: name of the top-1 metric.
+        scores: the scores of each test video, `[V, C]`.
+        subject: the measured network and split.
+        words: how the scores are computed, in words.
     """
     accuracy = top_k_accuracy(scores, subject.test.classes, ks=(1, 5))
     count = len(subject.lists.test)

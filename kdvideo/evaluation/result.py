@@ -1,4 +1,4 @@
-"""What an evaluation has found, and the files that it leaves."""
+"""The result of an evaluation, and the files that it writes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +23,14 @@ EVALUATION_NAME = "evaluation.json"
 
 @dataclass(frozen=True)
 class SplitResult:
-    """What was measured on one split.
+    """The results on one split.
 
     Attributes:
-        split: its number.
-        num_test: videos of its test list.
-        num_train: videos of its training list.
-        measurements: one per protocol.
-        classes: of the test videos, `[V]`; None where no protocol looked at them.
+        split: number of the split.
+        num_test: number of videos in its test list.
+        num_train: number of videos in its training list.
+        measurements: one result per protocol.
+        classes: the class of each test video, `[V]`. None if no protocol used them.
     """
 
     split: int
@@ -46,7 +46,7 @@ class SplitResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Name -> share in [0, 1]."""
+        """Each metric's share in [0, 1], by name."""
         return {name: metric.share for name, metric in self.measured.items()}
 
     @property
@@ -78,14 +78,14 @@ class SplitResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured of one network.
+    """All results of one network.
 
     Attributes:
-        splits: one result each.
-        source: zoo name, path, URL, or the backbone whose random weights were measured; "" if nobody said.
-        sha256: of the weights; None for random ones.
-        dataset: the name of its folder.
-        settings: config keys that the metrics depend on.
+        splits: the results on each split.
+        source: a zoo name, path, URL, or the backbone whose random weights were measured. "" if unknown.
+        sha256: the hash of the weights. None for random weights.
+        dataset: the name of the dataset's folder.
+        settings: the config keys that the metrics depend on.
     """
 
     splits: Sequence[SplitResult]
@@ -106,11 +106,11 @@ class Evaluation:
 
     @property
     def names_classes(self) -> bool:
-        """Whether some protocol has named classes."""
+        """Whether some protocol has predicted classes."""
         return any(one.predicted is not None for result in self.splits for one in result.measurements)
 
     def write(self, directory: Path) -> list[Path]:
-        """Writes `evaluation.json` and the tables of confusions; returns their paths."""
+        """Writes `evaluation.json` and the confusion tables. Returns their paths."""
         report = {
             "model": self.source,
             "sha256": self.sha256,

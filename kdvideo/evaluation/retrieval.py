@@ -1,4 +1,4 @@
-"""Retrieval: whether one of the nearest training videos has a test video's class."""
+"""Retrieval: checks whether one of the nearest training videos has a test video's class."""
 
 from kdvideo.evaluation.metrics import Metric, retrieval_at_k
 from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject
@@ -15,11 +15,11 @@ class Retrieval(Protocol):
     name = "retrieval"
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns an obstacle for videos without classes."""
+        """Returns the reason not to measure videos that have no classes."""
         return "the videos have no classes" if classes.number is None else None
 
     def measure(self, subject: Subject) -> Measurement:
-        """Measures `retrieval_10clip_at_1`, `_5`, `_10`, `_20` and `_50`, named by the number of clips."""
+        """Measures `retrieval_10clip_at_1`, `_5`, `_10`, `_20` and `_50`. The names contain the number of clips."""
         test, train, views = subject.test, subject.train, subject.views
         shares = retrieval_at_k(
             test.video_features,

@@ -1,4 +1,4 @@
-"""What of an evaluation goes into a zoo entry, and under which names."""
+"""Writes the results of an evaluation into a zoo entry, under the right names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,22 +15,22 @@ __all__ = ["metrics_for_entry", "save_evaluation"]
 
 
 def save_evaluation(evaluation: Evaluation, entry: ZooEntry, *, zoo: Zoo) -> ZooEntry:
-    """Writes metrics and protocol into the entry that was measured.
+    """Writes metrics and protocol into the measured entry.
 
     Args:
-        evaluation: what was measured.
-        entry: the model's, as `check_recordable` gave it.
-        zoo: the zoo that has it.
+        evaluation: the results.
+        entry: the model's entry, from `check_recordable`.
+        zoo: the zoo of the entry.
 
     Raises:
-        ValueError: the entry has changed meanwhile, or its protocol is another.
+        ValueError: the entry has changed meanwhile, or its protocol is a different one.
     """
     metrics, protocol = metrics_for_entry(evaluation, entry)
     return record_metrics(entry, metrics, protocol, zoo=zoo, sha256=evaluation.sha256)
 
 
 def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str, float], str]:
-    """Names the metrics as the entry does, and says how they were measured.
+    """Names the metrics as in the entry, and returns how they were measured.
 
     ::
 
@@ -39,7 +39,7 @@ def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str
         the mean over several splits                 UCF-101-mean/knn_10clip
 
     Raises:
-        ValueError: on the entry's own data, another setting than its config has, which the names would not tell.
+        ValueError: on the entry's own data, a setting differs from its config, which the names would not show.
     """
     metrics: dict[str, float] = {}
     for result in evaluation.splits:
@@ -51,7 +51,7 @@ def metrics_for_entry(evaluation: Evaluation, entry: ZooEntry) -> tuple[dict[str
 
 
 def _is_own(evaluation: Evaluation, entry: ZooEntry, split: int) -> bool:
-    """Tells whether this is the split that the model was trained on."""
+    """Tells whether the model was trained on this split."""
     own = entry.settings
     there = own.get("DATA.NAME"), Path(own.get("DATA.ROOT", "")).name, own.get("DATA.SPLIT")
     if there != (evaluation.settings["DATA.NAME"], evaluation.dataset, split):

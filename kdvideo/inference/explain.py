@@ -28,8 +28,8 @@ from kdvideo.registry import unknown_name
 
 __all__ = ["Scores", "VideoCam", "explain_video", "scores_of"]
 
-_BATCH = 4  # clips of a backward pass
-_MOST_CLIPS = 64  # of a video
+_BATCH = 4  # number of clips in a backward pass
+_MOST_CLIPS = 64  # largest number of clips of a video
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ __all__ = ["PARITY", "DeployedModel", "ExportFormat", "Latency", "export_model",
 ExportFormat = Literal["torch-export", "onnx"]
 Runner = Callable[[Tensor], Tensor]
 PARITY = 1e-4  # largest difference to the model itself, relative to its largest output
-_MANY = 64  # clips of a batch that an exported model takes at most
+_MANY = 64  # largest number of clips in a batch of an exported model
 _METADATA_KEY = "kdvideo"
 
 
@@ -99,7 +99,7 @@ def load_exported(path: Path, *, format: ExportFormat, threads: int | None = Non
     """
     if format == "onnx":
         return _open_onnx(path, threads)
-    with path.open("rb") as stream:  # a path would have to end in .pt2
+    with path.open("rb") as stream:  # if it were given a path, that would have to end in .pt2
         return torch.export.load(stream).module()
 
 
@@ -168,7 +168,7 @@ def _median_ms(runner: Runner, clip: Tensor, runs: int) -> float:
         started = time.perf_counter()
         runner(clip)
         times.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(times[2:])  # the first ones allocate
+    return statistics.median(times[2:])  # the first ones include allocations
 
 
 @contextmanager

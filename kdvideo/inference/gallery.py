@@ -24,9 +24,9 @@ _SUBSETS = ("train", "test", "val", "validation")
 
 @dataclass(frozen=True)
 class GalleryFacts:
-    """Which model made the features of a gallery.
+    """The model that made the features of a gallery.
 
-    Features of two models cannot be compared.
+    Features of two different models cannot be compared.
 
     Attributes:
         model: the model's zoo name, path or URL.
@@ -55,12 +55,12 @@ class Neighbour:
 
 
 def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, facts: GalleryFacts) -> int:
-    """Writes one row per video. It holds name, class, frames, and feature or problem.
+    """Writes one row per video, with name, class, frames, and feature or problem.
 
     A video's class is the first folder of its name, `CLASS/subject/1.avi`, and "" for a video beside the folders. If
     all videos lie in folders train, test, val or validation, as in `class_folders`, it is the folder below.
 
-    Names are written as `kdvideo.names.name_as_text` gives them. The file is written whole or not at all. If computing
+    Names are written as `kdvideo.names.name_as_text` gives them. The file is written atomically. If computing
     ends early, the rows so far are written to `NAME.partial.parquet` (or `.safetensors`) beside `path`, and `path`
     stays as it was.
 
@@ -68,7 +68,7 @@ def write_features(path: Path, outputs: Iterable[VideoOutput], *, root: Path, fa
         path: a name that ends in .parquet or .safetensors.
         outputs: features `[S, D]` of the S clips of each video. The row gets their mean.
         root: the folder that names are relative to.
-        facts: which model made the features. Stored in the file.
+        facts: the model that made the features. It is stored in the file.
 
     Returns:
         The number of videos without a feature.
@@ -126,7 +126,7 @@ class Gallery:
         names: the names of the G videos.
         class_names: the class of each video.
         features: the feature of each video, `[G, D]`.
-        facts: which model made the features.
+        facts: the model that made the features.
     """
 
     def __init__(self, names: list[str], class_names: list[str], features: Tensor, facts: GalleryFacts) -> None:
@@ -157,7 +157,7 @@ class Gallery:
             raise ValueError(f"{path} is no gallery ({reason}): {hint}") from None
 
     def nearest(self, feature: Tensor, count: int) -> list[Neighbour]:
-        """Finds the `count` videos nearest to a feature `[D]`. They come by cosine, the nearest first."""
+        """Finds the `count` videos nearest to a feature `[D]`, by cosine. The nearest one comes first."""
         similarity, places = (self.features @ F.normalize(feature, dim=0)).topk(min(count, len(self.names)))
         return [
             Neighbour(self.names[place], self.class_names[place], alike)

@@ -20,17 +20,17 @@ COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 _SUFFIXES = (".parquet", ".safetensors")
 _FACTS_KEY, _ROWS_KEY = "kdvideo", "rows"
 _MOST_VALUES = 1 << 24
-_VALUES_A_BYTE = 16  # genuine features are half a value a byte, and do not compress
+_VALUES_A_BYTE = 16  # real features have half a value per byte, and do not compress
 
 
 class StoredGallery(NamedTuple):
-    """The videos of a file that have a feature; nothing of it has been checked but its form.
+    """The videos of a file that have a feature. Only the form of the file has been checked.
 
     Attributes:
-        names: of the videos.
-        class_names: of each video.
-        features: `[G, D]`.
-        facts: which model made them, as JSON.
+        names: the names of the videos.
+        class_names: the class of each video.
+        features: the feature of each video, `[G, D]`.
+        facts: which model made the features, as JSON.
     """
 
     names: list[Any]
@@ -40,10 +40,10 @@ class StoredGallery(NamedTuple):
 
 
 def check_format(path: Path) -> None:
-    """Finds out before hours of work whether a gallery can be written in the format of its name.
+    """Checks before hours of work whether a gallery can be written in the format of its name.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: the name has another ending.
         MissingExtraError: pyarrow, which a Parquet table needs, is not installed.
     """
     if path.suffix not in _SUFFIXES:
@@ -54,12 +54,12 @@ def check_format(path: Path) -> None:
 
 
 def write_gallery(path: Path, rows: Mapping[str, Sequence[Any]], *, facts: str) -> None:
-    """Writes all columns of `rows`, whole or not at all.
+    """Writes all columns of `rows` atomically.
 
     Args:
-        path: the file, whose name says the format.
-        rows: column -> values; `feature` is None where there is a `problem`.
-        facts: stored beside the table, as JSON.
+        path: the file. Its name decides the format.
+        rows: the values of each column. `feature` is None if there is a `problem`.
+        facts: JSON values to store beside the table.
     """
     write = _write_parquet if path.suffix == ".parquet" else _write_safetensors
     write_atomic(path, lambda temporary: write(temporary, rows, facts))
@@ -69,9 +69,9 @@ def read_gallery(path: Path) -> StoredGallery:
     """Reads what `write_gallery` wrote.
 
     Raises:
-        ValueError: the file is damaged or something else.
+        ValueError: the file is damaged or is something else.
         KeyError: a column or the facts are missing.
-        TypeError: a column holds other things.
+        TypeError: a column holds values of another type.
         MissingExtraError: the file is a Parquet table and pyarrow is not installed.
     """
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_parquet(path)
@@ -102,7 +102,7 @@ def _read_parquet(path: Path) -> StoredGallery:
 
 
 def _check_size(metadata: Any, size: int) -> None:
-    """Refuses a few MB of Parquet that unpack to billions of values: no hash covers a gallery."""
+    """Refuses a few MB of Parquet that unpack to billions of values. No hash protects a gallery."""
     columns = [
         metadata.row_group(group).column(place)
         for group in range(metadata.num_row_groups)

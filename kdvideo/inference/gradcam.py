@@ -53,7 +53,7 @@ def find_last_map(backbone: Backbone, clip: Tensor) -> tuple[str, nn.Module, tup
     last: list[tuple[nn.Module, torch.Size]] = []
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        # Behind the pooling there is one place, or no dimension for places.
+        # After the pooling there is only one place, or no spatial dimension.
         if isinstance(output, Tensor) and output.ndim > 2 and output[0, 0].numel() > 1:
             last[:] = [(module, output.shape)]
 
@@ -66,7 +66,7 @@ def find_last_map(backbone: Backbone, clip: Tensor) -> tuple[str, nn.Module, tup
             handle.remove()
     names = {module: name for name, module in backbone.named_modules()}
     module, shape = last[0] if last else (backbone, torch.Size())
-    # A norm over the last dimension has its channels there: tokens, wherever they came from.
+    # A norm over the last dimension has its channels there, so the map consists of tokens.
     if len(shape) != 5 or shape[0] != 1 or isinstance(module, nn.LayerNorm):
         where = f"what its {names[module]} gives is {list(shape)}" if last else "it has none"
         raise ValueError(

@@ -45,7 +45,7 @@ class Picture:
     def address(self) -> str:
         """The image as a data address, or "".
 
-        A page can show the address: it holds a JPEG.
+        A page can show the address, because it contains a JPEG.
         """
         if self.image is None:
             return ""
@@ -80,7 +80,7 @@ class Grid:
 
 
 def build_grid(gallery_path: Path, root: Path, *, time_limit: float = TIME_LIMIT) -> Grid:
-    """Finds each video's nearest others in a gallery. Some get pictures.
+    """Finds the nearest other videos of each video in a gallery. Some videos get pictures.
 
     Args:
         gallery_path: what `kdvideo embed ROOT --out FILE.parquet` wrote.
@@ -138,7 +138,7 @@ def _middle_frame(root: Path, name: str, *, time_limit: float) -> Image.Image | 
 
 
 def _choose(class_names: Sequence[str]) -> list[int]:
-    """Chooses queries. The first video of each class comes first, then the second ones, until there are enough."""
+    """Chooses queries: first the first video of each class, then the second ones, until there are enough."""
     turn: dict[str, int] = {}
     order = []
     for place, name in enumerate(class_names):

@@ -1,4 +1,4 @@
-"""Features of a model's network with random weights, to compare a trained model with its beginning."""
+"""Features of a model's network with random weights, to compare a trained model with its initial state."""
 
 from pathlib import Path
 

@@ -59,7 +59,7 @@ def list_videos(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_absent(path: Path) -> bool:
-    """Returns whether nothing has that name. A link to nothing and a forbidden file do exist, with a problem."""
+    """Returns whether nothing has that name. A broken link and a forbidden file do exist, with a problem."""
     try:
         path.lstat()
     except OSError as error:
@@ -100,7 +100,7 @@ def compute_video_outputs(
 
 
 class _Clips(Dataset):
-    """The clips of each file, or its problem."""
+    """The clips of each file, or the problem with it."""
 
     def __init__(self, paths: Sequence[Path], spec: ClipSpec, num_clips: int, time_limit: float) -> None:
         self.paths = paths
