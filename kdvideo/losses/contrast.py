@@ -1,4 +1,4 @@
-"""What every contrastive loss is."""
+"""The base class of contrastive losses."""
 
 from typing import Self
 
@@ -12,21 +12,21 @@ class ContrastiveLoss(nn.Module):
     """The base of contrastive losses between the first and the last clip of a tuple.
 
     Attributes:
-        num_negatives: K, how many other videos' numbers each sample has to bring along.
+        num_negatives: K, the number of other videos' numbers that each sample must have.
     """
 
     num_negatives: int = 0
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
-        """Builds the loss that CONTRAST describes, for `num_videos` training videos."""
+        """Builds the loss from CONTRAST for `num_videos` training videos."""
         raise NotImplementedError(f"{cls.__name__} has no from_config")
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:
         """Computes the loss.
 
         Args:
-            z: projections of the first and the last clip, of unit length, `[B, 2, E]`.
+            z: projections of the first and the last clip, of length 1, `[B, 2, E]`.
             index: the videos' numbers, int64 `[B]`.
             negatives: other videos' numbers, int64 `[B, K]`.
 

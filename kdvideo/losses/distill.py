@@ -18,7 +18,7 @@ class DistillationLoss(nn.Module):
     """The base of all distillation losses, called as `loss(student_output, teacher_output)`.
 
     Attributes:
-        output: the networks' output that it compares, "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
+        output: the output that the loss compares, "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
         adapts: whether a trained linear layer first maps the student's feature to the teacher's length.
     """
 
@@ -73,7 +73,7 @@ class LogitDistillation(DistillationLoss):
             teacher_logits: `[B, P]`; they get no gradient.
 
         Returns:
-            A scalar, 0 if the two agree up to a constant per row.
+            A scalar. It is 0 if the two agree up to a constant per row.
 
         Raises:
             ValueError: the shapes differ.
@@ -91,8 +91,8 @@ class LogitDistillation(DistillationLoss):
 class EmbeddingDistillation(DistillationLoss):
     """`1 - cosine` between adapted student and teacher features.
 
-    It is averaged over clips and lies in [0, 2]. Imitating features asks nothing of the teacher but a backbone (hints:
-    Romero et al., arXiv 1412.6550). The cosine ignores the features' length, which differs between architectures.
+    It is averaged over clips and lies in [0, 2]. Imitating features needs only a backbone as the teacher (hints: Romero
+    et al., arXiv 1412.6550). The cosine ignores the features' length, which differs between architectures.
 
     Example:
         >>> teacher = torch.randn(2, 3, 8)
@@ -125,7 +125,7 @@ class SimilarityDistillation(DistillationLoss):
     Args:
         student_dim: length of the student's features.
         teacher_dim: length of the teacher's features.
-        num_anchors: places of the queue; with 0, the batch alone counts.
+        num_anchors: length of the queue. With 0, only the batch provides anchors.
         temperature: t, above 0.
 
     Example:
@@ -156,14 +156,14 @@ class SimilarityDistillation(DistillationLoss):
         )
 
     def forward(self, student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
-        """Computes the divergence, and stores the clips in the queues when training.
+        """Computes the divergence. In training mode, it also stores the clips in the queues.
 
         Args:
             student_feature: `[B, N, D]`.
             teacher_feature: `[B, N, D']`; they get no gradient.
 
         Returns:
-            A scalar, 0 if all similarities agree.
+            A scalar. It is 0 if all similarities agree.
         """
         student = F.normalize(student_feature.flatten(0, 1), dim=1)
         teacher = F.normalize(teacher_feature.detach().flatten(0, 1), dim=1)
@@ -179,9 +179,9 @@ class SimilarityDistillation(DistillationLoss):
         """Returns the log-probabilities of each clip's similarities to all anchors except itself.
 
         Args:
-            clips: this process's `[M, D]`, of unit length.
-            batch: all processes' `[A, D]`.
-            queue: earlier clips.
+            clips: clips of this process, `[M, D]`, of length 1.
+            batch: clips of all processes, `[A, D]`.
+            queue: the queue of earlier clips.
 
         Returns:
             `[M, A - 1 + queued]`.

@@ -17,14 +17,14 @@ __all__ = ["BankNCE", "BatchNCE", "MemoryBank"]
 class MemoryBank(nn.Module):
     """One unit vector per video, a running average of its projections.
 
-    Wu et al., CVPR 2018, arXiv 1805.01978. `vectors[num_videos, dim]` are stored in the checkpoint as float16, which
-    halves the memory and what each step fetches from it (docs/results/bank_rows.md). Computations are in float32.
+    Wu et al., CVPR 2018, arXiv 1805.01978. The checkpoint stores `vectors[num_videos, dim]` as float16. This halves the
+    memory and the data that each step fetches (docs/results/bank_rows.md). Computations are in float32.
 
     Args:
         num_videos: number of slots.
         dim: length of a vector.
-        momentum: share of the old vector that an update keeps; from 0.999 on, rounding swallows part of an update.
-        seed: of the random unit vectors that the bank starts from.
+        momentum: share of the old vector that an update keeps. From 0.999 on, rounding loses part of an update.
+        seed: seed of the bank's random initial vectors.
 
     Example:
         >>> bank = MemoryBank(num_videos=10, dim=4)
@@ -41,11 +41,11 @@ class MemoryBank(nn.Module):
         self.register_buffer("vectors", F.normalize(start, dim=1).half())
 
     def look_up(self, index: Tensor) -> Tensor:
-        """Returns the vectors `[B, K, E]` of the slots `index[B, K]`, in time proportional to B * K."""
+        """Returns the vectors `[B, K, E]` of the slots `index[B, K]`. The time is proportional to B * K."""
         if self.vectors.device.type != "cpu":
             return self.vectors[index]
-        # Bags of one row each: this kernel fetches rows ahead, whereas plain indexing waits for each row that is not in
-        # the cache; measured by benchmarks/bank_scaling.py.
+        # Bags of one row each: this kernel prefetches rows. Plain indexing waits for each row that is not in the cache.
+        # Measured by benchmarks/bank_scaling.py.
         flat = index.flatten()
         bags = torch.arange(len(flat), device=flat.device)
         return F.embedding_bag(flat, self.vectors, bags, mode="sum").unflatten(0, index.shape)
@@ -59,7 +59,7 @@ class MemoryBank(nn.Module):
 
 @LOSSES.register_as("bank_nce")
 class BankNCE(ContrastiveLoss):
-    """NCE with two memory banks, for first and last clips.
+    """NCE with two memory banks, one for first clips and one for last clips.
 
     PCL, arXiv 2010.15464, section 3.2; banks as in CMC, arXiv 1906.05849. The first clip's projection has to find its
     own video's vector in the last clips' bank among those of the negatives, and the other way round:
@@ -71,11 +71,11 @@ class BankNCE(ContrastiveLoss):
         dim: length of a projection.
         num_negatives: negatives per sample, at most `num_videos - 1`.
         temperature: divides the similarities.
-        momentum: of the banks.
-        seed: of the banks' first vectors.
+        momentum: momentum of the banks.
+        seed: seed of the banks' initial vectors.
 
     Raises:
-        ValueError: fewer than two videos.
+        ValueError: there are fewer than two videos.
 
     Example:
         >>> loss = BankNCE(num_videos=10, dim=8, num_negatives=3)
@@ -121,15 +121,15 @@ class BankNCE(ContrastiveLoss):
         return self.first_bank, self.last_bank
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:
-        """Adds both directions' cross-entropies, averaged over the batch.
+        """Adds the cross-entropies of both directions, averaged over the batch.
 
         Args:
-            z: projections of first and last clip, unit length, `[B, 2, E]`.
+            z: projections of first and last clip, of length 1, `[B, 2, E]`.
             index: the videos' numbers, int64 `[B]`.
             negatives: other videos' numbers, int64 `[B, K]`.
 
         Returns:
-            A scalar; `2 log(K + 1)` where all similarities are equal.
+            A scalar. It is `2 log(K + 1)` if all similarities are equal.
         """
         candidates = torch.cat((index[:, None], negatives), dim=1)  # [B, 1 + K], the own video first
         target = torch.zeros_like(index)
@@ -151,8 +151,8 @@ class BankNCE(ContrastiveLoss):
 class BatchNCE(ContrastiveLoss):
     """InfoNCE whose negatives are the batch's other videos.
 
-    Van den Oord et al., arXiv 1807.03748, equation 4. With several processes, the batch is that of all of them, and the
-    gradient goes through the others' projections as well.
+    Van den Oord et al., arXiv 1807.03748, equation 4. With several processes, the batch is that of all processes, and
+    the gradient also goes through the other processes' projections.
 
     Args:
         temperature: divides the similarities.
@@ -173,23 +173,23 @@ class BatchNCE(ContrastiveLoss):
         return cls(temperature=cfg.CONTRAST.TEMPERATURE)
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
-        """Adds both directions' cross-entropies, averaged over the batch.
+        """Adds the cross-entropies of both directions, averaged over the batch.
 
-        Each first clip has to find its own last clip among the batch's, and the other way round.
+        Each first clip has to find its own last clip in the batch, and the other way round.
 
         Args:
-            z: projections of first and last clip, unit length, `[B, 2, E]`.
-            index: the videos' numbers, `[B]`; not needed here.
-            negatives: not needed here.
+            z: projections of first and last clip, of length 1, `[B, 2, E]`.
+            index: the videos' numbers, `[B]`. Not used here.
+            negatives: not used here.
 
         Returns:
-            A scalar; `2 log(B)` where all similarities are equal, B counted over all processes.
+            A scalar. It is `2 log(B)` if all similarities are equal. B counts the videos of all processes.
         """
         everybody = gather_with_gradient(z)
         target = torch.arange(len(z), device=z.device) + rank() * len(z)
         loss = z.new_zeros(())
         for own, other in ((0, 1), (1, 0)):
-            # b = video of this process, j = video of any, e = embedding
+            # b = video of this process, j = video of any process, e = embedding
             similarity = torch.einsum("be,je->bj", z[:, own], everybody[:, other])
             loss = loss + F.cross_entropy(similarity / self.temperature, target)
         return loss

@@ -15,7 +15,7 @@ __all__ = ["Queue", "QueueNCE"]
 
 
 class Queue(nn.Module):
-    """The latest rows that were pushed, first in, first out.
+    """The rows that were pushed last, first in, first out.
 
     He et al., arXiv 1911.05722, section 3.2.
 
@@ -24,12 +24,12 @@ class Queue(nn.Module):
         length 5, three batches of 2:    a a . . .    a a b b .    c a b b c
                                              ^                ^      ^        the next place to write
 
-    `places[length, dim]` and the number of rows that were ever pushed are stored in the checkpoint.
+    The checkpoint stores `places[length, dim]` and the number of rows that were ever pushed.
 
     Args:
         length: number of places.
         dim: length of a row.
-        dtype: of the rows.
+        dtype: type of the rows.
 
     Example:
         >>> queue = Queue(length=3, dim=1)
@@ -49,16 +49,16 @@ class Queue(nn.Module):
 
     @property
     def rows(self) -> Tensor:
-        """The rows that are stored. `[min(length, pushed so far), dim]`, unordered."""
+        """The stored rows. `[min(length, pushed so far), dim]`, unordered."""
         return self.places[: int(self.num_pushed)]
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Writes `rows[B, dim]` over the oldest ones; of more rows than places, the last stay."""
+        """Writes `rows[B, dim]` over the oldest rows. If there are more rows than places, the last ones stay."""
         length = len(self.places)
         kept = rows[-length:]
         where = (self.num_pushed + torch.arange(len(kept), device=rows.device)) % length
-        # Not in place: the loss just computed from the rows goes backward later, and needs them as they were.
+        # Not in place: the backward of the current loss comes later and needs the old rows.
         self.places = self.places.index_copy(0, where, kept.to(self.places.dtype))
         self.num_pushed += len(kept)
 
@@ -98,15 +98,15 @@ class QueueNCE(ContrastiveLoss):
         )
 
     def forward(self, z: Tensor, index: Tensor, negatives: Tensor | None = None) -> Tensor:
-        """Adds both directions' cross-entropies, averaged over the batch.
+        """Adds the cross-entropies of both directions, averaged over the batch.
 
         Args:
-            z: projections of first and last clip, unit length, `[B, 2, E]`; the gradient goes through both.
+            z: projections of first and last clip, of length 1, `[B, 2, E]`. The gradient goes through both.
             index: the videos' numbers, int64 `[B]`.
-            negatives: not needed here.
+            negatives: not used here.
 
         Returns:
-            A scalar; `2 log(K + 1)` where all similarities to K negatives are equal, 0 while the queues are empty.
+            A scalar. It is `2 log(K + 1)` if all similarities to K negatives are equal, 0 while the queues are empty.
         """
         # b = batch, q = place in the queue, e = embedding
         positive = torch.einsum("be,be->b", z[:, 0], z[:, 1])

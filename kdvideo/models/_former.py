@@ -1,4 +1,4 @@
-"""Heads and builders under their former names, which go with the next version."""
+"""Heads and builders under their former names, which the next version removes."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ __all__ = ["PCLHead", "create_pcl_head", "create_r2plus1d", "create_r3d"]
 
 
 class PCLHead(nn.Module):
-    """A pretext and a projection head together; `PCLModel` has both itself today."""
+    """A pretext and a projection head together. Today `PCLModel` itself has both."""
 
     def __init__(self, *, pretext_head: PretextHead | OrderHead, projection_head: ProjectionHead) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every backbone is, and the residual stages that R3D and R(2+1)D share."""
+"""The base class of backbones, and the residual stages that R3D and R(2+1)D share."""
 
 import operator
 from collections import OrderedDict
@@ -38,7 +38,7 @@ class Backbone(nn.Module):
 
 
 class NetBackbone(Backbone):
-    """A backbone of blocks, one after another.
+    """A backbone that applies its blocks one after another.
 
     They are named and initialised as those of a PyTorchVideo `Net`.
 
@@ -90,7 +90,7 @@ def create_basic_stage(*, depth: int, dim_in: int, dim_out: int, stride: int, co
         depth: number of blocks.
         dim_in: channels of the input.
         dim_out: channels of each block's output.
-        stride: of the first block, in time and space.
+        stride: stride of the first block, in time and space.
         convs: builds the convolutions of one block.
     """
     blocks = [

@@ -33,11 +33,11 @@ _LAYERS: tuple[tuple[int, _Size | None, _Size], ...] = (
 
 
 class FullyConnected(nn.Module):
-    """`fc6` and `fc7`, each with a ReLU, over the flattened map.
+    """The layers `fc6` and `fc7`, each with a ReLU, on the flattened map.
 
     Args:
-        in_features: places of the map times channels.
-        out_features: channels of the output, a map of one place.
+        in_features: number of places of the map times number of channels.
+        out_features: channels of the output, which is a map with one place.
         dropout: probability between the two layers.
     """
 
@@ -59,14 +59,14 @@ def c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backb
     """Builds C3D without BatchNorm from PyTorchVideo stems and two fully connected layers.
 
     Args:
-        width: channels of the first convolution; the last four have 8, the fully connected layers 64 times as many.
-        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112; `fc6` fits one size only.
+        width: channels of the first convolution. The last four have 8 times as many, the linear layers 64 times.
+        clip_spec: the input convention. Defaults to 16 residual frames of 112 x 112. `fc6` fits one size only.
 
     Returns:
-        A backbone of `64 * width` features, what enters the published classifiers; 78.00 M parameters at width 64.
+        A backbone of `64 * width` features, the input of the published classifiers; 78.00 M parameters at width 64.
 
     Raises:
-        ValueError: clips of fewer than 16 frames or 16 pixels: nothing would be left behind the last pooling.
+        ValueError: clips have fewer than 16 frames or 16 pixels, so that nothing would be left after the last pooling.
     """
     clip_spec = clip_spec or ClipSpec()
     if min(clip_spec.clip_len, clip_spec.size) < 16:
@@ -79,7 +79,7 @@ def c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backb
     for multiplier, pool, padding in _LAYERS:
         blocks.append(_create_layer(dim_in, multiplier * width, pool=pool, padding=padding))
         dim_in = multiplier * width
-    side = (clip_spec.size // 16 + 2) // 2  # pool5 pads one pixel on either side
+    side = (clip_spec.size // 16 + 2) // 2  # pool5 pads one pixel on each side
     blocks.append(FullyConnected(dim_in * (clip_spec.clip_len // 16) * side**2, 64 * width))
     return NetBackbone(blocks=blocks, num_features=64 * width, clip_spec=clip_spec)
 

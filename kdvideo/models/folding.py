@@ -14,12 +14,12 @@ _FITTING: tuple[tuple[type[nn.Module], type[nn.Module]], ...] = (
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Tells whether a module is traced as a whole; convolutions derived from torch's are, too."""
+        """Tells whether a module is traced as a whole. This includes convolutions derived from torch's."""
         return isinstance(m, tuple(conv for conv, _ in _FITTING)) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold_batch_norm(module: nn.Module) -> int:
-    """Folds each BatchNorm that alone follows a convolution into it, in place.
+    """Folds each BatchNorm that is the only successor of a convolution into it, in place.
 
     A symbolic trace tells which module follows which, since a network need not apply its parts in the order in which it
     holds them. If a network cannot be traced, its parts are tried one by one.
@@ -33,7 +33,7 @@ def fold_batch_norm(module: nn.Module) -> int:
     assert not module.training
     try:
         graph = _Tracer().trace(module)
-    except Exception:  # whatever the network's Python makes of a tensor without values
+    except Exception:  # the network's Python code may raise anything for a tensor without values
         return sum(fold_batch_norm(child) for child in module.children())
     calls = [node for node in graph.nodes if node.op == "call_module"]
     targets = [node.target for node in calls]
@@ -51,6 +51,6 @@ def fold_batch_norm(module: nn.Module) -> int:
 
 
 def _fit(conv: nn.Module, norm: nn.Module) -> bool:
-    # without running statistics a BatchNorm normalises by each batch's own also in eval mode
+    # without running statistics, BatchNorm uses each batch's own statistics also in eval mode
     has_statistics = isinstance(getattr(norm, "running_mean", None), Tensor)
     return has_statistics and any(isinstance(conv, convs) and isinstance(norm, norms) for convs, norms in _FITTING)

@@ -96,7 +96,7 @@ def _adapt_resnet(net: Net, *, clip_spec: ClipSpec) -> Backbone:
 def _without_own_swish(net: nn.Module) -> nn.Module:
     """Replaces PyTorchVideo's swish by torch's SiLU, which is the same function.
 
-    The backward of PyTorchVideo's uses what torch has deprecated.
+    The backward of PyTorchVideo's swish uses a deprecated part of torch.
     """
     for module in list(net.modules()):
         for name, child in module.named_children():

@@ -80,7 +80,7 @@ class MViTBackbone(Backbone):
     The feature is the class token, so it is not the mean of `forward_features`, which holds all other tokens.
 
     Raises:
-        ValueError: clips of another size than its position encodings have.
+        ValueError: the clips have another size than its position encodings.
     """
 
     def __init__(self, net: video.MViT, *, clip_spec: ClipSpec) -> None:
@@ -115,7 +115,7 @@ class MViTBackbone(Backbone):
 
 _KINETICS = ClipSpec(**KINETICS, modality="rgb")
 _IMAGENET = ClipSpec(**IMAGENET, modality="rgb")
-_FAIR = ClipSpec(modality="rgb")  # a mean of 0.45 and a std of 0.225, as here
+_FAIR = ClipSpec(modality="rgb")  # a mean of 0.45 and a std of 0.225, as kdvideo's default
 
 # name -> its adapter, the normalisation, and the length, stride and size of a clip
 _NETWORKS: dict[str, tuple[Callable[..., Backbone], ClipSpec, tuple[int, int, int]]] = {

@@ -58,7 +58,7 @@ class OrderHead(nn.Module):
 
     Args:
         in_features: D, the length of a clip's feature.
-        num_classes: orders that are told apart. Defaults to VCOP's 3! = 6.
+        num_classes: number of orders to distinguish. Defaults to VCOP's 3! = 6.
         tuple_len: N, the clips of a tuple.
 
     Example:
@@ -85,7 +85,7 @@ class OrderHead(nn.Module):
 class ProjectionHead(nn.Module):
     """Maps features to the unit vectors that contrastive losses compare.
 
-    Linear, ReLU, Linear and a division by the length, as in arXiv 2010.15464, section 3.2.
+    It applies Linear, ReLU, Linear and a division by the length, as in arXiv 2010.15464, section 3.2.
 
     Args:
         in_features: D, the length of a clip's feature.
@@ -136,7 +136,7 @@ class ClassificationHead(nn.Linear):
 
     Args:
         in_features: D, the length of a clip's feature.
-        num_classes: classes, one logit each.
+        num_classes: number of classes, each with one logit.
 
     Example:
         >>> ClassificationHead(512, num_classes=101)(torch.randn(2, 512)).shape

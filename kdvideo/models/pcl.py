@@ -35,7 +35,7 @@ class PCLModel(nn.Module):
         self, backbone: Backbone, *, pretext_head: PretextHead | OrderHead, projection_head: ProjectionHead
     ) -> None:
         super().__init__()
-        # The heads first: it is the order of the parameters in optimizer states of checkpoints.
+        # The heads come first, because optimizer states in checkpoints have the parameters in this order.
         self.pretext_head = pretext_head
         self.projection_head = projection_head
         self.backbone = backbone
@@ -62,10 +62,10 @@ class ClassificationModel(nn.Module):
         backbone: gives features `[B, D]`.
         num_classes: length of the logits.
         head: a name of HEADS. Defaults to the linear "classification_head".
-        head_kwargs: what else that head takes.
+        head_kwargs: other arguments of the head.
 
     Attributes:
-        class_names: names of the outputs in their order; empty if nobody has given any.
+        class_names: names of the outputs in their order. Empty if they have no names.
 
     Example:
         >>> from kdvideo import ClipSpec
@@ -102,7 +102,7 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
         kwargs: options of its builder, e.g. `clip_spec` and `width`.
 
     Raises:
-        ValueError: An unknown name, an option that this backbone does not have, or what was registered is no backbone.
+        ValueError: the name is unknown, the backbone does not have an option, or the registered object is no backbone.
     """
     for option in kwargs:
         if not takes_option(name, option):

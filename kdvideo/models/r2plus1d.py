@@ -1,7 +1,7 @@
 """R(2+1)D: each 3D convolution is split into a spatial and a temporal one.
 
-BatchNorm and ReLU lie between the two, and the channels there are chosen to keep a full 3D convolution's parameters.
-The published nets differ in what they count for that, in the stem and in the shortcuts. Tran et al., "A Closer Look at
+BatchNorm and ReLU lie between the two. The number of channels there keeps the parameters of a full 3D convolution. The
+published nets differ in how they compute that number, in the stem and in the shortcuts. Tran et al., "A Closer Look at
 Spatiotemporal Convolutions for Action Recognition", CVPR 2018, arXiv 1711.11248, section 3.5.
 """
 
@@ -22,15 +22,15 @@ __getattr__ = former_attributes(__name__)
 
 @dataclass(frozen=True)
 class _Variant:
-    """What the published nets differ in.
+    """The differences between the published nets.
 
     Attributes:
         blocks: number of blocks in each stage.
         convs: builds the convolutions of one block.
         narrow_stem: whether the stem has torchvision's 45 inner channels at width 64; the formula asks for 83.
         pooled_stem: whether a spatial max pooling follows the stem.
-        norm_eps: of the BatchNorms behind convolutions; nets that come from Caffe2 have 1e-3.
-        inner_norm_eps: of the BatchNorms within split convolutions.
+        norm_eps: eps of the BatchNorms after convolutions. It is 1e-3 in nets that come from Caffe2.
+        inner_norm_eps: eps of the BatchNorms within split convolutions.
     """
 
     blocks: tuple[int, int, int, int]
@@ -118,7 +118,7 @@ def _create(variant: _Variant, *, width: int, clip_spec: ClipSpec | None) -> Bac
 
 
 def _inner_channels(dim_in: int, dim_out: int, *, kernel: tuple[int, int, int] = (3, 3, 3)) -> int:
-    """Returns the channels with which both have a full convolution's parameters (section 3.5)."""
+    """Returns the number of inner channels that keeps a full convolution's parameters (section 3.5)."""
     time, height, width = kernel
     return max(1, time * height * width * dim_in * dim_out // (height * width * dim_in + time * dim_out))
 

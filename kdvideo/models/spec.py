@@ -1,4 +1,4 @@
-"""What a network is built from, as it is stored in JSON."""
+"""The description from which a network is built, as it is stored in JSON."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ Model = Backbone | PCLModel | ClassificationModel
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The part of a zoo entry that makes its network again.
+    """The part of a zoo entry from which its network can be rebuilt.
 
     Attributes:
         backbone: a name of BACKBONES.
-        backbone_kwargs: what its builder takes besides `clip_spec`.
+        backbone_kwargs: the arguments of its builder besides `clip_spec`.
         clip_spec: the input convention.
-        head: "none" is the backbone alone, "pcl_head" makes a `PCLModel`, and a name of HEADS, e.g.
-            "classification_head", a `ClassificationModel`.
-        head_kwargs: what the head takes besides the length of the backbone's features.
+        head: "none" for the backbone alone, "pcl_head" for a `PCLModel`, or a name of HEADS, e.g.
+            "classification_head", for a `ClassificationModel`.
+        head_kwargs: the arguments of the head besides the length of the backbone's features.
     """
 
     backbone: str
@@ -38,7 +38,7 @@ class ModelSpec:
         """Builds the backbone alone, with random weights.
 
         Raises:
-            ValueError: nothing is registered under its name, or nothing can be built with its arguments.
+            ValueError: no backbone has this name, or its arguments are not valid.
         """
         _check_registered("backbone", self.backbone, BACKBONES)
         with self._reported():
@@ -48,7 +48,7 @@ class ModelSpec:
         """Builds the network with random weights.
 
         Raises:
-            ValueError: a name is not registered, or nothing can be built with the arguments.
+            ValueError: a name is not registered, or the arguments are not valid.
         """
         backbone = self.build_backbone()
         if self.head == "none":
@@ -75,11 +75,11 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: Any, *, origin: str) -> Self:
-        """Rebuilds the spec that `to_dict` has described.
+        """Rebuilds a spec from the result of `to_dict`.
 
         Args:
-            values: what `to_dict` has returned.
-            origin: where it was found, for messages.
+            values: the result of `to_dict`.
+            origin: where the values were found, for messages.
 
         Raises:
             ValueError: `values` do not describe a network.

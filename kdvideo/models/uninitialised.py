@@ -1,8 +1,8 @@
-"""Building a network whose weights are about to be loaded, without drawing random ones first.
+"""Builds a network without drawing random weights, because other weights will be loaded into it.
 
 On one core, `python benchmarks/uninitialised.py`: r2plus1d_34 is built in 35 ms instead of 440, r3d_18 in 15 instead of
 225, x3d_m in 40 instead of 65. The meta device is no alternative: networks of many small layers take longer on it
-(x3d_m 140 ms), and buffers that the state dict lacks would be lost without a word, also those of a user's backbone.
+(x3d_m 140 ms). Buffers that the state dict lacks would be lost without a message, also those of a user's backbone.
 """
 
 import random
@@ -17,9 +17,9 @@ __all__ = ["Uninitialised"]
 
 
 class Uninitialised(TorchFunctionMode):
-    """Skips, within its `with` block and thread, the draws of normal, uniform and Kaiming initialisers.
+    """Skips the random draws of normal, uniform and Kaiming initialisers in its `with` block and thread.
 
-    Computed buffers keep their values. What is built has to be filled completely.
+    Computed buffers keep their values. All weights of the built network must be loaded afterwards.
     """
 
     def __init__(self) -> None:
@@ -41,5 +41,5 @@ class Uninitialised(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _fill(self, tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-        """Draws one number for all of a tensor `[...]`; loops that reject draws, as `trunc_normal_`'s, still end."""
+        """Draws one number for a whole tensor `[...]`. Loops that reject draws, as in `trunc_normal_`, still end."""
         return tensor.fill_(self._random.gauss(mean, std))

@@ -1,4 +1,4 @@
-"""PCL with a teacher, whose answers or features the student imitates."""
+"""PCL with a teacher. The student imitates the teacher's answers or features."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Self
@@ -30,7 +30,7 @@ class AdaptedStudent(nn.Module):
 
     Args:
         model: the student.
-        adapter: maps features `[B, N, D]` to `[B, N, D']`; `nn.Identity` where no loss asks for it.
+        adapter: maps features `[B, N, D]` to `[B, N, D']`. It is `nn.Identity` if no loss needs an adapter.
     """
 
     def __init__(self, model: PCLModel, *, adapter: nn.Module) -> None:
@@ -48,16 +48,16 @@ class AdaptedStudent(nn.Module):
 class DistillTask(Task):
     """PCL's two losses and distillation on the same tuples.
 
-    `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`. The paper has one of them,
-    `logit_distillation` (Camarena et al., 2022, section 3 and figure 2).
+    `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`. The paper uses one
+    distillation loss, `logit_distillation` (Camarena et al., 2022, section 3 and figure 2).
 
     Args:
         model: the student.
         contrast: a contrastive loss of `LOSSES`.
-        contrast_weight: 0.5 in PCL.
-        teacher: gives the outputs that the losses compare.
-        losses: by name, each with its weight; the name is what its value is logged as.
-        replay: where the teacher's answers are kept and looked up. Defaults to asking the teacher each time.
+        contrast_weight: weight of the contrastive loss. 0.5 in PCL.
+        teacher: the teacher, whose outputs the losses use.
+        losses: each distillation loss with its weight, by name. The log uses the same names.
+        replay: a store of the teacher's answers. Defaults to computing them at each step.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -97,8 +97,8 @@ class DistillTask(Task):
             cfg: a valid config.
             model: the student.
             num_videos: number of training videos.
-            teacher: the built network, which `check_teacher` has checked.
-            replay: a store of its answers.
+            teacher: the teacher's network, which `check_teacher` has checked.
+            replay: a store of the teacher's answers.
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
         frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=cfg.TEACHER.SAMPLING)
@@ -113,7 +113,7 @@ class DistillTask(Task):
 
     @property
     def num_negatives(self) -> int:
-        """What the contrastive loss asks for."""
+        """The number of negatives per sample."""
         return self.contrast.num_negatives
 
     @property
@@ -122,7 +122,7 @@ class DistillTask(Task):
         return self.trainable.model
 
     def describe(self) -> str:
-        """Returns what is learned from whom, in words."""
+        """Returns a description of the losses and the teacher, in words."""
         losses = " + ".join(f"{weight:g} * {name}" for name, (weight, _) in self.weighted_losses.items())
         return f"{describe_pcl(self.contrast, self.contrast_weight)} + {losses}; {self.teacher.describe()}"
 
@@ -130,11 +130,12 @@ class DistillTask(Task):
         """Computes one step's losses.
 
         Args:
-            batch: as for `PCLTask`; `teacher_clips` uint8 `[B, N, C, T', H', W']` where the teacher has its own frames.
+            batch: see `PCLTask`. If the teacher has its own frames, it also has `teacher_clips`,
+                uint8 `[B, N, C, T', H', W']`.
 
         Returns:
-            The scalars of `pcl_losses`, each distillation loss and their weighted sum `kd_loss`. To log, where both
-            have pretext logits: `teacher_agreement`, the share of equal answers.
+            The scalars of `pcl_losses`, each distillation loss and their weighted sum `kd_loss`. If both networks have
+            pretext logits, also `teacher_agreement` for the log, the share of equal answers.
         """
         student = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
         scalars = pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
@@ -156,7 +157,7 @@ class DistillTask(Task):
         return scalars
 
     def teacher_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Returns the teacher's outputs `feature[B, N, D]` and others, from `replay` where there is one."""
+        """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it."""
         clips = self.teacher.choose_clips(batch)
         return self.teacher(clips) if self.replay is None else self.replay.answer(batch, lambda: self.teacher(clips))
 
@@ -165,7 +166,7 @@ class DistillTask(Task):
         return self._besides_student().state_dict()
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores what `task_state` has returned."""
+        """Restores the result of `task_state`."""
         self._besides_student().load_state_dict(state)
 
     def _besides_student(self) -> nn.ModuleDict:

@@ -18,7 +18,7 @@ __all__ = ["PCLTask", "build_contrast", "describe_pcl", "pcl_losses"]
 
 
 def build_contrast(cfg: CfgNode, *, num_videos: int) -> ContrastiveLoss:
-    """Builds the contrastive loss that CONTRAST describes, for `num_videos` training videos."""
+    """Builds the contrastive loss from CONTRAST for `num_videos` training videos."""
     return LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
 
 
@@ -31,10 +31,10 @@ def pcl_losses(
         outputs: `pretext_logits[B, P]` and `z[B, 2, E]`.
         batch: `pretext_label[B]`, `index[B]` and `negatives[B, K]`.
         contrast: the contrastive loss.
-        contrast_weight: what it is multiplied by.
+        contrast_weight: weight of the contrastive loss.
 
     Returns:
-        Scalars: `loss` to minimise, and to log `pretext_loss`, `contrast_loss`, `train_pretext_accuracy`.
+        Scalars: `loss` to minimise; and `pretext_loss`, `contrast_loss` and `train_pretext_accuracy` for the log.
     """
     logits, label = outputs["pretext_logits"], batch["pretext_label"]
     pretext_loss = F.cross_entropy(logits, label)
@@ -48,7 +48,7 @@ def pcl_losses(
 
 
 def describe_pcl(contrast: ContrastiveLoss, contrast_weight: float) -> str:
-    """Returns PCL's two losses in words."""
+    """Returns a description of PCL's two losses in words."""
     return f"pretext cross-entropy + {contrast_weight:g} * {type(contrast).__name__}"
 
 
@@ -62,7 +62,7 @@ class PCLTask(Task):
     Args:
         model: the network to train.
         contrast: a contrastive loss of `LOSSES`.
-        contrast_weight: 0.5 in the paper.
+        contrast_weight: weight of the contrastive loss. 0.5 in the paper.
 
     Example:
         >>> import torch
@@ -95,11 +95,11 @@ class PCLTask(Task):
 
     @property
     def num_negatives(self) -> int:
-        """What the contrastive loss asks for."""
+        """The number of negatives per sample."""
         return self.contrast.num_negatives
 
     def describe(self) -> str:
-        """Returns the two losses in words."""
+        """Returns a description of the two losses in words."""
         return describe_pcl(self.contrast, self.contrast_weight)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -124,5 +124,5 @@ class PCLTask(Task):
         return self.contrast.state_dict()
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores what `task_state` has returned."""
+        """Restores the result of `task_state`."""
         self.contrast.load_state_dict(state)

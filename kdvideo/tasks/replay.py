@@ -1,4 +1,4 @@
-"""Teacher replay: a frozen teacher's answers to all training samples, computed once and kept on disk.
+"""Teacher replay: a frozen teacher's answers to all training samples are computed once and kept on disk.
 
 A sample is a pure function of (seed, epoch, index), and so is the answer of a teacher in eval mode. Each student after
 the first reads the answers instead of running the teacher.
@@ -25,12 +25,12 @@ __all__ = ["ReplayStore", "replay_size"]
 
 KEY_NAME = "key.json"
 _CHECK = np.dtype("<u4")
-_LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are made or grow
+_LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are created or extended
 logger = logging.getLogger("kdvideo")
 
 
 def replay_size(shapes: Mapping[str, tuple[int, ...]], *, num_epochs: int, num_videos: int) -> int:
-    """Returns the bytes of a store: four per value, and a checksum of four per sample and output."""
+    """Returns the size of a store in bytes: four per value, and a checksum of four per sample and output."""
     return num_epochs * num_videos * sum(4 * math.prod(shape) + _CHECK.itemsize for shape in shapes.values())
 
 
@@ -43,16 +43,16 @@ class ReplayStore:
                       pretext_logits.values   float32 [epochs, videos, ...]      one after the other
                       pretext_logits.valid    uint32  [epochs, videos]           0, or the checksum of the values
 
-    Values are valid by a checksum instead of a bit: the system writes mapped pages in any order, and after a power cut
-    a bit could vouch for values that never came. So no run has to wait for another, and any number may read and write
-    at once, since they all write the same.
+    A checksum, not a bit, marks values as valid, because the system writes mapped pages in any order. After a power
+    cut, a bit could be set for values that were never written. So no run has to wait for another. Any number of runs
+    may read and write at once, since they all write the same values.
 
     Args:
-        directory: of all stores.
-        key: JSON of all that an answer depends on besides (epoch, index). Another key means another store.
-        shapes: shape of one sample's answer by output; new outputs are added to a store.
-        num_epochs: the store grows to this length.
-        num_videos: number of training videos; `index` lies below it.
+        directory: the folder of all stores.
+        key: JSON of everything that an answer depends on besides (epoch, index). Another key means another store.
+        shapes: for each output, the shape of one sample's answer. New outputs are added to a store.
+        num_epochs: number of epochs for which the store has room; a shorter store grows.
+        num_videos: number of training videos. `index` is smaller than this number.
 
     Raises:
         ValueError: the disk is full, or the store cannot be written or belongs to another key.
@@ -91,17 +91,17 @@ class ReplayStore:
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
 
     def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Returns the outputs for a batch, computing and storing those that are missing.
+        """Returns the outputs for a batch. It computes and stores missing ones.
 
-        If one is missing, the whole batch is computed: in parts, its last bits would differ, and a run that was killed
-        could not be repeated exactly.
+        If one answer is missing, the whole batch is computed. A part of it would give different last bits, and a killed
+        run could then not be repeated exactly.
 
         Args:
             batch: `epoch` and `index`, `[B]`.
             compute: computes the teacher's outputs for the batch.
 
         Returns:
-            By output, `[B, ...]` on the device of the batch.
+            For each output, `[B, ...]` on the device of the batch.
         """
         rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
         device = batch["index"].device
@@ -125,12 +125,12 @@ class ReplayStore:
 
 
 def _checksums(values: np.ndarray) -> np.ndarray:
-    """Returns the CRC-32 of each row, never 0, which stands for a missing one."""
+    """Returns the CRC-32 of each row. It is never 0, because 0 marks a missing row."""
     return np.array([zlib.crc32(row.tobytes()) or 1 for row in values], dtype=_CHECK)
 
 
 def _map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Maps the beginning of a file, after allocating its blocks; new ones hold zeros.
+    """Maps the beginning of a file after allocating its blocks. New blocks hold zeros.
 
     Without allocated blocks, a disk that fills up would kill the process during a write to the map.
     """

@@ -17,10 +17,10 @@ __all__ = ["SupervisedTask"]
 
 @TASKS.register_as("supervised")
 class SupervisedTask(Task):
-    """Cross-entropy over the classes, one clip per video.
+    """Cross-entropy over the classes, with one clip per video.
 
     Args:
-        model: backbone and classifier.
+        model: a backbone with a classifier.
     """
 
     needs_labels: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class SupervisedTask(Task):
         return cls(model)
 
     def describe(self) -> str:
-        """Returns the loss in words."""
+        """Returns a description of the loss in words."""
         return "cross-entropy over the classes"
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ class SupervisedTask(Task):
             batch: `clips` uint8 `[B, 1, C, T, H, W]`, `class_id` `[B]`.
 
         Returns:
-            Scalars: `loss` to minimise, and to log `train_accuracy`.
+            Scalars: `loss` to minimise, and `train_accuracy` for the log.
         """
         logits = self.trainable(prepare_clips(batch["clips"].flatten(0, 1), self.clip_spec))
         accuracy = (logits.detach().argmax(dim=1) == batch["class_id"]).float().mean()

@@ -1,4 +1,4 @@
-"""What every task is."""
+"""The base class of tasks."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,14 +14,14 @@ __all__ = ["Task"]
 class Task(nn.Module):
     """One step's computation, from a batch to the loss.
 
-    It is all that the trainer knows of a method.
+    The trainer knows nothing else about a method.
 
     Attributes:
-        needs_teacher: whether `from_config` is handed a built teacher.
+        needs_teacher: whether `from_config` needs a teacher.
         takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
-        needs_labels: whether it learns classes, and its model is a `ClassificationModel` instead of a `PCLModel`.
-        teacher_clip_spec: of the `teacher_clips` that a batch has to bring along; None if it need not.
-        trainable: the one module that is optimised: the student, and what it needs in training only.
+        needs_labels: whether it learns classes. Its model is then a `ClassificationModel` instead of a `PCLModel`.
+        teacher_clip_spec: input convention of the `teacher_clips` in each batch. None if no such clips are needed.
+        trainable: the single module that is optimised: the student, and parts that only training needs.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -34,31 +34,31 @@ class Task(nn.Module):
         """Computes one step's losses.
 
         Args:
-            batch: what the loader gives, on the training device: `clips` uint8 `[B, N, C, T, H, W]` and what else the
-                task asks for.
+            batch: a batch of the loader on the training device: `clips` uint8 `[B, N, C, T, H, W]` and whatever else
+                the task needs.
 
         Returns:
-            Scalars: `loss` to minimise, all others to log.
+            Scalars: `loss` to minimise; all others are logged.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     @property
     def num_negatives(self) -> int:
-        """Returns how many other videos' numbers a sample has to bring along as `negatives`."""
+        """Returns the number of other videos' numbers that each sample needs as `negatives`."""
         return 0
 
     def describe(self) -> str:
-        """Returns one line for the log."""
+        """Returns a one-line description for the log."""
         return type(self).__name__
 
     @property
     def student(self) -> nn.Module:
-        """Returns the network that goes to the zoo; all of `trainable`, unless a task says otherwise."""
+        """Returns the network for the zoo. By default, it is all of `trainable`."""
         return self.trainable
 
     def task_state(self) -> dict[str, Tensor]:
-        """Returns what a checkpoint needs besides the student; nothing, unless a task says otherwise."""
+        """Returns the state that a checkpoint needs besides the student. By default, it is empty."""
         return {}
 
     def load_task_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores what `task_state` has returned."""
+        """Restores the result of `task_state`."""

@@ -1,4 +1,4 @@
-"""A frozen teacher: what it is shown, what it answers, and whether it fits the losses."""
+"""A frozen teacher: its input, its outputs, and whether it fits the losses."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -15,19 +15,19 @@ from kdvideo.registry import LOSSES, PRETEXTS
 
 __all__ = ["Frames", "FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
 
-Frames = Literal["shared", "own"]  # the student's clips, resampled; or clips of its own over the same spans
+Frames = Literal["shared", "own"]  # the student's clips, resampled; or the teacher's own clips over the same spans
 
 
 class FrozenTeacher(nn.Module):
     """A trained network that is not trained any further.
 
-    It has no gradient, stays in eval mode, and is fed in its own input convention.
+    It has no gradient, stays in eval mode, and gets clips in its own input convention.
 
     Args:
-        model: the trained network; of a classifier, the backbone is used.
+        model: the trained network. If it is a classifier, its backbone is used.
         clip_spec: the student's input convention.
-        frames: "shared" shows it the student's clips, resampled where they are too long or too large; "own" shows it
-            clips of its own length and size over the same spans, which the batch brings along as `teacher_clips`.
+        frames: "shared" gives it the student's clips, resampled if they are too long or too large. "own" gives it clips
+            of its own length and size over the same spans, which the batch contains as `teacher_clips`.
     """
 
     def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared") -> None:
@@ -44,7 +44,7 @@ class FrozenTeacher(nn.Module):
 
     @property
     def num_features(self) -> int:
-        """The length of its features."""
+        """The length of the teacher's features."""
         return backbone_of(self.model).num_features
 
     def train(self, mode: bool = True) -> Self:
@@ -52,12 +52,12 @@ class FrozenTeacher(nn.Module):
         return self
 
     def choose_clips(self, batch: Batch) -> Tensor:
-        """Returns the clips of a batch that are meant for it, uint8 `[B, N, C, T, H, W]`."""
+        """Returns the teacher's clips of a batch, uint8 `[B, N, C, T, H, W]`."""
         return batch["clips"] if self.frames == "shared" else batch["teacher_clips"]
 
     @torch.no_grad()
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """Computes the outputs for clips as `choose_clips` gives them.
+        """Computes the outputs for the clips that `choose_clips` returns.
 
         Args:
             clips: uint8 `[B, N, C, T, H, W]`.
@@ -71,7 +71,7 @@ class FrozenTeacher(nn.Module):
         return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, clips.shape[:2])}
 
     def describe(self) -> str:
-        """Returns one line for the log: what the teacher sees of the student's clips."""
+        """Returns a line for the log that says how the teacher sees the student's clips."""
         given, wanted = self.given, self.wanted
         if self.frames == "own":
             how = "its own of the spans of the student's clips"
@@ -88,12 +88,12 @@ class FrozenTeacher(nn.Module):
 def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tensor:
     """Resamples clips to another length and size.
 
-    Frames are subsampled evenly over the same span, pictures are resized.
+    Frames are subsampled evenly over the same span. Pictures are resized.
 
     Args:
-        clips: uint8 `[..., C, T, H, W]` as `given` says.
-        given: length and size of the clips.
-        wanted: length and size to make.
+        clips: uint8 `[..., C, T, H, W]` in the form of `given`.
+        given: current length and size of the clips.
+        wanted: new length and size.
     """
     if given.clip_len != wanted.clip_len:
         frames = torch.linspace(0, given.clip_len - 1, wanted.clip_len, device=clips.device).round().long()
@@ -111,11 +111,11 @@ def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: i
 
     Args:
         teacher: the trained network.
-        losses: names of distillation losses; the outputs that they compare count, and the pretext logits.
+        losses: names of distillation losses. The result has the outputs that they compare, and the pretext logits.
         tuple_len: N, the clips of a tuple.
 
     Returns:
-        By output: `[N, D]` of "feature", `[P]` of "pretext_logits".
+        For each output, its shape: `[N, D]` of "feature", `[P]` of "pretext_logits".
     """
     shapes: dict[str, tuple[int, ...]] = {}
     if any(LOSSES.get(loss).output == "feature" for loss in losses):
@@ -128,19 +128,19 @@ def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: i
 def check_teacher(
     teacher: Model, losses: Sequence[str], *, name: str, pretext: str, tuple_len: int, frames: Frames = "shared"
 ) -> None:
-    """Checks that a teacher can be shown a run's clips and has the outputs that losses compare.
+    """Checks that a teacher can use a run's clips and has the outputs that the losses compare.
 
     Args:
         teacher: the trained network.
         losses: names of distillation losses.
-        name: of the teacher, for messages.
+        name: the teacher's name, for messages.
         pretext: a name of PRETEXTS.
         tuple_len: the clips of a tuple.
-        frames: "shared" or "own", as for `FrozenTeacher`.
+        frames: "shared" or "own"; see `FrozenTeacher`.
 
     Raises:
-        ValueError: own clips that do not suit the pretext, no pretext head, or one for another number of classes or of
-            clips in a tuple.
+        ValueError: its own clips do not suit the pretext, it has no pretext head, or its head is for another number of
+            classes or of clips in a tuple.
     """
     if frames == "own":
         _check_own_frames(backbone_of(teacher).clip_spec, pretext=pretext, tuple_len=tuple_len)
