@@ -1,6 +1,6 @@
-"""The command `kdvideo`: one file per command, whose `add_arguments(commands)` sets what the command runs.
+"""The command `kdvideo`: one file per command. Its `add_arguments(commands)` sets the function that the command runs.
 
-The commands import what they need when they run: `kdvideo --help` answers without loading torch.
+The commands import what they need only when they run, so `kdvideo --help` answers without loading torch.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from kdvideo.paths import home_advice
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # what a folder of others answers
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # errors for a folder of another user
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of the whole command line. `run` of what it parses is the function to call."""
+    """Builds the parser of the whole command line. The parsed `run` is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (train, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
@@ -40,17 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of kdvideo's commands.
 
-    Errors end in one line on standard error: a user's mistake with exit code 2, what fails in mid-work with 1.
+    Errors end in one line on standard error. The exit code is 2 for a user's mistake, and 1 if work under way fails.
     """
     return _run(parse(arguments))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses a command line. KEY VALUE pairs may stand before and after options, which argparse alone refuses."""
+    """Parses a command line. KEY VALUE pairs may stand before and after options; argparse itself does not allow it."""
     parser = build_parser()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for word in arguments[: arguments.index("--") if "--" in arguments else None]:
-        # No option begins with one dash, but for -h.
+        # No option begins with a single dash, except -h.
         if word[:1] == "-" and word[:2] not in ("-", "-h", "--") and os.path.lexists(word):
             parser.error(f"{word} is taken for an option: write ./{word} for the file of that name")
     options, rest = parser.parse_known_args(arguments)
@@ -67,10 +67,10 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Threads that wait by spinning take the processor from the loader's workers and from other jobs; what sleeping is
-    # worth: `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
+    # Threads that wait by spinning take processor time from the loader's workers and from other jobs. See the effect of
+    # sleeping in `benchmarks/step_settings.py`. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.getLogger("kdvideo").addFilter(printable_record)  # names of files and texts of entries are foreign
+    logging.getLogger("kdvideo").addFilter(printable_record)  # file names and entries contain other people's text
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=SHOWN)
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
         with naming(**FLAGS):
             import_modules(getattr(options, "imports", ()))
             return options.run(options) or 0
-    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, FloatingPointError, OSError, MemoryError) as error:
@@ -108,23 +108,23 @@ def _say_interrupted(options: argparse.Namespace) -> int:
 
 
 def _is_interruption(error: BaseException | None) -> bool:
-    """Returns whether Ctrl-C is behind an error. torch, stopped while it writes a file, says that the file is short."""
+    """Returns whether Ctrl-C caused an error. If it stops torch's writing, torch says that the file is too short."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _ignore_full_disk(arguments: threading.ExceptHookArgs) -> None:
-    """Keeps a thread's OSError quiet. TensorBoard writes in one, and the run's next write meets the same full disk."""
+    """Ignores OSErrors of threads. TensorBoard writes in a thread, and the run's next write fails in the same way."""
     if not isinstance(arguments.exc_value, OSError):
         threading.__excepthook__(arguments)
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not error.filename:
-        return error.strerror  # without the number before it
+        return error.strerror  # without the number at its beginning
     if isinstance(error, OSError) and error.errno in _REFUSED and (advice := home_advice(error.filename)):
         return f"{error.strerror}: {advice}"
-    # A loader's worker sends its whole traceback as the message; its last line is the error.
+    # A loader's worker sends its whole traceback as the message. The last line is the error.
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return re.sub(r"^[\w.]+Error: ", "", line)

@@ -7,8 +7,8 @@ from kdvideo.cli.imports import add_import_argument
 
 __all__ = ["EXIT_STOPPED", "FLAGS", "add_model_argument", "add_time_limit"]
 
-EXIT_STOPPED = 75  # was asked to stop and can go on: os.EX_TEMPFAIL, which Windows does not have
-FLAGS = {  # what the command line calls parameters that errors name
+EXIT_STOPPED = 75  # the command was asked to stop and can continue: os.EX_TEMPFAIL, which Windows does not have
+FLAGS = {  # options for the parameters that errors name
     "gallery": "--gallery FILE.parquet",
     "import": "--import",
     "licence": "--licence",
@@ -22,7 +22,7 @@ _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model` and, for an own network, `--import`. The default comes with kdvideo."""
+    """Adds `--model`, and `--import` for the user's own networks. The default model comes with kdvideo."""
     parser.add_argument(
         "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
     )
@@ -30,7 +30,7 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_time_limit(parser: argparse.ArgumentParser, *, default: float = 120.0) -> None:
-    """Adds `--time-limit`, for commands that read whatever videos there are."""
+    """Adds `--time-limit` to commands that read arbitrary videos."""
     parser.add_argument(
         "--time-limit", type=_seconds, default=default, metavar="S", help="seconds per video (default %(default)g)"
     )

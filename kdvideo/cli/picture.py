@@ -58,7 +58,7 @@ def _add_gallery(parser: argparse.ArgumentParser) -> None:
 
 
 def _checked(options: argparse.Namespace) -> None:
-    """Looks at where the picture goes, makes it, writes it."""
+    """Checks the output path, then makes and writes the picture."""
     from kdvideo.pictures.style import check_out, save_figure
 
     check_out(options.out)

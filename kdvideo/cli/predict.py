@@ -23,7 +23,7 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Prints an answer or a reason per video. It returns 1 if a video has none."""
+    """Prints an answer or a reason per video. It returns 1 if a video has no answer."""
     import simplejson
 
     from kdvideo.inference.predict import Predictor, VideoPrediction

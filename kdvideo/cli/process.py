@@ -1,4 +1,4 @@
-"""What the command line sets in its own process, and the library leaves alone: the log on the terminal, and malloc."""
+"""Settings that only the command line makes in its process, not the library: the terminal log and malloc."""
 
 import logging
 import os
@@ -9,15 +9,15 @@ __all__ = ["long_work", "speaker"]
 
 
 def speaker() -> str:
-    """Returns "rank N: " in a run of several processes, else nothing."""
+    """Returns "rank N: " if the run has several processes, else ""."""
     return f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
 
 
 @contextmanager
 def long_work() -> Iterator[None]:
-    """Shows kdvideo's log on standard error while a command trains or measures; of ranks above 0 warnings alone.
+    """Shows kdvideo's log on standard error while a command trains or measures. Ranks above 0 show only warnings.
 
-    Also lets malloc keep freed memory, from then on.
+    From then on, malloc also keeps freed memory.
     """
     from kdvideo.engine.log import log_format
     from kdvideo.engine.memory import keep_freed_memory

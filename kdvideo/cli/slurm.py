@@ -1,8 +1,8 @@
 """`kdvideo train --submit slurm`: the same command as a Slurm job, with one rank per task.
 
-submitit submits the job and says who is which rank. We replace its answer to signals, which would requeue in the middle
-of a step and without the other ranks. We do not use its job states: they come from sacct, which is silent where
-accounting is off.
+submitit submits the job and tells each process its rank. We replace its handling of signals, which would requeue the
+job in the middle of a step and without the other ranks. We do not use its job states: they come from sacct, which
+returns nothing if accounting is off.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments", "has_left_queue", "submit", "submit_command"]
 
-_NOTICE = 120  # seconds before the time limit at which the run is told to stop, or a quarter of a short job
+_NOTICE = 120  # seconds before the time limit at which the run is told to stop; at most a quarter of the job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +44,11 @@ def submit(cfg: Any, options: argparse.Namespace) -> int:
     """Submits `kdvideo train` and prints where its log will be.
 
     Args:
-        cfg: the loaded config, for what can be refused before the job waits in a queue.
-        options: of the command line.
+        cfg: the loaded config. Errors in it are reported before the job waits in a queue.
+        options: the parsed command line.
 
     Raises:
-        ValueError: no submitit, no Slurm, what sbatch refuses, or a batch that the ranks cannot share.
+        ValueError: submitit or Slurm is missing, sbatch refuses the job, or the ranks cannot share a batch.
     """
     from kdvideo.config import validate_config
 
@@ -66,16 +66,16 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
     """Submits a `kdvideo` command as a job and prints where its log will be.
 
     Args:
-        arguments: of `kdvideo`.
-        options: those of `add_arguments`.
-        output_dir: of the run; the log is in its `slurm/`.
+        arguments: the arguments of `kdvideo`.
+        options: the options of `add_arguments`.
+        output_dir: the run's folder. The log is in its `slurm/`.
 
     Returns:
         The job's number.
 
     Raises:
         MissingExtraError: submitit is not installed.
-        ValueError: no Slurm, or what sbatch refuses.
+        ValueError: Slurm is missing, or sbatch refuses the job.
     """
     with extra_imports():
         import submitit
@@ -83,14 +83,14 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
         executor = submitit.SlurmExecutor(expand_user(output_dir).resolve() / "slurm")
         executor.update_parameters(**_parameters(options))
         job = executor.submit(_run_rank, arguments)
-    except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # no srun; sbatch's own message
+    except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # srun is missing, or sbatch's own message
         raise ValueError(f"--submit slurm: {' '.join(str(error).split())}") from None
     print(f"submitted job {job.job_id}; its log: {job.paths.stdout}", flush=True)
     return job.job_id
 
 
 def has_left_queue(job: str) -> bool:
-    """Returns whether Slurm has done with a job. squeue knows it without accounting."""
+    """Returns whether a Slurm job has ended. It asks squeue, which needs no accounting."""
     found = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
@@ -105,7 +105,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
         "time": options.time,
         "signal_delay_s": min(_NOTICE, options.time * 60 // 4),
         "stderr_to_stdout": True,
-        # A rank that fails ends the others. srun does not take cpus-per-task over from sbatch.
+        # If a rank fails, it ends the others. srun does not inherit cpus-per-task from sbatch.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={options.cpus_per_task}"],
         "additional_parameters": {"requeue": True, **others},
         **({"gpus_per_node": options.gpus_per_node} if options.gpus_per_node else {}),
@@ -114,7 +114,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
-    """Returns the command line without the options of the job."""
+    """Returns the command line without the job's options."""
     arguments = ["train"]
     if options.config_file is not None:
         arguments += ["--config-file", str(expand_user(options.config_file).resolve())]
@@ -124,14 +124,14 @@ def _arguments(options: argparse.Namespace) -> list[str]:
 
 
 def _run_rank(arguments: list[str]) -> None:
-    """Runs one task of the job: a rank of the run."""
+    """Runs one task of the job, which is one rank of the run."""
     from submitit.helpers import TorchDistributedEnvironment
 
     from kdvideo.cli import main
 
     os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-    # Until the first step, and after the last, there is nothing to save; in between the run listens itself.
+    # Before the first step and after the last one, there is nothing to save. In between, the run handles signals.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, _requeue_now)
@@ -147,7 +147,7 @@ def _requeue_now(number: int, frame: FrameType | None) -> None:
 
 
 def _requeue() -> None:
-    """Requeues the job on rank 0. A job that Slurm itself is ending (preemption, scancel) is left alone."""
+    """Requeues the job, on rank 0 only. It ignores a job that Slurm itself is ending (preemption, scancel)."""
     if os.environ["RANK"] != "0":
         return
     job = os.environ["SLURM_JOB_ID"]

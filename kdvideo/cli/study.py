@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
             run_study(study, output, data=expand_user(options.data).resolve(), start=start, at_once=options.at_once)
     except KeyboardInterrupt:
         for process in processes:
-            process.terminate()  # each writes a checkpoint
+            process.terminate()  # each process writes a checkpoint
         for process in processes:
             process.wait()
         print("kdvideo: the study is stopped; the same command goes on", file=sys.stderr)
@@ -117,13 +117,13 @@ def _start_process(arguments: list[str], folder: Path, threads: int) -> "subproc
             stdout=stream,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # Ctrl-C is ours to hand on: as SIGTERM, which a run answers with a checkpoint
+            start_new_session=True,  # Ctrl-C reaches only us; we send SIGTERM, and the run then writes a checkpoint
             preexec_fn=_end_with_parent if os.name == "posix" else None,
         )
 
 
 def _end_with_parent() -> None:
-    """Ends a run when its study is killed. It would be in the way of the next study."""
+    """Ends a run when its study is killed. Otherwise it would block the next study."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, Linux only
 

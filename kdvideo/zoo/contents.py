@@ -30,7 +30,7 @@ from kdvideo.zoo.unpickle import read_checkpoint
 
 __all__ = ["Contents", "describe_contents", "read_contents"]
 
-# In a safetensors header, so that a bare file is enough: what to build, and what a classifier's outputs are called.
+# Stored in a safetensors header, so that a bare file is enough: how the model is built, and a classifier's class names.
 _METADATA_KEY, _CLASSES_KEY = "kdvideo", "kdvideo_classes"
 
 
@@ -39,9 +39,9 @@ class Contents:
     """What a weights file holds, under kdvideo's names.
 
     Attributes:
-        source: what was asked for.
+        source: the requested name, path or URL.
         tensors: the tensors of the backbone, `backbone.*`, and of a head.
-        spec: what to build. None if neither an entry nor the file says so.
+        spec: how the model is built. None if neither an entry nor the file says so.
         classes: the classifier's class names in the order of its outputs. Empty if unknown.
         layout: the layout of another project's file, else None.
         renamed: maps kdvideo's name of a tensor to the file's.
@@ -62,7 +62,7 @@ class Contents:
         return find_networks(self.tensors)
 
     def spec_with(self, clip_spec: ClipSpec | None) -> ModelSpec:
-        """Returns what to build.
+        """Returns how the model is built.
 
         Args:
             clip_spec: the input convention for a bare file, whose keys cannot tell it.
@@ -118,7 +118,7 @@ def describe_contents(spec: ModelSpec, classes: Sequence[str]) -> dict[str, str]
     """Returns the header for a safetensors file, which `read_contents` reads.
 
     Args:
-        spec: what to build.
+        spec: how the model is built.
         classes: the classifier's class names in the order of its outputs.
     """
     named = {_CLASSES_KEY: simplejson.dumps(list(classes))} if classes else {}
@@ -144,7 +144,7 @@ def _read_pickle(weights: Weights) -> Contents:
     checkpoint = read_checkpoint(weights.path)
     student = checkpoint.get("student") if isinstance(checkpoint, dict) else None
     if isinstance(student, dict) and "model" in checkpoint:
-        check_archive(weights.path)  # only our own are sure to have their checksums
+        check_archive(weights.path)  # only our own files are sure to have checksums
         spec = ModelSpec.from_dict(checkpoint["model"], origin=str(weights.path))
         return Contents(weights.source, student, spec, _checked_classes(checkpoint.get("classes", []), weights))
     state = find_state(checkpoint, origin=str(weights.path))

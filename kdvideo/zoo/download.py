@@ -100,7 +100,7 @@ def download(
 
 def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, policy: DownloadPolicy) -> None:
     """Makes one attempt. Begins or continues `part`, and returns once it is whole and right."""
-    # Without a version only the hash can tell that the two halves belong together.
+    # Without a version, only the hash can tell whether the two parts belong together.
     offset = part.size if part.version or sha256 else 0
     with _open(url, offset, version=part.version, timeout=policy.timeout) as response:
         offset = _place(response, part, offset)
@@ -120,7 +120,7 @@ def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, poli
                 f"{url} cannot be downloaded: the server does not say how long the file is and its hash is not known, "
                 "so part of it could be taken for the whole"
             )
-        part.open().close()  # so that an empty answer is an empty file
+        part.open().close()  # so that an empty answer gives an empty file
         if length != 0:
             _copy(response, part, total=total or size, most_bytes=most_bytes)
     if part.size > most_bytes:
@@ -133,13 +133,13 @@ def _receive(url: str, part: PartialFile, *, sha256: str, size: int | None, poli
 
 
 def _place(response: HTTPResponse, part: PartialFile, offset: int) -> int:
-    """Returns where the response's bytes belong in `part`. Empties it if they are the file from its beginning."""
+    """Returns where the response's bytes belong in `part`. It empties `part` if the response is the whole file."""
     content_range = response.headers.get("Content-Range", "")
     if response.status == 206 and content_range.startswith(f"bytes {offset}-"):
         part.is_joined = True
         return offset
     if response.status == 416 and content_range == f"bytes */{offset}":
-        return offset  # all was there: a kill came just before the end
+        return offset  # everything had arrived: a kill came just before the end
     if response.status != 200:
         part.discard()
         raise _TransientError(f"the server has no continuation at byte {offset}")
@@ -148,7 +148,7 @@ def _place(response: HTTPResponse, part: PartialFile, offset: int) -> int:
 
 
 def _check(url: str, part: PartialFile, *, sha256: str, size: int | None, may_be_incomplete: bool) -> None:
-    actual = file_sha256(part.path)  # of all of it: the bytes of earlier attempts are checked as well
+    actual = file_sha256(part.path)  # of the whole file, so that the bytes of earlier attempts are checked as well
     if actual.startswith(sha256) and size in (None, part.size):
         return
     joined = part.is_joined
@@ -160,7 +160,7 @@ def _check(url: str, part: PartialFile, *, sha256: str, size: int | None, may_be
 
 
 def _copy(response: HTTPResponse, part: PartialFile, *, total: int | None, most_bytes: int) -> None:
-    """Copies the response to `part`, little more than `most_bytes`. A server that sends chunks need not end."""
+    """Copies the response to `part`, little more than `most_bytes`. A server that sends chunks may never end."""
     length, name = part.size, printable(part.target_name)
     with (
         part.open() as stream,
@@ -174,7 +174,7 @@ def _copy(response: HTTPResponse, part: PartialFile, *, total: int | None, most_
 
 def _read(response: HTTPResponse) -> bytes:
     try:
-        return response.read1(_CHUNK_BYTES)  # what is there: `read` would lose up to a chunk with a broken connection
+        return response.read1(_CHUNK_BYTES)  # as far as it has come: a broken connection would cost `read` a chunk
     except TimeoutError:
         raise _TransientError("the server stopped sending") from None
     except (OSError, HTTPException) as error:
@@ -182,7 +182,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects over HTTP, except from https to http, where anybody on the way could exchange the file."""
+    """Follows redirects over HTTP, but not from https to http, where anybody on the way could exchange the file."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -201,14 +201,14 @@ def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPRespons
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if version:
-            headers["If-Range"] = version  # another version by now: the server sends it whole
+            headers["If-Range"] = version  # if the version has changed, the server sends the whole file
     try:
         return _OPENER.open(urllib.request.Request(url, headers=headers), timeout=timeout)
     except HTTPError as error:
         if error.code in _TRANSIENT_STATUS:
             raise _TransientError(str(error), wait=_retry_after(error)) from None
         if error.code == 416 and offset:
-            return cast(HTTPResponse, error)  # nothing follows: perhaps there is all
+            return cast(HTTPResponse, error)  # there are no more bytes: perhaps the part is complete
         raise ValueError(f"{url} cannot be downloaded: {' '.join(str(error).split())}") from None
     except InvalidURL as error:
         raise ValueError(f"{url} cannot be downloaded: {error}") from None
@@ -217,12 +217,12 @@ def _open(url: str, offset: int, *, version: str, timeout: float) -> HTTPRespons
         if isinstance(reason, socket.gaierror | ssl.SSLCertVerificationError | str):
             raise ValueError(f"{url} cannot be downloaded: {reason}{_way_of(url)}") from None
         raise _TransientError(f"{str(reason) or type(reason).__name__}{_way_of(url)}") from None
-    except ValueError as error:  # no address at all, or a refused redirect
+    except ValueError as error:  # not a valid address, or a refused redirect
         raise ValueError(f"{url} cannot be downloaded: {error}") from None
 
 
 def _way_of(url: str) -> str:
-    """Names the proxy that a request went through, without user and password. It may be what does not answer."""
+    """Names the proxy of a request, without user and password. The proxy may be the part that does not answer."""
     address = urlparse(url)
     proxy = urllib.request.getproxies().get(address.scheme)
     if not proxy or urllib.request.proxy_bypass(address.hostname or ""):
@@ -232,7 +232,7 @@ def _way_of(url: str) -> str:
 
 
 def _version_of(response: HTTPResponse) -> str:
-    """Returns what `If-Range` may name. It is a strong ETag, else the date of the last change, else ""."""
+    """Returns the value for `If-Range`: a strong ETag, else the date of the last change, else ""."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 

@@ -1,4 +1,4 @@
-"""A zoo entry: everything that is known of one model, enough to build it and to check its file."""
+"""A zoo entry: everything that is known about a model, which is enough to build it and to check its file."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,8 @@ __all__ = ["WEIGHTS_SUFFIXES", "Facts", "Teacher", "ZooEntry", "check_file", "ch
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
-# A file name on every system, in an address and in a table of markdown; it begins like no option and no hidden file.
+# It must be valid as a file name on every system, in an address and in a markdown table. It must not look like an
+# option or a hidden file.
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .()+=@,~-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
@@ -40,7 +41,7 @@ def check_name(name: str) -> str:
 
 
 class Teacher(TypedDict):
-    """Who taught a model: a zoo name or a file, and the hash of its weights."""
+    """The teacher of a model: a zoo name or a file, and the hash of its weights."""
 
     name: str
     sha256: str
@@ -48,7 +49,7 @@ class Teacher(TypedDict):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an entry says besides network and file.
+    """The contents of an entry besides network and file.
 
     A finished run stores it as `facts.json`.
 
@@ -92,7 +93,7 @@ class ZooEntry:
 
     Attributes:
         name: `{arch}[_w{width}].{method}[-{pretext}][-from-{teacher}]_{dataset}-s{split}[.{loss}][.seed{n}]`.
-        model: what to build.
+        model: how the model is built.
         file: the name of the weights file, in `weights/` or where its publisher has it.
         sha256: the file's hash, or its first digits (at least 8). None if the publisher gives none.
         params: the number of parameters of the backbone.

@@ -1,4 +1,4 @@
-"""Fetching weights: offline mode, mirrors, files got by hand, and hashes that nobody has published."""
+"""Fetches weights. Handles offline mode, mirrors, files got by hand, and hashes that nobody has published."""
 
 import datetime
 import hashlib
@@ -33,7 +33,7 @@ __all__ = [
     "take_file",
 ]
 
-_LOCK_SECONDS = 6 * 3600.0  # somebody else may be downloading the same large file over a slow line
+_LOCK_SECONDS = 6 * 3600.0  # another process may be downloading the same large file over a slow line
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RecordedHash:
 
     @classmethod
     def of_file(cls, path: Path, *, sha256: str, source: str) -> Self:
-        """Describes a file that has come today."""
+        """Describes a file that was downloaded today."""
         today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
         return cls(sha256=sha256, size=path.stat().st_size, source=source, date=today)
 
@@ -113,7 +113,7 @@ def recorded_hash(name: str) -> RecordedHash | None:
 
 
 def fetch_entry(entry: ZooEntry) -> FetchedFile:
-    """Fetches the entry's file unless it is here and right.
+    """Fetches the entry's file unless a correct copy is here.
 
     Raises:
         ValueError: the file cannot be fetched. Says what was tried, or what to do by hand.
@@ -166,13 +166,13 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
 
 
 def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
-    """Makes sure that the entry's file is there and right.
+    """Makes sure that the entry's file is here and correct.
 
     Otherwise `bring(path, sha256)` makes it. A hash that nobody has published is recorded.
     """
     path = download_path(entry)
     if path.is_file() and (known := file_sha256(path)) == expected_sha256(entry):
-        return FetchedFile(path, known)  # also of somebody else's home, where no lock can be taken
+        return FetchedFile(path, known)  # also in another user's home, where this process cannot take a lock
     with _fetch_lock(path):
         expected = expected_sha256(entry)
         actual = file_sha256(path) if path.is_file() else ""
@@ -215,7 +215,7 @@ def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
 
 
 def _check_address(address: str, entry: ZooEntry) -> None:
-    """Refuses addresses that would copy a private file. An entry is somebody else's text."""
+    """Refuses addresses that would copy a private file, because other people write entries."""
     scheme, separator, _ = address.partition("://")
     if not separator and not entry.is_verified:
         raise ValueError(
@@ -253,7 +253,7 @@ def _copy(source: str, target: Path, *, sha256: str, size: int | None) -> None:
 
 
 def _refuse_web_page(path: Path, source: str) -> None:
-    """Refuses a web page. Drives and portals answer with one that asks to log in, under the file's name."""
+    """Refuses a web page. Drives and portals send a login page under the file's name."""
     with path.open("rb") as stream:
         if stream.read(64).lstrip().startswith(b"<"):
             path.unlink()

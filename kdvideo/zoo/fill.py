@@ -15,7 +15,7 @@ _BACKBONE, _CLASSIFIER = "backbone.", "head."
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every tensor.
+    """The result for every tensor.
 
     Attributes:
         source: where the weights came from.

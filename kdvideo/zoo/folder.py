@@ -1,4 +1,4 @@
-"""A zoo's folder: the one place that knows what lies where in it."""
+"""A zoo's folder. Only this module knows where each file lies in it."""
 
 import logging
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class Zoo:
         return self._entries / f"{check_name(name)}.json"
 
     def entry_paths(self) -> list[Path]:
-        """Returns everything named like an entry, sorted. Not all of it need be one."""
+        """Returns the names of all files named like an entry, sorted. Some of them may not be entries."""
         return sorted(self._entries.glob("*.json"))
 
     def entry(self, name: str) -> ZooEntry | None:
@@ -147,7 +147,7 @@ class Zoo:
         return self.table_path
 
     def remove_temporaries(self) -> None:
-        """Removes what killed processes left; the caller holds the lock."""
+        """Removes the temporary files of killed processes. The caller holds the lock."""
         for folder in (self.path, self._entries, self._weights):
             remove_temporaries(folder)
 
@@ -160,7 +160,7 @@ class Zoo:
         return self.path / "weights"
 
 
-ZooLike = Zoo | str | Path  # as callers may give one
+ZooLike = Zoo | str | Path  # the forms in which callers may give a zoo
 
 
 def as_zoo(zoo: ZooLike | None) -> Zoo | None:
@@ -181,9 +181,10 @@ def read_entry(path: Path) -> ZooEntry:
 
 
 def gallery_file(weights: Path) -> Path:
-    """Returns where a model's gallery lies or would lie. It is beside the weights, features of the training videos.
+    """Returns the path of a model's gallery, which need not exist. It is beside the weights.
 
-    What ships is safetensors, which every installation reads; a user's own may be a Parquet table.
+    A gallery holds features of the training videos. Shipped ones are safetensors, which every installation reads. A
+    user's own may be a Parquet table.
     """
     shipped = weights.with_suffix(".gallery.safetensors")
     return shipped if shipped.is_file() else weights.with_suffix(".gallery.parquet")

@@ -191,7 +191,7 @@ def _take_convention(model: nn.Module, convention: ClipSpec | None, source: str)
     backbone = getattr(model, "backbone", model)
     had = getattr(backbone, "clip_spec", None)
     if not isinstance(had, ClipSpec):
-        return  # a module of somebody's own, which says nothing of its input
+        return  # a user's own module, which does not describe its input
     if convention is None:
         logger.warning(
             "weights %s do not say what they were trained on: the model keeps %s; give clip_spec if that is not it",
@@ -276,6 +276,6 @@ def _find_or_none(name: str, zoo: ZooLike | None, *, pretrained: bool, kwargs: M
 
 
 def _build_backbone(found: FoundEntry, *, pretrained: bool) -> Backbone:
-    """Builds the entry's backbone. One that is filled next, which must be complete, draws no random weights."""
+    """Builds the entry's backbone. If a complete file will fill it next, no random weights are drawn."""
     with Uninitialised() if pretrained else nullcontext():
         return found.entry.model.build_backbone()

@@ -32,9 +32,9 @@ class EntryState:
 
     @property
     def hash_state(self) -> str:
-        """Who vouches for the file's hash.
+        """Who guarantees the file's hash.
 
-        "verified": its publisher. "recorded": the first download. "unverified": nobody yet.
+        "verified": its publisher. "recorded": the first download. "unverified": nobody so far.
         """
         if self.entry.is_verified:
             return "verified"
@@ -60,7 +60,7 @@ class EntryState:
 
 
 def state_of(found: FoundEntry) -> EntryState:
-    """Says where an entry's weights are."""
+    """Returns where an entry's weights are."""
     entry, zoo = found
     if found.path.exists():
         owner = "shipped" if zoo.is_packaged else "published"
@@ -69,7 +69,7 @@ def state_of(found: FoundEntry) -> EntryState:
 
 
 def entry_states(first: ZooLike | None = None) -> list[EntryState]:
-    """Lists every entry that a name can mean, sorted. An entry hides those of later zoos with the same name."""
+    """Lists all entries that a name can refer to, sorted. An entry hides entries of the same name in later zoos."""
     states: dict[str, EntryState] = {}
     for zoo in zoos(first):
         for entry in zoo.entries():
@@ -78,7 +78,7 @@ def entry_states(first: ZooLike | None = None) -> list[EntryState]:
 
 
 def verify_zoo(zoo: Zoo) -> list[str]:
-    """Lists what is wrong in a zoo, one line each. Entries may be bad, files missing, damaged or without an entry."""
+    """Lists the problems of a zoo, one line each: bad entries, and files that are missing, damaged or without entry."""
     problems = []
     known = set()
     for path in zoo.entry_paths():
@@ -135,7 +135,7 @@ def adopt_entry(address: str, *, zoo: Zoo, replace: bool = False) -> FoundEntry:
         raise ValueError(f"{address} does not say where its weights are: release it with `url`")
     check_publishable(entry.name, zoo=zoo, replace=True, config=entry.config)
     with zoo.lock():
-        for owner in zoos(zoo):  # in a zoo before another it would hide that one's model
+        for owner in zoos(zoo):  # in an earlier zoo, it would hide the other zoo's model
             known = None if replace else owner.entry(entry.name)
             if known is not None and not _is_same_model(known, entry):
                 raise ValueError(f"{entry.name} is taken in {owner} by another model: remove it, or use `replace`")
@@ -178,7 +178,7 @@ def remove_entry(name: str, *, zoo: Zoo) -> list[Path]:
 
 
 def _remove_own(entry: ZooEntry, zoo: Zoo, *, also: Path) -> list[Path]:
-    """Removes an entry, then its files. Without the entry the model does not exist, whatever a kill leaves."""
+    """Removes an entry, then its files. Without the entry the model does not exist, even if a kill leaves files."""
     kept = _files_of_others(entry.name, zoo)
     files = [path for path in (zoo.weights_of(entry), zoo.gallery_of(entry)) if path not in kept]
     removed = [path for path in (zoo.entry_path(entry.name), *files, also) if path.exists()]

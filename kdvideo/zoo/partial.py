@@ -26,7 +26,7 @@ class PartialFile:
         self.target_name = target.name
         self._url = url
         self.version = ""
-        self.is_joined = False  # from more than one response
+        self.is_joined = False  # whether it comes from more than one response
         known = _read_description(self._description) if _is_own_file(self.path) else {}
         if known.get("url") == url:
             self.version = known["version"]
@@ -46,7 +46,7 @@ class PartialFile:
         write_text(self._description, simplejson.dumps({"url": self._url, "version": version}))
 
     def open(self) -> IO[bytes]:
-        """Opens the part to continue it. Follows no link that somebody has put there meanwhile."""
+        """Opens the part to continue it. It follows no link that somebody may have put there meanwhile."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         return os.fdopen(handle, "ab")
 
@@ -62,7 +62,7 @@ class PartialFile:
 
 
 def _is_own_file(path: Path) -> bool:
-    """Returns whether a part may be continued. If others can write there, it may be a link to any file of ours."""
+    """Returns whether a part may be continued. If others can write there, it may be a link to another file of ours."""
     try:
         status = path.lstat()
     except OSError:
@@ -72,7 +72,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _read_description(path: Path) -> dict[str, str]:
-    """Returns the url and version of a part. {} if they cannot be read, so that the download begins anew."""
+    """Returns the url and version of a part. {} if they cannot be read; the download then starts again."""
     try:
         known = parse_json(read_text(path))
     except ValueError:

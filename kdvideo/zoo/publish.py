@@ -1,4 +1,4 @@
-"""Writing a model into a zoo: at any moment its entry is there whole or not at all."""
+"""Writes a model into a zoo. At any moment, its entry is either complete or absent."""
 
 import datetime
 import hashlib
@@ -67,8 +67,8 @@ def publish(
         model: the model.
         name: the name of the entry.
         zoo: the zoo to publish into. Its folder is made.
-        spec: what the model was built from.
-        facts: what else the entry says. The header of the weights has the `classes`, too.
+        spec: how the model is built.
+        facts: the other contents of the entry. The header of the weights contains the `classes`, too.
         dtype: the type of the stored weights.
         replace: whether an entry with that name may be replaced.
 
@@ -129,7 +129,7 @@ def _remove_others(weights: Path, name: str) -> None:
 
 def _write_weights(state: dict[str, torch.Tensor], zoo: Zoo, name: str, header: dict[str, str]) -> tuple[Path, str]:
     """Writes `{name}-{sha256[:8]}.safetensors`, and returns its path and hash."""
-    content = save(state, metadata=header)  # in memory: its name needs its hash
+    content = save(state, metadata=header)  # in memory, because the file's name needs its hash
     sha256 = hashlib.sha256(content).hexdigest()
     path = zoo.weights_path(f"{name}-{sha256[:8]}.safetensors")
     write_atomic(path, lambda temporary: temporary.write_bytes(content))

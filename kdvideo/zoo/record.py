@@ -1,4 +1,4 @@
-"""Adding what was measured of a published model to its entry."""
+"""Adds measured metrics of a published model to its entry."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ __all__ = ["check_recordable", "record_metrics"]
 
 
 def check_recordable(name: str, *, zoo: Zoo) -> ZooEntry:
-    """Returns an entry if it is this zoo's own. Commands ask before anything is measured.
+    """Returns an entry if it belongs to this zoo. Commands call it before they measure.
 
     Raises:
         ValueError: there is no such entry, or another zoo has it.
@@ -40,7 +40,7 @@ def record_metrics(
         sha256: the hash of the weights that were measured.
 
     Raises:
-        ValueError: the entry has gone or has other weights by now.
+        ValueError: the entry was removed or has other weights now.
     """
     with zoo.lock():
         current = zoo.entry(entry.name)

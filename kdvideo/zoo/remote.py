@@ -1,6 +1,6 @@
-"""The path manager of the zoo: iopath's, with the schemes that the zoo knows.
+"""The path manager of the zoo. It is iopath's, with the schemes that the zoo knows.
 
-Register a handler with `PATH_MANAGER.register_handler` and its scheme works in entries, `KDVIDEO_MIRROR`,
+After `PATH_MANAGER.register_handler(handler)`, the handler's scheme works in entries, `KDVIDEO_MIRROR`,
 `TEACHER.WEIGHTS` and `kdvideo zoo release`.
 """
 
@@ -14,9 +14,9 @@ __all__ = ["PATH_MANAGER", "ReadOnlyHandler", "check_scheme"]
 
 
 class ReadOnlyHandler(PathHandler):
-    """A handler that copies files to this machine to read them.
+    """A handler that copies files to this machine before they are read.
 
-    A subclass says where from in `_get_local_path`.
+    A subclass implements `_get_local_path`, which says where the files come from.
     """
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ class _HubPathHandler(ReadOnlyHandler):
         return hf_hub_download(f"{owner}/{repository}", name, force_download=force)
 
 
-_PACKAGE_OF = {"s3": "boto3", "hf": "huggingface_hub"}  # optional: most people need neither
+_PACKAGE_OF = {"s3": "boto3", "hf": "huggingface_hub"}  # optional, because most people need neither
 
 PATH_MANAGER = PathManager()
 PATH_MANAGER.register_handler(_HubPathHandler())

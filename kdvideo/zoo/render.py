@@ -37,7 +37,7 @@ _OTHERS_HEAD = ("name", "clip", "params", "MACs", "metrics", "hash", "licence", 
 
 
 def render_catalogue(entries: list[ZooEntry]) -> str:
-    """Renders the page of these entries in markdown."""
+    """Renders a markdown page of these entries."""
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     others = [entry for entry in entries if entry.layout != "kdvideo"]
     text = _HEADER + _OWN + markdown_table([_OWN_HEAD, *(_network(entry) + _own_cells(entry) for entry in own)])
@@ -48,7 +48,7 @@ def render_catalogue(entries: list[ZooEntry]) -> str:
 
 
 def _text(foreign: str) -> str:
-    """Escapes somebody else's text for a cell. Markdown, HTML and what ends a cell or a line lose their meaning."""
+    """Escapes other people's text for a cell: Markdown, HTML, and characters that end a cell or a line."""
     line = " ".join(printable(foreign).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|])", r"\\\1", line)

@@ -30,7 +30,7 @@ class Weights:
         path: the file.
         sha256: its hash.
         entry: its zoo entry. None for a bare file.
-        source: what was asked for.
+        source: the requested name, path or URL.
     """
 
     path: Path
@@ -86,7 +86,7 @@ def bring_weights(found: FoundEntry, *, source: str | None = None) -> Weights:
 
     Args:
         found: the entry and its zoo.
-        source: what was asked for. Defaults to the entry's name.
+        source: the requested name, path or URL. Defaults to the entry's name.
 
     Raises:
         ValueError: the file cannot be fetched, or is not what its entry says.
@@ -153,7 +153,7 @@ def _torchvision_address(enum: str) -> str:
 
 
 def _entry_at(address: str) -> FoundEntry | None:
-    """Finds the packaged entry of an address. Anybody's entry may name somebody else's address."""
+    """Finds the packaged entry of an address. Other entries do not count: they could name other people's addresses."""
     packaged = Zoo.packaged()
     return next((FoundEntry(entry, packaged) for entry in packaged.entries() if address in entry.urls), None)
 

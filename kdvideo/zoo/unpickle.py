@@ -1,4 +1,4 @@
-"""Reading checkpoints of strangers: only tensors come out, and nothing that they name is imported or called.
+"""Reads checkpoints of strangers. Only tensors come out, and nothing that they name is imported or called.
 
 A pickle is a program: it names functions, calls them and sets attributes. `torch.load(weights_only=True)` refuses all
 but a few names. Published checkpoints often carry an `argparse.Namespace`, numpy scalars or a class of their author's
@@ -24,13 +24,13 @@ __all__ = ["Placeholder", "read_checkpoint"]
 
 logger = logging.getLogger("kdvideo")
 
-_ZIP = b"PK\x03\x04"  # by which torch, too, tells its zip files from its older plain pickles
+_ZIP = b"PK\x03\x04"  # torch also uses it to distinguish its zip files from its older plain pickles
 
 
 class Placeholder:
     """Stands for an object whose class or function is not trusted.
 
-    It can be called, filled and given a state, as pickle would do with the real one. Nothing comes of it.
+    It can be called, filled and given a state, as pickle would do with the real object. It does nothing.
 
     Attributes:
         name: the name of the class or function, e.g. "argparse.Namespace".
@@ -68,12 +68,12 @@ def read_checkpoint(path: Path) -> Any:
     if is_zip:
         check_stored(path)
     with path.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickle protocols and of classes whose source is not at hand
+        warnings.simplefilter("ignore")  # about pickle protocols, and about classes without available source
         try:
             return torch.load(stream, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            stream.seek(0)  # a checkpoint, but one with more than weights; TorchScript and tar raise RuntimeError
-        except Exception as error:  # what the pickle module, zipfile or the tensors raise
+            stream.seek(0)  # a checkpoint with more than weights; TorchScript and tar raise RuntimeError
+        except Exception as error:  # the errors of the pickle module, zipfile or the tensors
             raise _unreadable(path, error) from None
         try:
             return _load_inert(stream, path)
@@ -90,7 +90,7 @@ def _load_inert(stream: IO[bytes], path: Path) -> Any:
     trusted = _trusted()
     placeholders: dict[str, type[Placeholder]] = {}
 
-    # Python's own, since the one in C gives its memo as many places at once as a pickle of a few bytes asks for.
+    # Python's own unpickler. The one in C gives its memo as many places at once as a pickle of a few bytes asks for.
     class InertUnpickler(pickle._Unpickler):
         """Answers the names that torch.load, which derives from it, does not answer itself: all but storages."""
 

@@ -1,4 +1,4 @@
-"""`kdvideo zoo publish | convert | remove | render | release`: commands that write into a zoo, or out of one."""
+"""`kdvideo zoo publish | convert | remove | render | release`: commands that write into a zoo or copy from one."""
 
 import argparse
 from pathlib import Path

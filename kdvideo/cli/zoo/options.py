@@ -1,4 +1,4 @@
-"""What several commands of `kdvideo zoo` share."""
+"""Options that several commands of `kdvideo zoo` share."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ def add_zoo(parser: argparse.ArgumentParser) -> None:
 
 
 def zoo_of(options: argparse.Namespace) -> "Zoo":
-    """Returns the zoo that `--zoo` names, else the user's."""
+    """Returns the zoo in `--zoo`, or the user's zoo without that option."""
     from kdvideo.zoo.folder import Zoo, as_zoo
 
     return as_zoo(options.zoo) or Zoo.user()

@@ -1,4 +1,4 @@
-"""What `kdvideo zoo list` prints: one line per model, and what the words in it mean."""
+"""The output of `kdvideo zoo list`: one line per model, and a legend."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from kdvideo.zoo.manage import EntryState
 __all__ = ["list_architectures", "list_states"]
 
 _COLUMNS = 100
-_NAME = 40  # columns; a longer name, as those of students with their teacher's, moves its own line alone
+_NAME = 40  # width in columns; a longer name, as of students with their teacher's name, shifts only its own line
 _WEIGHTS = {
     "shipped": "comes with kdvideo",
     "published": "in its zoo on this machine",
@@ -43,7 +43,7 @@ def list_states(states: Sequence[EntryState]) -> list[str]:
     lines.append("")
     lines += _legend("weights", _WEIGHTS, {state.weights for state in states})
     lines += _legend("hash", _HASHES, {state.hash_state for state in states})
-    return [printable(line).replace("\n", "\\n") for line in lines]  # entries are foreign text
+    return [printable(line).replace("\n", "\\n") for line in lines]  # other people wrote the entries
 
 
 def list_architectures(names: Sequence[str]) -> list[str]:

@@ -76,11 +76,11 @@ def find_head(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]]:
     if {_PRETEXT, _PROJECTION} <= shapes.keys():
         num_classes, all_features = shapes[_PRETEXT]
         projection_dim, features = shapes[_PROJECTION]
-        inputs = all_features // features  # clips, or pairs of them
+        inputs = all_features // features  # from clips, or from pairs of clips
         kwargs: dict[str, Any] = {"num_pretext_classes": num_classes, "projection_dim": projection_dim}
         if _ORDER not in shapes:
             return "pcl_head", {**kwargs, "tuple_len": inputs}
-        tuple_len = (1 + math.isqrt(1 + 8 * inputs)) // 2  # of n(n - 1) / 2 pairs
+        tuple_len = (1 + math.isqrt(1 + 8 * inputs)) // 2  # from n(n - 1) / 2 pairs
         return "pcl_head", {**kwargs, "tuple_len": tuple_len, "pretext_head": "order_head"}
     if "head.weight" in shapes:
         return "classification_head", {"num_classes": shapes["head.weight"][0]}
@@ -165,7 +165,7 @@ def convert(state: State, layout: Layout, *, origin: str) -> Converted:
             raise ValueError(f"{origin}: {key} is a {kind}, not a tensor")
         else:
             tensors[ours], renamed[ours] = value, key
-    # as torch itself does for files from before version 0.4.1
+    # Like torch itself, for files from before version 0.4.1.
     for key in [key for key in tensors if key.endswith(".running_mean")]:
         tensors.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
     return Converted(tensors, renamed, dropped)

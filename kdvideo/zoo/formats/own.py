@@ -15,7 +15,7 @@ from kdvideo.zoo.formats.layout import Shape, find_head
 
 __all__ = ["BACKBONE_PREFIX", "OWN_CLIP_SPECS", "OwnNetwork", "find_networks"]
 
-BACKBONE_PREFIX = "backbone."  # what the backbone's keys begin with in a model that has a head, too
+BACKBONE_PREFIX = "backbone."  # prefix of the backbone's keys, also in a model with a head
 OWN_CLIP_SPECS = ("kdvideo-residual", "kdvideo-rgb")  # names of the conventions of the default config
 
 
@@ -36,7 +36,7 @@ class OwnNetwork:
     head_kwargs: dict[str, Any]
 
     def spec(self, clip_spec: ClipSpec) -> ModelSpec:
-        """Returns what to build, once the input convention is known."""
+        """Returns the description of the model, once the input convention is known."""
         return ModelSpec(self.backbone, self.backbone_kwargs, clip_spec, self.head, self.head_kwargs)
 
 
@@ -71,6 +71,6 @@ def _backbone_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape] |
     try:
         with torch.device("meta"):  # shapes without numbers
             state = build_backbone(name, **kwargs).state_dict()
-    except Exception:  # a builder of anybody's, that of another network most likely
+    except Exception:  # anybody may register a builder; most likely it builds another network
         return None
     return {key: tuple(value.shape) for key, value in state.items()}
