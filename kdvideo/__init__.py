@@ -44,7 +44,7 @@ follow_former_names()
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name's module at its first use: the command line sets up OpenMP before torch is loaded."""
+    """Imports a public name's module when it is first used, because the command line sets up OpenMP before torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'kdvideo' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""Several processes of one run: who this one is, and what they tell each other. A process alone gets its own back."""
+"""Communication between the processes of one run. A single process gets its own values back."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 with warnings.catch_warnings():
-    # fvcore calls torch.jit.script while it is imported; nothing here uses what that makes.
+    # fvcore calls torch.jit.script while it is imported. Nothing here uses the result.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     from fvcore.nn.distributed import differentiable_all_gather
 
@@ -33,8 +33,8 @@ __all__ = [
     "world_size",
 ]
 
-_TIMEOUT = timedelta(minutes=30)  # of one exchange; nothing between two of them takes that long
-_PREPARATION = timedelta(days=2)  # looking at every video of a big dataset for the first time
+_TIMEOUT = timedelta(minutes=30)  # for one exchange; the time between two exchanges is shorter
+_PREPARATION = timedelta(days=2)  # for checking every video of a big dataset for the first time
 
 
 def rank() -> int:
@@ -43,7 +43,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """Returns how many processes share the run."""
+    """Returns the number of processes of the run."""
     return distributed.get_world_size() if _initialized() else 1
 
 
@@ -55,20 +55,20 @@ def is_main() -> bool:
 def was_restarted() -> bool:
     """Returns whether torchrun or Slurm has started this run before.
 
-    Such a run is continued without being told.
+    Such a run continues automatically.
     """
     return any(int(os.environ.get(count) or 0) > 0 for count in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Joins the processes that torchrun or `kdvideo train --submit` has started; one process alone joins nothing.
+    """Joins the processes that torchrun or `kdvideo train --submit` has started. A single process does nothing.
 
-    Who they are is read from RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. CPU
-    tensors travel by gloo, those of GPUs by nccl, and each process uses the GPU of its LOCAL_RANK.
+    It reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. CPU tensors are sent by
+    gloo, GPU tensors by nccl. Each process uses the GPU of its LOCAL_RANK.
 
     Raises:
-        ConnectionError: another process of the run has died; its own message says why.
+        ConnectionError: another process of the run has died. Its own message gives the reason.
     """
     end_if_rerun()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _initialized():
@@ -77,7 +77,7 @@ def process_group() -> Iterator[None]:
     try:
         _join()
         yield
-        wait_for_all()  # rank 0 may be the one that the others talk through
+        wait_for_all()  # the other ranks may communicate through rank 0
     except RuntimeError as error:
         if not _is_lost_peer(error):
             _tell_torchrun(error)
@@ -90,16 +90,16 @@ def process_group() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Returns when all ranks have come here."""
+    """Waits until all ranks have called it."""
     if world_size() > 1:
         distributed.barrier()
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Lets rank 0 go through the block alone, then all others.
+    """Lets rank 0 run the block alone, and then all other ranks.
 
-    They find what it has left on disk.
+    The other ranks find its results on disk.
     """
     if world_size() == 1:
         yield
@@ -115,9 +115,9 @@ def main_first() -> Iterator[None]:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Gathers all ranks' `[B, ...]` as `[world_size * B, ...]`, without gradient.
+    """Gathers the `[B, ...]` of all ranks as `[world_size * B, ...]`, without gradient.
 
-    Each rank has equally many; they come one after the other.
+    All ranks have the same B. The result is in the order of the ranks.
     """
     return gather_with_gradient(tensor.detach())
 
@@ -125,18 +125,18 @@ def gather(tensor: Tensor) -> Tensor:
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """Gathers as `gather`, `[B, ...] -> [world_size * B, ...]`, with gradient.
 
-    A part's gradient is the sum over all ranks' losses.
+    The gradient of each rank's part is the sum over the losses of all ranks.
     """
     return torch.cat(differentiable_all_gather(tensor.contiguous())) if world_size() > 1 else tensor
 
 
 def any_rank(answer: bool) -> bool:
-    """Returns whether any rank says yes; all ranks get the same answer."""
+    """Returns whether the value is true on any rank. All ranks get the same answer."""
     return mean_over_ranks({"yes": float(answer)})["yes"] > 0
 
 
 def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """Averages numbers that all ranks have under the same names."""
+    """Averages numbers over all ranks. All ranks have the same names."""
     if world_size() == 1:
         return dict(values)
     totals = torch.tensor(list(values.values()), dtype=torch.float64)
@@ -146,7 +146,7 @@ def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
 
 def _join() -> None:
     backend = "gloo"
-    if torch.cuda.is_available():  # not run on a GPU
+    if torch.cuda.is_available():  # not tested on a GPU
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
@@ -157,10 +157,10 @@ def _join() -> None:
 
 
 def _fresh_store(own_rank: int) -> distributed.Store:
-    """Opens the store where the ranks of this start meet.
+    """Opens the store through which the ranks of this start find each other.
 
-    torchrun keeps one store over all its restarts, in which gloo and nccl find addresses of processes that have died
-    (as in PyTorch's issue 135712). So rank 0 opens another, and leaves word in torchrun's where it is.
+    torchrun keeps one store over all its restarts. In it, gloo and nccl find addresses of processes that have died (as
+    in PyTorch's issue 135712). So rank 0 opens another store, and writes its port to torchrun's store.
     """
     host, key = os.environ["MASTER_ADDR"], "kdvideo/port"
     shared = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), timeout=_TIMEOUT)
@@ -171,7 +171,7 @@ def _fresh_store(own_rank: int) -> distributed.Store:
     end = time.monotonic() + _TIMEOUT.total_seconds()
     while time.monotonic() < end:
         port = int(shared.get(key))
-        # Refused is the port of a rank 0 that has died; asked of torch's store, that takes long and fills the log.
+        # A rank 0 that has died refuses the connection. With torch's store, this check takes long and fills the log.
         with suppress(OSError), socket.create_connection((host, port), timeout=1):
             return distributed.TCPStore(host, port, wait_for_workers=False, timeout=_TIMEOUT)
         time.sleep(0.1)
@@ -187,5 +187,5 @@ def _is_lost_peer(error: RuntimeError) -> bool:
 
 
 def _tell_torchrun(error: Exception) -> None:
-    """Leaves the error where torchrun looks for its "root cause"; elsewhere nothing happens."""
+    """Writes the error to the place where torchrun looks for its "root cause". Elsewhere it does nothing."""
     get_error_handler().record_exception(error)

@@ -1,6 +1,6 @@
-"""What this machine offers kdvideo, and what to do about what is missing.
+"""Checks what this machine offers to kdvideo, and says what to do about missing parts.
 
-What a look needs is imported by it, so that one package that is missing or broken hides nothing but itself.
+Each check itself imports what it needs, so that a missing or broken package affects no other check.
 """
 
 import importlib
@@ -24,7 +24,7 @@ _LITTLE_SHARED_MEMORY = 1e9  # bytes; docker gives 64 MB
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at versions, readers, processors, folders and optional packages, in this order; raises nothing."""
+    """Checks versions, readers, processors, folders and optional packages, in this order. It never raises."""
     yield Finding("kdvideo", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     yield from examine_requirements()
     looks = {
@@ -43,7 +43,7 @@ def examine() -> Iterator[Finding]:
 def _look(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
-    except Exception as error:  # of a package that is missing or of another version
+    except Exception as error:  # the package is missing or has another version
         return Finding(what, f"cannot be looked at ({first_line(error)})", "mend what is named above first")
 
 
@@ -69,7 +69,7 @@ def _cpu() -> Finding:
 
 
 def _bf16() -> Finding:
-    """Checks the shape that kernels are known to get wrong: fewer frames than the kernel is long."""
+    """Checks a shape that some kernels compute wrongly: fewer frames than the kernel is long."""
     import torch
     from torch import nn
 
@@ -131,9 +131,9 @@ def _optional(module: str, package: OptionalPackage) -> Finding:
     try:
         importlib.import_module(_IMPORTS.get(module, module))
         version = metadata.version(package.distribution)
-    except Exception as error:  # a broken binary package raises whatever it likes
+    except Exception as error:  # a broken binary package may raise anything
         advice = f"for {package.purpose}: pip install 'kdvideo[{package.extra}]'"
-        missing = isinstance(error, ModuleNotFoundError)  # PackageNotFoundError is one, too
+        missing = isinstance(error, ModuleNotFoundError)  # PackageNotFoundError is one of them
         found = "not installed" if missing else f"does not import ({first_line(error)})"
         return Finding(package.distribution, found, advice)
     return Finding(package.distribution, version)

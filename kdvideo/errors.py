@@ -1,4 +1,4 @@
-"""Errors in words: those of other libraries in one line, and parameters under the names that the caller set them by."""
+"""Error messages: those of other libraries in one line, and parameters under the names that the caller uses."""
 
 import re
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ __all__ = ["first_line", "naming"]
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message. Without a message it is the error's type."""
+    """Returns the first line of an error's message. If there is no message, it is the error's type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
 def naming(**names: str) -> Iterator[None]:
-    """Names parameters in errors as the caller knows them.
+    """Replaces parameters in errors by the caller's names for them.
 
-    A message has a parameter in backquotes: "`clip_len` is 6; use a multiple of 4". Within
+    A message names a parameter in backquotes: "`clip_len` is 6; use a multiple of 4". Within
     `naming(clip_len="CLIP.LENGTH")` it becomes "CLIP.LENGTH is 6; use a multiple of 4".
 
     Args:
-        names: the caller's name of each parameter; others stay as they are.
+        names: the caller's name of each parameter. Other parameters keep their names.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Packages that only parts of kdvideo need: each belongs to an extra, `pip install 'kdvideo[EXTRA]'`."""
+"""Packages that only parts of kdvideo need. Each belongs to an extra, `pip install 'kdvideo[EXTRA]'`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ __all__ = ["OPTIONAL_PACKAGES", "MissingExtraError", "OptionalPackage", "extra_i
 
 
 class OptionalPackage(NamedTuple):
-    """What a package is for, and the extra of setup.py that installs it.
+    """The purpose of a package, and the extra of setup.py that installs it.
 
     Attributes:
         extra: the name of the extra.
@@ -21,7 +21,7 @@ class OptionalPackage(NamedTuple):
     distribution: str
 
 
-# module -> its package. setup.py has the bounds of the versions; a test compares the two.
+# module -> its package. setup.py has the version bounds, and a test compares the two.
 OPTIONAL_PACKAGES = {
     "pebble": OptionalPackage("train", "kdvideo train, eval and data", "pebble"),
     "tensorboard": OptionalPackage("train", "the TensorBoard files of a run", "tensorboard"),
@@ -42,11 +42,11 @@ OPTIONAL_PACKAGES = {
 
 
 class MissingExtraError(ImportError):
-    """A package of an extra that is not installed; the message is one line with the command that installs it."""
+    """A package of an extra is not installed. The message is one line with the command that installs it."""
 
 
 def missing_extra(error: BaseException) -> MissingExtraError | None:
-    """Translates a failed import of an optional package; returns None for every other error."""
+    """Translates a failed import of an optional package. It returns None for every other error."""
     if isinstance(error, MissingExtraError):
         return error
     package = OPTIONAL_PACKAGES.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -58,10 +58,10 @@ def missing_extra(error: BaseException) -> MissingExtraError | None:
 
 @contextmanager
 def extra_imports() -> Iterator[None]:
-    """Imports optional packages: one that is missing is named in one line, with its pip command.
+    """Imports optional packages. If one is missing, the error names it in one line with its pip command.
 
     Raises:
-        MissingExtraError: an import within failed, since a package of an extra is not installed.
+        MissingExtraError: an import in the block failed, because a package of an extra is not installed.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Writes that are whole or absent, locks between processes, and hashes."""
+"""Atomic file writes, locks between processes, and hashes."""
 
 import hashlib
 import logging
@@ -27,8 +27,8 @@ __all__ = [
 logger = logging.getLogger("kdvideo")
 
 _TEMPORARY = ".tmp"
-_NAME_BYTES = 255 - len(f"..RANDOM42{_TEMPORARY}")  # of a temporary file's name, less what stands around NAME
-_ZEROS = 1 << 24  # bytes
+_NAME_BYTES = 255 - len(f"..RANDOM42{_TEMPORARY}")  # longest NAME in the name of a temporary file
+_ZEROS = 1 << 24  # size in bytes
 
 
 def file_sha256(path: Path) -> str:
@@ -38,33 +38,33 @@ def file_sha256(path: Path) -> str:
 
 
 def check_archive(path: Path) -> None:
-    """Compares each part of a zip file with its checksum, which `torch.load` does not.
+    """Compares each part of a zip file with its checksum. `torch.load` does not do this.
 
     Raises:
-        ValueError: the file is no whole zip file, a part of it is damaged, or is compressed.
+        ValueError: the file is not a complete zip file, or a part is damaged or compressed.
     """
     check_stored(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except Exception as error:  # a damaged header makes zipfile raise almost anything
+    except Exception as error:  # zipfile may raise almost anything for a damaged header
         raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged: its part {damaged} has another checksum than when it was written")
 
 
 def check_stored(path: Path) -> None:
-    """Refuses a zip file whose parts are larger than itself: a few MB may be compressed terabytes.
+    """Refuses a zip file whose parts are larger than the file: a few MB could unpack to terabytes.
 
     `torch.save` compresses nothing, so no genuine checkpoint is refused.
 
     Raises:
-        ValueError: the file is no whole zip file; a part is compressed, or parts lie over each other.
+        ValueError: the file is not a complete zip file, a part is compressed, or parts overlap.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except Exception as error:  # a damaged header makes zipfile raise almost anything
+    except Exception as error:  # zipfile may raise almost anything for a damaged header
         raise ValueError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
     compressed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if compressed or sum(part.file_size for part in parts) > path.stat().st_size:
@@ -73,9 +73,9 @@ def check_stored(path: Path) -> None:
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a temporary file beside `path`, makes it durable and renames it to `path`.
+    """Writes `path` atomically: `write` fills a temporary file beside it, which is made durable and renamed.
 
-    A reader sees the old file or the new one, whole, also after a kill or a power cut.
+    A reader sees either the complete old file or the complete new one, also after a kill or a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _create_beside(path)
@@ -87,61 +87,61 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def publish_file(temporary: Path, path: Path) -> None:
-    """Makes a finished file durable and renames it to `path`, in the same folder."""
+    """Makes a finished file durable and renames it to `path`, which is in the same folder."""
     make_durable(temporary)
     temporary.replace(path)
     _fsync_directory(path.parent)
 
 
 def allocate(descriptor: int, num_bytes: int) -> None:
-    """Makes an open file `num_bytes` long, with its blocks on the disk, so that a map of it never meets a full disk.
+    """Extends an open file to `num_bytes` and allocates its blocks, so that a map of it never meets a full disk.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk has no room.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, num_bytes)
         return
-    # macOS and Windows: writing zeros behind what is there allocates, too.
+    # macOS and Windows: writing zeros at the end also allocates.
     missing = num_bytes - os.lseek(descriptor, 0, os.SEEK_END)
     while missing > 0:
         missing -= os.write(descriptor, bytes(min(missing, _ZEROS)))
 
 
 def make_durable(path: Path) -> None:
-    """Returns when the file's content would outlive a power cut."""
+    """Returns when the file's content would survive a power cut."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text as `write_atomic` does."""
+    """Writes a text atomically, as `write_atomic` does."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def remove_temporaries(directory: Path, *, of: Iterable[str] | None = None) -> None:
-    """Removes what killed processes left of `write_atomic`, of all files or of those named.
+    """Removes the temporary files that killed processes left, of all files or of the named ones.
 
-    The caller holds the lock of all who write them.
+    The caller holds the lock of all processes that write these files.
     """
     names = None if of is None else {_shorten(name) for name in of}
     for path in directory.glob(f".*{_TEMPORARY}"):
-        name = path.name.removeprefix(".").removesuffix(_TEMPORARY).rpartition(".")[0]  # of .NAME.RANDOM.tmp
+        name = path.name.removeprefix(".").removesuffix(_TEMPORARY).rpartition(".")[0]  # from .NAME.RANDOM.tmp
         if (names is None or name in names) and (path.is_symlink() or not path.is_dir()):
             path.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(path: Path, *, timeout: float, what: str) -> Iterator[None]:
-    """Holds the lock file `path`, which the system lifts when the process dies; the same thread may take it twice.
+    """Holds the lock file `path`. The system releases it when the process dies. A thread may take it twice.
 
     Args:
-        path: the lock's file; its folder is made.
-        timeout: seconds to wait for another process.
+        path: path of the lock file. Its folder is created.
+        timeout: number of seconds to wait for another process.
         what: who holds the lock, for the message, e.g. "another process publishes into /zoo".
 
     Raises:
-        TimeoutError: it is still held after `timeout`.
+        TimeoutError: another process still holds the lock after `timeout`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, is_singleton=True)
@@ -160,7 +160,7 @@ def locked(path: Path, *, timeout: float, what: str) -> Iterator[None]:
 
 
 def _fsync_directory(directory: Path) -> None:
-    if os.name == "nt":  # Windows opens no folders
+    if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(directory, os.O_RDONLY)
     try:
@@ -170,9 +170,9 @@ def _fsync_directory(directory: Path) -> None:
 
 
 def _create_beside(path: Path) -> Path:
-    """Creates an empty file, `.NAME.RANDOM.tmp`, with the rights that any new file of the user has.
+    """Creates an empty file `.NAME.RANDOM.tmp` with the permissions of any new file of the user.
 
-    A shared zoo's files are for colleagues to read, which the 0600 of `tempfile` would prevent.
+    Colleagues need to read the files of a shared zoo. The mode 0600 of `tempfile` would prevent this.
     """
     while True:
         temporary = path.with_name(f".{_shorten(path.name)}.{secrets.token_hex(4)}{_TEMPORARY}")
@@ -184,7 +184,7 @@ def _create_beside(path: Path) -> Path:
 
 
 def _shorten(name: str) -> str:
-    """Returns a name that leaves room for what a temporary file's name adds to it."""
+    """Returns a name short enough for the additions of a temporary file's name."""
     while len(os.fsencode(name)) > _NAME_BYTES:
         name = name[:-1]
     return name

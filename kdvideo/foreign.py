@@ -1,8 +1,8 @@
-"""Texts that other people wrote, read within limits: whatever they hold, reading them ends in a value or a ValueError.
+"""Reads texts of other people within limits. The result is always a value or a ValueError.
 
-Entries, configs, galleries and lines of runs travel between people. A named pipe under such a name would be waited
-for, a list of lists of lists would end Python's stack, ten lines of yaml aliases would fill the memory, and a name with
-an escape sequence would write to the reader's terminal.
+People exchange entries, configs, galleries and lines of runs. Without limits, a named pipe would block the reader, a
+list of lists of lists would exceed Python's stack, ten lines of yaml aliases would fill the memory, and a name with an
+escape sequence would write to the reader's terminal.
 """
 
 import logging
@@ -19,9 +19,9 @@ import yaml
 __all__ = ["MOST_BYTES", "check_fields", "parse_json", "parse_yaml", "printable", "printable_record", "read_text"]
 
 MOST_BYTES = 4 << 20  # the largest entry that ships has 8 KB
-_MOST_NODES = 100_000  # of a yaml text with its aliases written out; a resolved config has about 100
-_MOST_DIGITS = 300  # of a whole number: with more it is no float
-_KINDS = {  # of JSON values
+_MOST_NODES = 100_000  # largest number of nodes of a yaml text with expanded aliases; a resolved config has about 100
+_MOST_DIGITS = 300  # most digits of a whole number; a longer one does not fit into a float
+_KINDS = {  # JSON types
     str: "a text",
     int: "a whole number from 0",
     float: "a finite number",
@@ -35,7 +35,7 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     """Returns the text of a regular file.
 
     Raises:
-        ValueError: it is no file (a folder, a pipe, a link to nowhere), too long, not UTF-8, or cannot be read.
+        ValueError: it is not a file (a folder, a pipe, a broken link), is too long, is not UTF-8, or cannot be read.
     """
     try:
         if not path.is_file():
@@ -52,10 +52,10 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Returns what a JSON text says.
+    """Returns the value of a JSON text.
 
     Raises:
-        ValueError: it is none, is nested too deeply, or has a number that no float holds or half a character.
+        ValueError: it is not JSON, is nested too deeply, or has a number that fits no float or half a character.
     """
     try:
         values = simplejson.loads(text, parse_int=_parse_int)
@@ -69,10 +69,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Returns what a yaml text says, of plain types only.
+    """Returns the value of a yaml text, with plain types only.
 
     Raises:
-        ValueError: it is none, is nested too deeply, or grows beyond measure when its aliases are written out.
+        ValueError: it is not yaml, is nested too deeply, or becomes too large when its aliases are expanded.
     """
     try:
         return yaml.load(text, Loader=_BoundedLoader)
@@ -83,16 +83,16 @@ def parse_yaml(text: str) -> Any:
 
 
 def check_fields(values: Any, kind: type, *, what: str) -> None:
-    """Refuses JSON values that are not what a dataclass's annotations say.
+    """Refuses JSON values that do not match a dataclass's annotations.
 
     Args:
-        values: what `parse_json` gave; a key whose field has a default may be missing.
+        values: the result of `parse_json`. A key may be missing if its field has a default.
         kind: the dataclass. Its fields are texts, whole numbers from 0, finite numbers, None, lists and mappings of
-            these, or dataclasses, whose own values are left to them.
+            these, or dataclasses. The values of a nested dataclass are not checked here.
         what: the beginning of the message, e.g. "FILE is no zoo entry".
 
     Raises:
-        ValueError: no mapping, a key that is missing or unknown, or a value of another type.
+        ValueError: it is no mapping, a key is missing or unknown, or a value has another type.
     """
     known = {item.name: item.default is MISSING and item.default_factory is MISSING for item in fields(kind)}
     if not isinstance(values, dict):
@@ -107,7 +107,7 @@ def check_fields(values: Any, kind: type, *, what: str) -> None:
 
 
 def _misfits(name: str, value: Any, kind: Any) -> Iterator[str]:
-    """Yields what in a value is not of an annotated type, one line each."""
+    """Yields one line for each part of a value that does not have its annotated type."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     plain = {_plain(each): each for each in kinds}
     if isinstance(value, list) and list in plain:
@@ -127,7 +127,7 @@ def _plain(kind: Any) -> type:
 
 
 def _items(values: dict[str, Any], kind: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields each key of a mapping with its value and what that must be."""
+    """Yields each key of a mapping with its value and the value's required type."""
     if is_typeddict(kind):
         yield from ((key, values.get(key), inner) for key, inner in get_type_hints(kind).items())
     elif not is_dataclass(kind):
@@ -143,9 +143,9 @@ def _fits(value: Any, kind: type) -> bool:
 
 
 def printable(text: str) -> str:
-    r"""Returns a text in which control characters and marks that turn the writing direction are seen as escapes.
+    r"""Returns a text with control characters, and marks that change the writing direction, as visible escapes.
 
-    So are bytes of a file's name that are no UTF-8, as `\xHH`. Line ends and tabs stay.
+    Bytes of a file's name that are not UTF-8 become `\xHH`. Line ends and tabs stay.
     """
     if text.isprintable():
         return text
@@ -172,7 +172,7 @@ def _parse_int(digits: str) -> int:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """Counts a document's nodes, an alias as all that it stands for, before anything is built of them."""
+    """Counts a document's nodes before anything is built. An alias counts as everything that it stands for."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()

@@ -1,4 +1,4 @@
-"""Modules and objects that have moved: their former names work for one version, with a warning each."""
+"""Modules and objects that have moved. Their former names work for one more version, with a warning each."""
 
 import sys
 import warnings
@@ -61,7 +61,7 @@ FORMER_NAMES = {
     "kdvideo.zoo.formats.small_nets": "kdvideo.zoo.formats.vcop",
 }
 
-# Module -> former name in it -> module and name of today.
+# Module -> former name in it -> current module and name.
 _HEADS = {
     "PCLHead": "kdvideo.models._former.PCLHead",
     "create_classification_head": "kdvideo.models.heads.ClassificationHead",
@@ -88,7 +88,7 @@ FORMER_ATTRIBUTES = {
 
 
 class _FormerNames(MetaPathFinder, Loader):
-    """Finds a module under its former name; what it loads is the module of today itself."""
+    """Finds a module by its former name, and loads the current module itself."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -97,24 +97,24 @@ class _FormerNames(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if fullname in FORMER_NAMES else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Puts the module of today in the place of `module`, after a warning that names it."""
+        """Replaces `module` by the current module, after a warning that names it."""
         today = FORMER_NAMES[module.__name__]
         message = f"{module.__name__} is {today} now; the former name goes with the next version"
         warnings.warn(message, FutureWarning, stacklevel=2)
-        sys.modules[module.__name__] = import_module(today)  # importlib takes from here what it returns
+        sys.modules[module.__name__] = import_module(today)  # importlib returns the module that it finds here
 
 
 def follow_former_names() -> None:
     """Lets imports find modules under their former names."""
     if not any(isinstance(finder, _FormerNames) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _FormerNames())  # a moved package would find its modules a second time
+        sys.meta_path.insert(0, _FormerNames())  # first, because a moved package would find its modules a second time
 
 
 def former_attributes(module: str) -> Callable[[str], Any]:
     """Returns the `__getattr__` of a module that has former names.
 
     Args:
-        module: its `__name__`, a key of FORMER_ATTRIBUTES.
+        module: the module's `__name__`, a key of FORMER_ATTRIBUTES.
     """
 
     def find(name: str) -> Any:

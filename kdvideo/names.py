@@ -1,4 +1,4 @@
-"""Names of files as text: a name is bytes, and no bytes in it end a command or are lost."""
+"""File names as text: no byte of a name is lost, and none makes a command fail."""
 
 import codecs
 import os
@@ -8,17 +8,17 @@ from kdvideo.foreign import printable
 
 __all__ = ["SHOWN", "name_as_text", "name_of_text"]
 
-SHOWN = "kdvideo.shown"  # the `errors` of streams and files that people read
+SHOWN = "kdvideo.shown"  # the `errors` setting of streams and files that people read
 _ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-f]{2}))")
 
 
 def name_as_text(name: str) -> str:
-    r"""Returns a file's name or path as text that every format takes; `name_of_text` gives the name back.
+    r"""Returns a file's name or path as text that every format accepts. `name_of_text` is the inverse.
 
-    A name is bytes. Those that are no UTF-8, which Python keeps as surrogates, become `\xHH`. In a name that has such
-    bytes, or something that looks like them, backslashes are doubled. All other names stay as they are.
+    A name consists of bytes. Bytes that are not UTF-8, which Python keeps as surrogates, become `\xHH`. In a name that
+    has such bytes, or text that looks like them, backslashes are doubled. All other names stay as they are.
     """
-    name = os.fsencode(name).decode("utf-8", "surrogateescape")  # the same in every locale
+    name = os.fsencode(name).decode("utf-8", "surrogateescape")  # independent of the locale
     plain = name.encode("utf-8", SHOWN)
     if plain == name.encode("utf-8", "surrogateescape") and not _ESCAPE.search(plain):
         return name
@@ -26,7 +26,7 @@ def name_as_text(name: str) -> str:
 
 
 def name_of_text(text: str) -> str:
-    """Returns the name that `name_as_text` made this text of, as Python takes it."""
+    """Returns the original name, as Python uses it, from the text of `name_as_text`."""
     name = _ESCAPE.sub(_unescape, text.encode("utf-8"))
     return os.fsdecode(name)
 
@@ -36,7 +36,7 @@ def _unescape(found: re.Match[bytes]) -> bytes:
 
 
 def _show(error: UnicodeError) -> tuple[str, int]:
-    """Handles letters that an encoding lacks, as `codecs.register_error` wants it."""
+    """Handles letters that an encoding lacks, as a function for `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = printable(error.object[error.start : error.end])

@@ -1,25 +1,25 @@
-"""Where kdvideo keeps things: the packaged zoo, the user's home, and the two directories they may lie in."""
+"""The places of kdvideo's files: the packaged zoo, the user's home and the folders within it."""
 
 import os
 from pathlib import Path
 
 __all__ = ["expand_user", "home_advice", "kdvideo_home", "user_zoo", "zoo_root"]
 
-_NOWHERE = Path(os.devnull, ".kdvideo")  # of a user without a home: nothing is there, and nobody can write it
+_NOWHERE = Path(os.devnull, ".kdvideo")  # for a user without a home; this path does not exist and cannot be created
 
 
 def zoo_root() -> Path:
-    """Returns the zoo that comes with kdvideo. It lies in the wheel's package, or is a checkout's `model_zoo/`."""
+    """Returns the zoo that comes with kdvideo. It is in the wheel's package, or in a checkout's `model_zoo/`."""
     package = Path(__file__).resolve().parent
     packaged = package / "model_zoo"
     return packaged if packaged.is_dir() else package.parent / "model_zoo"
 
 
 def expand_user(path: str | Path) -> Path:
-    """Returns the path with its `~` replaced by the user's home.
+    """Returns the path with `~` replaced by the user's home.
 
     Raises:
-        ValueError: it begins with `~`, and the system knows no home, as in a container with a user of its own.
+        ValueError: it begins with `~`, and the user has no home, as in a container with a user of its own.
     """
     try:
         return Path(path).expanduser()
@@ -28,7 +28,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def kdvideo_home() -> Path:
-    """Returns `$KDVIDEO_HOME` or `~/.kdvideo`. For a user without a home it is a folder that stays empty."""
+    """Returns `$KDVIDEO_HOME` or `~/.kdvideo`. For a user without a home, it is a folder that stays empty."""
     if named := os.environ.get("KDVIDEO_HOME"):
         return expand_user(named)
     try:
@@ -39,12 +39,12 @@ def kdvideo_home() -> Path:
 
 
 def user_zoo() -> Path:
-    """Returns the user's own zoo, where `ZOO.PUBLISH_AS` writes unless `ZOO.DIR` says otherwise."""
+    """Returns the user's own zoo. `ZOO.PUBLISH_AS` writes to it unless `ZOO.DIR` is set."""
     return kdvideo_home() / "zoo"
 
 
 def home_advice(path: object) -> str:
-    """Returns what to do about a file in `kdvideo_home()` that cannot be used, and "" for any other file."""
+    """Returns what to do about an unusable file in `kdvideo_home()`. For any other file, it is ""."""
     try:
         home = kdvideo_home()
     except ValueError:

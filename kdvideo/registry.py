@@ -1,6 +1,6 @@
-"""The registries in which kdvideo finds everything by name, each with its contract in `__doc__`.
+"""The registries in which kdvideo finds its parts by name. Each registry has its contract in `__doc__`.
 
-A registry imports its home, the package that fills it, at the first look-up. So nobody has to import anything for its
+A registry imports its home, the package that fills it, at the first look-up. So nobody needs an import only for its
 side effect.
 """
 
@@ -25,13 +25,13 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_NEAR, _HARDLY_LESS = 0.6, 0.1  # of difflib's ratio
+_NEAR, _HARDLY_LESS = 0.6, 0.1  # similarities by difflib's ratio
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns "did you mean ..?" with up to three near names, or "".
 
-    A name is near if one of its parts begins with `name`, or if it is spelled nearly as much like it as the best one.
+    A name is near if one of its parts begins with `name`, or if its spelling is nearly as similar as the best one's.
     Case does not count.
     """
     alike = {other: SequenceMatcher(None, name.lower(), other.lower()).ratio() for other in known}
@@ -46,10 +46,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, otherwise: str =
     """Returns the error for an unknown name.
 
     Args:
-        kind: what it should be a name of.
-        name: the unknown one.
-        known: all names; near ones are suggested.
-        otherwise: what to do if none is near. Defaults to choosing one of all.
+        kind: what the name should be a name of.
+        name: the unknown name.
+        known: all known names. Near ones are suggested.
+        otherwise: what to do if no name is near. Defaults to choosing one of all names.
     """
     names = sorted(known)
     allowed = otherwise or f"choose one of {', '.join(names) or '(none registered)'}"
@@ -57,11 +57,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, otherwise: str =
 
 
 class NamedRegistry(Registry):
-    """A registry of fvcore's that fills itself and answers unknown names with near ones.
+    """A registry of fvcore's type that fills itself. For an unknown name, it suggests near ones.
 
     Args:
-        name: what one registered object is called in messages, e.g. "backbone".
-        contract: what a registered object has to be; becomes the instance's `__doc__`.
+        name: the word for one registered object in messages, e.g. "backbone".
+        contract: the requirements for a registered object. It becomes the instance's `__doc__`.
         home: the module whose import registers kdvideo's own objects. It is imported at the first look-up.
     """
 
@@ -72,7 +72,7 @@ class NamedRegistry(Registry):
         self._refused: dict[str, str] = {}
 
     def refuse(self, *names: str, reason: str) -> None:
-        """Declares why `names` are not there, for whoever asks for one."""
+        """Declares why `names` are missing. A look-up of one of them gives this reason."""
         self._refused.update(dict.fromkeys(names, reason))
 
     def check_not_refused(self, name: str) -> None:
@@ -124,13 +124,13 @@ class NamedRegistry(Registry):
         return "" if module.split(".")[0] == "kdvideo" else module
 
     def _fill(self) -> None:
-        # No flag: importing what is there costs a microsecond, and an import in another thread is waited for. While the
-        # home itself registers, it is taken as it is so far.
+        # No flag: importing a loaded module costs a microsecond, and waits for an import in another thread. While the
+        # home itself registers, the registry is used with its contents so far.
         if self._home:
             import_module(self._home)
 
-    def _do_register(self, name: str, obj: Any) -> None:  # fvcore's, whose assertion does not say who has the name
-        if name in self:  # fills it: ours come first, so that who takes one of our names is the one who is told
+    def _do_register(self, name: str, obj: Any) -> None:  # fvcore's assertion does not say who has the name
+        if name in self:  # fills it: our names come first, so the error goes to whoever takes one of ours
             owner = getattr(self._obj_map[name], "__module__", self._obj_map[name])
             raise ValueError(f"the {self._name} name {name!r} is taken by {owner}: register yours under another")
         super()._do_register(name, obj)

@@ -1,4 +1,4 @@
-"""What is installed beside what kdvideo's own requirements allow; needs none of it to be there."""
+"""Compares the installed packages with kdvideo's requirements. None of these packages needs to be present."""
 
 import importlib
 import platform
@@ -14,17 +14,17 @@ from kdvideo.version import __version__
 
 __all__ = ["Finding", "examine_requirements"]
 
-_MODULES = {"pyyaml": "yaml"}  # distribution -> what to import of it, where that is not its name
+_MODULES = {"pyyaml": "yaml"}  # distribution -> the module to import, if its name differs
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line.
+    """One line of a check.
 
     Attributes:
-        what: was looked at.
-        found: what was seen.
-        advice: what to do; "" where nothing has to be done.
+        what: what was checked.
+        found: the result.
+        advice: what to do. "" if nothing has to be done.
     """
 
     what: str
@@ -33,7 +33,7 @@ class Finding:
 
 
 def examine_requirements() -> Iterator[Finding]:
-    """Compares Python and every required package with what kdvideo's installation says it needs; raises nothing."""
+    """Compares Python and each required package with the versions that kdvideo's installation allows; never raises."""
     try:
         own = metadata.distribution("kdvideo")
     except metadata.PackageNotFoundError:
@@ -66,6 +66,6 @@ def _compare(requirement: Requirement) -> Finding:
         return Finding(name, f"{version}, kdvideo needs {requirement.specifier}", install)
     try:
         importlib.import_module(_MODULES.get(name.lower(), name.replace("-", "_")))
-    except Exception as error:  # a broken binary package raises whatever it likes
+    except Exception as error:  # a broken binary package may raise anything
         return Finding(name, f"{version}, does not import ({first_line(error)})", f"{install} --force-reinstall")
     return Finding(name, version)

@@ -11,6 +11,6 @@ def markdown_rows(rows: Iterable[Sequence[str]]) -> str:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Formats a markdown table; the first row is its head."""
+    """Formats a markdown table. The first row is its header."""
     head, *body = rows
     return f"{markdown_rows([head])}{'|---' * len(head)}|\n{markdown_rows(body)}"

@@ -1,4 +1,4 @@
-"""The version, read by setup.py without importing the package."""
+"""The version. setup.py reads it without importing the package."""
 
 __all__ = ["__version__"]
 

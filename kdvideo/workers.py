@@ -1,8 +1,8 @@
-"""Worker processes: how they are started, and what of the user's script they need.
+"""Worker processes: how they are started, and which parts of the user's script they need.
 
-Where processes are not forked (Windows, macOS, Python 3.14, `multiprocessing.set_start_method`), Python has each new
-one run the main script once more, to find in it what the process is given. A script that starts training from its top
-then starts it again in each of its workers. Workers of kdvideo need the script only if they are given something of it.
+If processes are not forked (Windows, macOS, Python 3.14, `multiprocessing.set_start_method`), each new Python process
+runs the main script again, to find the objects that it receives. If the top level of a script starts training, each
+worker then starts it again. kdvideo's workers need the script only if they receive an object from it.
 """
 
 import multiprocessing
@@ -19,25 +19,25 @@ from typing import Any
 
 __all__ = ["NO_MEMORY", "WorkerLost", "end_if_rerun", "explain_loss", "worker_context", "workers_start"]
 
-_RERUN_CODE = 77  # what a worker ends with that has come to run the script's calls
+_RERUN_CODE = 77  # exit code of a worker that has reached the script's calls
 _NAME = "kdvideo-worker"
 _NO_SHARED_MEMORY = (
     "killed by signal: Bus error",
     "unable to allocate shared memory",
     "unable to write to file </torch",
 )
-NO_MEMORY = ("can't allocate memory", "not enough memory")  # what PyTorch's allocators for the CPU say
+NO_MEMORY = ("can't allocate memory", "not enough memory")  # messages of PyTorch's allocators for the CPU
 _WORKER_DIED = ("killed by signal", "exited unexpectedly")
 _FEWER = "lower DATA.NUM_WORKERS (--workers)"
 _swapping = threading.Lock()  # pebble starts its workers from a thread
 
 
 class WorkerLost(MemoryError):
-    """A worker has ended, or has no memory left; says what to do, in one line."""
+    """A worker has ended, or has no memory left. The message says what to do, in one line."""
 
 
 class _WorkerProcess(SpawnProcess):
-    """A spawned process that runs the user's script again only if what it is given is of that script."""
+    """A spawned process that runs the user's script again only if it receives an object from the script."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**{**arguments, "name": _NAME})
@@ -47,7 +47,7 @@ class _WorkerProcess(SpawnProcess):
         try:
             with _swapping, _without_script():
                 return SpawnProcess._Popen(process_obj)
-        except (PicklingError, AttributeError):  # it is given something of the script, which a worker has to run then
+        except (PicklingError, AttributeError):  # it receives an object from the script, so it has to run the script
             return _start_with_script(process_obj)
 
 
@@ -56,15 +56,15 @@ class _WorkerContext(SpawnContext):
 
 
 def worker_context() -> BaseContext:
-    """Returns what makes worker processes: fork if that is the start method, otherwise `_WorkerProcess`."""
+    """Returns the context for worker processes: fork if that is the start method, otherwise `_WorkerProcess`."""
     context = multiprocessing.get_context()
     return context if context.get_start_method() == "fork" else _WorkerContext()
 
 
 def end_if_rerun() -> None:
-    """Ends a worker of kdvideo that has come here by running the user's script; the process that started it says why.
+    """Ends a kdvideo worker that has come here by running the user's script. Its parent process reports the reason.
 
-    What trains, measures or starts processes begins with this.
+    Every function that trains, measures or starts processes calls it first.
     """
     process = multiprocessing.current_process()
     if process.name.startswith(_NAME) and getattr(process, "_inheriting", False):
@@ -73,7 +73,7 @@ def end_if_rerun() -> None:
 
 @contextmanager
 def workers_start() -> Iterator[None]:
-    """Turns the system's error into one line where no process, or no semaphore of it, can be made.
+    """Turns the system's error into one line if a process or its semaphore cannot be created.
 
     Raises:
         WorkerLost: says what to do.
@@ -85,11 +85,11 @@ def workers_start() -> Iterator[None]:
 
 
 def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int | None]) -> WorkerLost | None:
-    """Returns what became of a loader's workers and what to do, or None for an error of another kind.
+    """Returns what happened to a loader's workers and what to do. None for any other kind of error.
 
     Args:
-        error: what PyTorch's loader raises.
-        exit_codes: of its workers; None of one that runs.
+        error: the error of PyTorch's loader.
+        exit_codes: the exit codes of its workers. None for a running worker.
     """
     text = str(error)
     if _RERUN_CODE in exit_codes:
@@ -110,7 +110,7 @@ def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int |
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """Hides the main script: nothing can be found in it, and nothing says where its file is."""
+    """Hides the main script: no object can be found in it, and its file is unknown."""
     script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         yield

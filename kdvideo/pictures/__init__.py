@@ -1,4 +1,4 @@
-"""Pictures of runs and of what models have learned: each a pure function to a matplotlib figure."""
+"""Pictures of runs and of what models have learned. Each is made by a pure function and is a matplotlib figure."""
 
 from kdvideo.extras import extra_imports
 

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: what the videos of each class were taken for."""
+"""A confusion matrix as a picture: the predicted classes of each true class."""
 
 import csv
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from kdvideo.pictures.style import style
 
 __all__ = ["draw_confusion", "read_confusion"]
 
-_MOST_COUNTS = 25  # classes up to which a count fits into a cell
+_MOST_COUNTS = 25  # largest number of classes at which a count fits into a cell
 
 
 def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
     """Reads a table of counts with class names around it.
 
     Returns:
-        Counts int64 `[C, C]`, the true class first, and the names.
+        Counts, int64 `[C, C]`, with one row per true class, and the names.
 
     Raises:
-        ValueError: no such file, or not such a table.
+        ValueError: there is no such file, or it is not such a table.
     """
     hint = "it must be a CSV of counts with the same class names in the first row and column, a row a true class"
     try:
@@ -40,13 +40,13 @@ def read_confusion(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws the shares of each true class's videos.
+    """Draws which share of each true class was predicted as which class.
 
-    Their counts are written into the cells if these are few.
+    If there are few classes, the cells also contain the counts.
 
     Args:
-        counts: of videos, `[C, C]`, the true class first.
-        names: of the C classes.
+        counts: number of videos, `[C, C]`, with one row per true class.
+        names: names of the C classes.
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)

@@ -20,8 +20,8 @@ def draw_curves(runs: Sequence[RunRecord], metrics: Sequence[str] = ("pretext_ac
     """Draws metrics over epochs.
 
     Args:
-        runs: one line each, if it has the metric.
-        metrics: keys of `metrics.jsonl`, one panel each.
+        runs: the runs. Each one that has a metric gives one line in its panel.
+        metrics: keys of `metrics.jsonl`. Each gives one panel.
 
     Raises:
         ValueError: no run has such a metric.
@@ -38,7 +38,7 @@ def draw_curves(runs: Sequence[RunRecord], metrics: Sequence[str] = ("pretext_ac
         for axes, metric in zip(panels, metrics, strict=True):
             _draw_panel(axes, runs, metric)
         lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
-        # Handed over one by one: a label that begins with "_" is hidden otherwise.
+        # Passed one by one, because a label that begins with "_" is hidden otherwise.
         figure.legend(list(lines.values()), list(lines), loc="outside lower center")
     return figure
 

@@ -1,4 +1,4 @@
-"""Grad-CAM of a video as a picture: frames, what in them speaks for a class, and how much over time."""
+"""Grad-CAM of a video as a picture: frames, the heat in them, and the heat over time."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,19 +9,19 @@ from kdvideo.pictures.style import COLORS, GREY, printable, style
 
 __all__ = ["draw_gradcam"]
 
-_FRAMES = 8  # of the strip
-_STRONGEST = 0.75  # opacity of the heat where it is highest
+_FRAMES = 8  # number of frames in the strip
+_STRONGEST = 0.75  # opacity of the strongest heat
 
 
 def draw_gradcam(cam: VideoCam, *, title: str) -> Figure:
-    """Draws eight frames of a video and their heat.
+    """Draws eight frames of a video with their heat.
 
-    Below is the heat's mean over each frame. The frames are spread over the video. Heat is a share of its highest value
-    in the video, so frames can be compared with each other, but not two pictures.
+    Below them is the heat's mean over each frame. The frames are spread over the video. Heat is relative to its highest
+    value in the video, so frames of one picture can be compared, but not two pictures.
 
     Args:
-        cam: of `kdvideo.inference.explain.explain_video`.
-        title: of the picture, e.g. video and model.
+        cam: the result of `kdvideo.inference.explain.explain_video`.
+        title: title of the picture, e.g. video and model.
     """
     frames = cam.frames.permute(0, 2, 3, 1).numpy()
     heat = cam.heat.numpy()
@@ -50,7 +50,7 @@ def _draw_frame(axes: Axes, frame: np.ndarray, *, heat: np.ndarray | None = None
     if heat is None:
         axes.imshow(frame, interpolation="bilinear")
         return
-    # Without its colours, a frame cannot be taken for heat.
+    # The frame is drawn in grey, so that its own colours cannot be mistaken for heat.
     axes.imshow(frame @ np.array([0.299, 0.587, 0.114]), cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
     axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=_STRONGEST * heat.clip(0.25, 1), interpolation="bilinear")
 

@@ -1,4 +1,4 @@
-"""A retrieval grid: videos beside those that a model finds most alike, right ones framed green, wrong ones red."""
+"""A retrieval grid: videos beside their nearest neighbours. Right ones have a green frame, wrong ones a red frame."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,16 +9,16 @@ from kdvideo.pictures.style import RIGHT, WRONG, short_name, style
 
 __all__ = ["draw_grid"]
 
-_CELL = 1.25  # inches of a frame
+_CELL = 1.25  # size of a cell in inches
 
 
 def draw_grid(grid: Grid) -> Figure:
     """Draws one row per query with its nearest videos.
 
-    The colour of a frame and a sign beside its class say whether the class is the query's.
+    The colour of a frame and a sign beside its class show whether it is the query's class.
 
     Args:
-        grid: of `kdvideo.inference.neighbours.build_grid`.
+        grid: the result of `kdvideo.inference.neighbours.build_grid`.
     """
     columns = 1 + len(grid.rows[0].neighbours)
     with style():

@@ -1,4 +1,4 @@
-"""What all pictures share: colours that colour-blind readers tell apart, text as it is, files whole or not at all."""
+"""Common style of all pictures: colours for colour-blind readers, text without formulas, and atomic files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from kdvideo.files import write_atomic
 
 __all__ = ["COLORS", "GREY", "RIGHT", "WRONG", "check_out", "printable", "save_figure", "short_name", "style"]
 
-# Okabe and Ito's palette (Color Universal Design, 2008), strongest contrast to white first, its yellow last.
+# Okabe and Ito's palette (Color Universal Design, 2008): the strongest contrast to white first, yellow last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 GREY = "#8C8C8C"
-RIGHT, WRONG = "#00855F", "#C62828"  # green and red of different lightness; never the only sign
+RIGHT, WRONG = "#00855F", "#C62828"  # green and red of different lightness; a second sign always repeats their meaning
 
-# What a file would say of the day and the program that made it: the same picture is the same file.
+# Files do not store the day or the program that made them, so that the same picture gives the same file.
 _FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"metadata": {"Software": None}},
     ".jpg": {"pil_kwargs": {"quality": 85}},
@@ -28,9 +28,9 @@ _FORMATS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Gives all figures the same style, whatever matplotlibrc says.
+    """Gives all figures the same style, independently of matplotlibrc.
 
-    Names of videos, classes and runs are foreign text: no dollar sign in them starts a formula.
+    Other people choose the names of videos, classes and runs. A dollar sign in a name does not start a formula.
     """
     settings = {
         "text.parse_math": False,
@@ -48,20 +48,20 @@ def style() -> Iterator[None]:
 
 
 def check_out(out: Path) -> None:
-    """Refuses a file that no picture can be written to.
+    """Refuses a file path that no picture can be written to.
 
     Raises:
-        ValueError: it ends in something else than .png, .jpg, .svg or .pdf, or is a folder.
+        ValueError: it does not end in .png, .jpg, .svg or .pdf, or it is a folder.
     """
     if out.suffix.lower() not in _FORMATS or out.is_dir():
         raise ValueError(f"--out {out} must be a file that ends in one of {', '.join(_FORMATS)}")
 
 
 def save_figure(figure: Figure, out: Path) -> None:
-    """Writes the figure in the format of the file's ending, whole or not at all.
+    """Writes the figure atomically, in the format of the file's ending.
 
     Raises:
-        ValueError: as `check_out`.
+        ValueError: see `check_out`.
     """
     check_out(out)
     suffix = out.suffix.lower()
@@ -71,7 +71,7 @@ def save_figure(figure: Figure, out: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """Replaces what no font can draw. Names of files may hold bytes that are no UTF-8."""
+    """Replaces characters that no font can draw. File names may hold bytes that are not UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

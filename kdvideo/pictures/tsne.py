@@ -1,4 +1,4 @@
-"""t-SNE of features before and after training, and numbers for what it seems to show."""
+"""t-SNE of features before and after training, with numbers that check what the picture seems to show."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ __all__ = ["chance_purity", "draw_tsne", "map_to_plane", "neighbour_purity"]
 NEIGHBOURS = 5
 _PERPLEXITY = 30.0
 _MARKERS = ("o", "^", "s")
-_FEWEST = 4  # videos
+_FEWEST = 4  # smallest number of videos
 
 
 def map_to_plane(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Maps unit vectors `[V, D]` to points `[V, 2]` by t-SNE.
 
-    The method is that of van der Maaten and Hinton (JMLR 2008). Between unit vectors, squared Euclidean distance is 2 -
-    2 cosine, so neighbours are those of retrieval. It begins from the first two principal components, as Kobak and
-    Berens (Nature Communications 2019) advise. One thread sums in one order: the same features and seed give the
+    The method is that of van der Maaten and Hinton (JMLR 2008). The squared Euclidean distance of unit vectors is 2 - 2
+    cosine, so the neighbours are those of retrieval. t-SNE starts from the first two principal components, as Kobak and
+    Berens (Nature Communications 2019) advise. One thread adds in a fixed order: the same features and seed give the
     same points.
 
     Raises:
-        ValueError: fewer than 4 videos, or all features are the same.
+        ValueError: there are fewer than 4 videos, or all features are the same.
     """
     if len(features) < _FEWEST:
         raise ValueError(f"t-SNE needs {_FEWEST} videos or more, there are {len(features)}")
@@ -47,8 +47,8 @@ def neighbour_purity(points: np.ndarray, classes: Sequence[str]) -> float:
     The neighbours are the 5 nearest other points.
 
     Args:
-        points: `[V, D]`; the result is the mean over them.
-        classes: of the V points.
+        points: `[V, D]`. The result is the mean over them.
+        classes: the class of each of the V points.
     """
     count = min(NEIGHBOURS, len(points) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
@@ -65,17 +65,17 @@ def chance_purity(classes: Sequence[str]) -> float:
 def draw_tsne(panels: Mapping[str, np.ndarray], classes: Sequence[str], *, title: str = "", seed: int = 0) -> Figure:
     """Draws one panel per set of features, coloured by class.
 
-    All sets are of the same videos. Each title has the purity of the features and that of the drawn points. The eye
-    sees the second.
+    All sets contain the same videos. Each title gives the purity of the features and that of the drawn points. The
+    second one is what the picture shows.
 
     Args:
-        panels: title -> unit vectors `[V, D]`.
-        classes: of the V videos. The most frequent 24 have a sign of their own, the others are grey.
-        title: of the picture, e.g. the model.
-        seed: of t-SNE.
+        panels: for each title, unit vectors `[V, D]`.
+        classes: the class of each of the V videos. The 24 most frequent classes have their own marker; others are grey.
+        title: title of the picture, e.g. the model.
+        seed: seed of t-SNE.
 
     Raises:
-        ValueError: as `map_to_plane`, or a single class.
+        ValueError: see `map_to_plane`, or there is a single class.
     """
     if len(set(classes)) < 2:
         raise ValueError(f"t-SNE is coloured by class, and all videos are of one: {classes[0]!r}")

@@ -1,4 +1,4 @@
-"""The report page: one HTML file with a zoo's models and the curves of runs, which needs nothing but itself."""
+"""The report page: one HTML file with a zoo's models and the curves of runs, which needs no other file."""
 
 from kdvideo.report.page import render_report, write_report
 

@@ -1,4 +1,4 @@
-"""The teacher-student matrix: who taught whom in one setting, beside the students that nobody taught."""
+"""The teacher-student matrix: all students of one setting by their teachers, and those without a teacher."""
 
 import re
 import statistics
@@ -30,13 +30,13 @@ class Student:
     """A measured student.
 
     Attributes:
-        name: of its entry or run.
+        name: name of its entry or run.
         backbone: its architecture.
-        teacher: the teacher's architecture, `ALONE`, or the teacher's name where that tells no architecture.
-        losses: what it imitated, "" alone.
-        setting: all that has to be equal for two students to be compared: data, clips, width, pretext, epochs.
+        teacher: the teacher's architecture, `ALONE`, or the teacher's name if its architecture is unknown.
+        losses: the distillation losses. "" for a student alone.
+        setting: everything that must be equal to compare two students: data, clips, width, pretext, epochs.
         accuracy: pretext accuracy in [0, 1].
-        retrieval: retrieval@1 in [0, 1], or None.
+        retrieval: retrieval@1 in [0, 1]. None if it was not measured.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Student:
 
 @dataclass(frozen=True)
 class Cell:
-    """Students of one teacher and one set of losses: means over them.
+    """The students of one teacher and one set of losses, with their mean values.
 
     Attributes:
-        losses: what they imitated, "" alone.
+        losses: the distillation losses. "" for students alone.
         accuracy: mean pretext accuracy.
-        retrieval: mean retrieval@1 of those that have it, or None.
-        gain: accuracy less that of the same architecture alone, or None without one alone.
-        names: of the students.
+        retrieval: mean retrieval@1 of the students that have it. None if none has.
+        gain: accuracy minus that of the same architecture alone. None if that was not measured.
+        names: names of the students.
     """
 
     losses: str
@@ -69,13 +69,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One setting's matrix.
+    """The matrix of one setting.
 
     Attributes:
-        setting: in words.
-        students: architectures, the columns.
-        teachers: architectures, the rows; `ALONE` is the last.
-        cells: (teacher, student) -> what was measured; no key where nothing was.
+        setting: the setting in words.
+        students: the architectures of the columns.
+        teachers: the architectures of the rows. `ALONE` is the last one.
+        cells: the measured students of each (teacher, student). A pair without any has no key.
     """
 
     setting: str
@@ -85,7 +85,7 @@ class Matrix:
 
 
 def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[Student]:
-    """Collects all students that have a pretext accuracy.
+    """Collects all students with a pretext accuracy.
 
     They are entries trained with kdvideo, and finished runs without an entry.
     """
@@ -104,7 +104,7 @@ def students_of(entries: Sequence[ZooEntry], runs: Sequence[RunRecord]) -> list[
 def build_matrices(students: Sequence[Student]) -> list[Matrix]:
     """Builds one matrix per setting in which a student had a teacher.
 
-    If none had, it is a single empty one.
+    If no student had a teacher, the result is a single empty matrix.
     """
     settings: dict[str, list[Student]] = defaultdict(list)
     for student in students:
@@ -143,9 +143,9 @@ def _value(config: Mapping[str, Any], section: str, key: str, *, default: Any = 
 
 
 def _architecture(teacher: str, backbones: Mapping[str, str]) -> str:
-    """Finds a teacher's architecture by its entry or in its name.
+    """Finds a teacher's architecture in its entry or its name.
 
-    If neither tells it, the name itself is returned.
+    If neither contains it, the name itself is returned.
     """
     name = teacher.removeprefix("kdvideo://")
     guess = re.sub(r"_w\d+$", "", name.partition(".")[0])

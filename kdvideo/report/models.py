@@ -1,4 +1,4 @@
-"""The report's table of models: a zoo's entries as the page shows them."""
+"""The report's table of models, with one row per zoo entry."""
 
 import shlex
 from collections import Counter
@@ -22,7 +22,7 @@ def model_rows(states: Sequence[EntryState]) -> list[dict[str, Any]]:
 def metric_names(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lists the scores of these models.
 
-    Those that several of kdvideo's own share come first, then those that most have.
+    Scores that several of kdvideo's own models share come first, then the scores that most models have.
     """
     counts, own = Counter[str](), Counter[str]()
     for row in rows:
@@ -34,7 +34,7 @@ def metric_names(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _order(name: str) -> tuple[bool, str]:
-    return name != "pretext_accuracy", name  # beside retrieval, which the same models have
+    return name != "pretext_accuracy", name  # next to retrieval, which the same models have
 
 
 def _row(state: EntryState) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _row(state: EntryState) -> dict[str, Any]:
         "licence": entry.licence,
         "source": entry.source,
         "file": entry.file,
-        # Only what a browser fetches becomes a link: an entry is somebody else's text.
+        # Only an address that a browser can fetch becomes a link, because other people wrote the entry.
         "url": next((url for url in entry.urls if url.startswith(("https://", "http://"))), ""),
         "manual": entry.manual,
         **_commands(state),
@@ -67,7 +67,7 @@ def _row(state: EntryState) -> dict[str, Any]:
 def _commands(state: EntryState) -> dict[str, str]:
     """Writes the lines that load and fetch the model.
 
-    They work for a zoo that names are not looked up in, too.
+    They also work for a zoo in which names are not looked up.
     """
     name = state.entry.name
     module = BACKBONES.own_module(state.entry.model.backbone)

@@ -1,4 +1,4 @@
-"""The report's HTML: template, style and script in one file, which asks no server for anything."""
+"""The report's HTML: template, style and script in one file, which makes no request to any server."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from kdvideo.zoo.manage import EntryState, entry_states
 __all__ = ["render_report", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_NO_CURVES = ("epoch", "step")  # what a curve is drawn over
+_NO_CURVES = ("epoch", "step")  # the x-axis of the curves
 
 
 @accept_zoo_dir
@@ -36,12 +36,12 @@ def write_report(
 
     Args:
         out: the HTML file.
-        zoo: a zoo whose entries come before those of the user's and the packaged one.
+        zoo: a zoo to look into before the user's and the packaged one.
         runs: folders of runs, or of folders of runs.
-        galleries: a file of `kdvideo embed` and the folder that it embedded, each gives a retrieval grid.
+        galleries: pairs of a file of `kdvideo embed` and the folder that it embedded. Each gives a retrieval grid.
 
     Raises:
-        ValueError: `out` is no HTML file; a zoo, run or gallery is not where it should be.
+        ValueError: `out` is not an HTML file, or a zoo, run or gallery is not at its path.
         MissingExtraError: plotly or jinja2 is not installed.
     """
     if out.suffix not in (".html", ".htm") or out.is_dir():
@@ -58,8 +58,8 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
 
     Args:
         states: the models, in the order of the table.
-        runs: whose curves are drawn.
-        grids: of galleries.
+        runs: the runs whose curves are drawn.
+        grids: the retrieval grids of galleries.
 
     Raises:
         MissingExtraError: plotly or jinja2 is not installed.
@@ -71,7 +71,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
     students = students_of([state.entry for state in states], runs)
     curves = [{"name": run.name, "epochs": run.epochs} for run in runs]
     scripts = [get_plotlyjs(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    # Everything from entries and runs is escaped by this environment, in the text and in the script's data.
+    # This environment escapes everything from entries and runs, in the text and in the script's data.
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     text = environment.get_template("report.html").render(
         models=rows,
@@ -87,7 +87,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         version=__version__,
         date=datetime.now(UTC).date().isoformat(),
     )
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of folders need not be texts
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of folders need not be valid text
 
 
 def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:
@@ -97,9 +97,9 @@ def _curve_metrics(curves: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _csp_hash(script: str) -> str:
-    """Names a script for the content security policy.
+    """Returns the name of a script for the content security policy.
 
-    Nothing else runs, whatever an entry smuggles in.
+    The browser runs no other script, even if an entry contains one.
     """
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

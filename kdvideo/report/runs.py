@@ -17,13 +17,13 @@ logger = logging.getLogger("kdvideo")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run's folder, as far as it has come.
+    """One run's folder in its current state.
 
     Attributes:
         name: the folder's name, with enough of its path to tell runs apart.
         config: the resolved config.
-        epochs: the lines of `metrics.jsonl`, numbers only, without the final one.
-        facts: what an entry would say of the run; None until it has finished.
+        epochs: the lines of `metrics.jsonl` with numbers only, without the final line.
+        facts: the facts for the run's zoo entry. None until it has finished.
     """
 
     name: str
@@ -35,10 +35,10 @@ class RunRecord:
 def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
     """Finds every run in or below the folders.
 
-    What cannot be read is left out with a warning.
+    Unreadable runs are left out with a warning.
 
     Raises:
-        ValueError: a folder does not exist, or no run is in or below it.
+        ValueError: a folder does not exist, or there is no run in it or below it.
     """
     records = []
     for folder in folders:
@@ -56,7 +56,7 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
 
 
 def finite(values: Any) -> dict[str, float]:
-    """Returns the finite numbers of a mapping, by name. A page's JSON knows no NaN, and `true` is no measurement."""
+    """Returns the finite numbers of a mapping, by name. A page's JSON has no NaN, and `true` is not a measurement."""
     if not isinstance(values, dict):
         return {}
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
@@ -67,7 +67,7 @@ def _read_run(run: RunFolder, name: str) -> RunRecord:
     try:
         facts = run.facts()
     except ValueError:
-        facts = None  # damaged: the rest of the run is shown
+        facts = None  # damaged: the rest of the run is still shown
     return RunRecord(
         name=name,
         config=or_empty(run.config),
@@ -77,7 +77,7 @@ def _read_run(run: RunFolder, name: str) -> RunRecord:
 
 
 def or_empty(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Returns what `read` reads, or {} if that is damaged. The rest of the page is still shown."""
+    """Returns the result of `read`, or {} if the file is damaged. The rest of the page is still shown."""
     try:
         return read()
     except ValueError:

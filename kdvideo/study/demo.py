@@ -1,4 +1,4 @@
-"""The main job in miniature: train a teacher, publish it, train a student without and with it, publish the student."""
+"""A small example of the main job: publish a teacher, train a student without and with it, publish the student."""
 
 import logging
 import shutil
@@ -34,13 +34,13 @@ class _Row:
 
 
 def run_demo(output: Path, *, seed: int = 0, stopping: Stopping = never_stop) -> None:
-    """Writes the data, does the four runs, prints the table and draws the curves.
+    """Writes the data, runs four trainings, prints the table and draws the curves.
 
     Args:
-        output: folder of everything it makes: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. What an earlier demo
-            made there is replaced.
-        seed: of data and training.
-        stopping: how a run is stopped, as `train` takes it.
+        output: folder for all results: `data/`, `runs/`, `zoo/`, `curves.png`, `table.md`. It replaces the results of
+            an earlier demo there.
+        seed: seed of data and training.
+        stopping: how a run is stopped; see `train`.
 
     Raises:
         ValueError: the folder holds other things.
@@ -61,7 +61,7 @@ def run_demo(output: Path, *, seed: int = 0, stopping: Stopping = never_stop) ->
 
 
 def _clear_earlier_demo(output: Path) -> None:
-    """Empties a folder that a demo made; a folder with other things in it is refused."""
+    """Empties a folder that a demo made. It refuses a folder with other things in it."""
     marker = output / ".kdvideo_demo"
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output {output} is not a folder")
@@ -73,7 +73,7 @@ def _clear_earlier_demo(output: Path) -> None:
 
 
 class _Runner:
-    """Starts one of the demo's configs the way `tools/train_net.py` would."""
+    """Starts one of the demo's configs, as `tools/train_net.py` would."""
 
     def __init__(self, output: Path, root: Path, seed: int, stopping: Stopping) -> None:
         self.output, self.stopping = output, stopping

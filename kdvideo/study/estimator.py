@@ -1,4 +1,4 @@
-"""Estimates how much earlier a student reaches its baselines' final level, and what noise alone would give."""
+"""Estimates how much earlier a student reaches its baselines' final level, and how much of it noise can explain."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ __all__ = [
     "speed_ratio",
 ]
 
-WINDOW = 3  # epochs of the running mean, and of a run's end
+WINDOW = 3  # number of epochs in the running mean, and in the mean at a run's end
 
 
 def final_level(curve: Sequence[float]) -> float:
@@ -63,7 +63,7 @@ def speed_ratio(curve: Sequence[float], baselines: Sequence[Sequence[float]]) ->
         baselines: curves of the same network alone, one per seed.
 
     Returns:
-        A number in (0, 1]. A run that never gets there has 1 + 1 / epochs, since it is at least that late.
+        A number in (0, 1]. For a run that never reaches the level it is 1 + 1 / epochs, since it is at least that late.
     """
     level = statistics.fmean(final_level(baseline) for baseline in baselines)
     reached = epoch_reached(curve, level)
@@ -73,7 +73,7 @@ def speed_ratio(curve: Sequence[float], baselines: Sequence[Sequence[float]]) ->
 def null_ratios(baselines: Sequence[Sequence[float]]) -> list[float]:
     """Returns the `speed_ratio` of each baseline against the others.
 
-    This is what to expect of runs that do not differ.
+    This is the expected result for runs that do not differ.
 
     Args:
         baselines: at least two curves, one per seed.
@@ -93,7 +93,7 @@ def curve_area(curve: Sequence[float]) -> float:
 def lead_share(curve: Sequence[float], teacher: Sequence[float]) -> float:
     """Returns the share of epochs in which a student leads its teacher.
 
-    The student is compared with its teacher after as many epochs.
+    At each epoch, both have been trained for the same number of epochs.
 
     Args:
         curve: the student's accuracy after each epoch.

@@ -47,11 +47,11 @@ class Study:
         architectures: registered backbones.
         seeds: the runs' seeds. A student's teacher has the next seed, so that they share neither initial weights nor
             samples.
-        epochs: how many epochs baselines and students are trained.
-        settings: ways to teach.
-        controls: whether each architecture is also trained alone for as many epochs as teacher and student together.
+        epochs: number of epochs for baselines and students.
+        settings: the ways to teach.
+        controls: whether each architecture is also trained alone, for the epochs of teacher and student together.
         held_out_groups: recording groups of UCF101's training list that replace the test list, to choose a setting by.
-            With none, the official lists are used.
+            If empty, the official lists are used.
     """
 
     base: Path
@@ -72,9 +72,9 @@ class StudyRun:
         name: the run's name, and its folder's.
         student: the network's architecture.
         seed: the run's seed.
-        epochs: how many epochs to train.
+        epochs: number of epochs to train.
         config: config keys besides those of the study, nested.
-        setting: the name of the way it is taught; "" if it is trained alone.
+        setting: the name of the way to teach. "" if it is trained alone.
         teacher: the teacher's architecture, or "".
         fraction: the part of the training list that is used.
         teacher_run: the run whose network is the teacher, or "".
@@ -94,12 +94,12 @@ class StudyRun:
 
     @property
     def after(self) -> tuple[str, ...]:
-        """The runs that must be finished before."""
+        """The runs that must be finished before it."""
         return tuple(name for name in (self.teacher_run, self.continues) if name)
 
 
 def read_study(path: Path) -> Study:
-    """Reads a study's yaml file. Its `BASE` is a path relative to it.
+    """Reads a study's yaml file. Its `BASE` is relative to the file's folder.
 
     Raises:
         ValueError: a key is missing or unknown, a value is not allowed, or a config key does not exist.
@@ -176,7 +176,7 @@ def plan_runs(study: Study) -> list[StudyRun]:
 
     A run comes after those that it needs, and the most informative runs come early.
     """
-    runs = {run.name: run for run in _plan(study)}  # what two settings share comes once
+    runs = {run.name: run for run in _plan(study)}  # runs that two settings share appear only once
     return list(runs.values())
 
 

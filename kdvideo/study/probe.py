@@ -1,4 +1,4 @@
-"""Linear probes of a study's finished runs: what classes their features tell apart."""
+"""Linear probes of a study's finished runs: they measure how well features separate classes."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ _FOLDER, _METRIC = "linear_probe", "linear_probe_10clip"  # a study's runs are m
 
 
 def probe_runs(study: Study, output: Path) -> int:
-    """Fits a probe to the features of every finished run that has none yet, as `kdvideo eval` does.
+    """Fits a probe to the features of every finished run without one, as `kdvideo eval` does.
 
     Args:
-        study: what was run.
+        study: the study of the runs.
         output: the study's folder.
 
     Returns:
-        How many were fitted.
+        The number of fitted probes.
     """
     missing = [
         run.name for run in plan_runs(study) if is_finished(output, run.name) and read_probe(output, run.name) is None

@@ -25,12 +25,12 @@ logger = logging.getLogger("kdvideo")
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What `kdvideo train` needs to make or to continue a run.
+    """What `kdvideo train` needs to start or continue a run.
 
     Attributes:
-        run: which.
+        run: the planned run.
         folder: its OUTPUT_DIR.
-        config_file: everything it is made with.
+        config_file: the complete config of the run.
         resume: whether its folder has a checkpoint.
     """
 
@@ -54,20 +54,20 @@ def is_finished(output: Path, name: str) -> bool:
 
 
 def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int) -> None:
-    """Trains every unfinished run, each after those that it needs.
+    """Trains every unfinished run, after the runs that it needs.
 
-    If a run fails, only those that need it are left out.
+    If a run fails, only the runs that need it are left out.
 
     Args:
-        study: which runs.
-        output: the study's folder; a run's folder in it that is removed is made again.
-        data: DATA.ROOT of all.
-        start: begins a run; what it returns gives None while the run lasts, then its exit code.
-        at_once: how many runs there are at a time.
+        study: the study whose runs are trained.
+        output: the study's folder. If a run's folder in it was removed, the run is trained again.
+        data: DATA.ROOT of all runs.
+        start: starts a run. It returns a function that gives None while the run lasts, then its exit code.
+        at_once: number of runs at the same time.
 
     Raises:
-        ValueError: no such data, a config that cannot work, or a finished run that had other settings, all before
-            anything is started; or runs have failed: names them.
+        ValueError: the data do not exist, a config cannot work, or a finished run had other settings. All this is
+            checked before anything is started. Also raised if runs have failed; the message names them.
     """
     if not data.is_dir():
         raise ValueError(f"--data {data} is not a folder: give the dataset's")
@@ -97,7 +97,7 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
                 failed.append(name)
             logger.info("%s %s; %d to go", name, "is finished" if done else "FAILED", len(waiting) + len(running))
         if not running and not any(all(is_finished(output, name) for name in run.after) for run in waiting):
-            break  # what is left needs a run that has failed
+            break  # all remaining runs need a run that has failed
         time.sleep(_POLL_SECONDS)
     if failed:
         left_out = f", and {len(waiting)} that need them were left out" if waiting else ""
@@ -139,7 +139,7 @@ def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:
 
 
 def _copy_epochs(source: RunFolder, target: RunFolder) -> None:
-    """Copies a shorter run's lines and checkpoint. At a constant rate, a longer run begins like it."""
+    """Copies a shorter run's lines and checkpoint. At a constant rate, a longer run has the same beginning."""
     target.copy_epochs(source)
-    # last: it says that there is something to go on from
+    # Copied last, because its presence means that the run can be continued.
     write_atomic(target.newest, lambda temporary: shutil.copyfile(source.newest, temporary))

@@ -44,8 +44,8 @@ class Measured:
         run: the planned run.
         curve: pretext accuracy after each epoch, in [0, 1].
         final: the last line of `metrics.jsonl`.
-        seconds: how long its epochs took, evaluation included.
-        linear_probe: accuracy of a linear probe, in [0, 1]; None unless `kdvideo study probe` has fitted it.
+        seconds: duration of its epochs, evaluation included.
+        linear_probe: accuracy of a linear probe, in [0, 1]. None if `kdvideo study probe` has not fitted it.
     """
 
     run: StudyRun
@@ -62,15 +62,15 @@ class PairResult:
     Attributes:
         student: the student's architecture.
         teacher: the teacher's architecture.
-        ratios: `speed_ratio`.
+        ratios: the student's `speed_ratio`.
         reached: the epoch at which the baselines' level was reached, or None.
         final_deltas: the end level minus that of the baseline with the same seed.
         area_deltas: the same difference of `curve_area`.
         retrieval_deltas: the same difference of retrieval@1 from 10 clips.
         lead_shares: the share of epochs in which the student leads its teacher.
-        equal_compute_deltas: the end level minus that of the student alone after teacher's and student's epochs
-            together; empty without such runs.
-        probe_deltas: the same difference as in `retrieval_deltas` for the linear probe; empty unless all have one.
+        equal_compute_deltas: the end level minus that of the student alone after the epochs of teacher and student
+            together. Empty without such runs.
+        probe_deltas: the difference as in `retrieval_deltas` for the linear probe. Empty unless all runs have one.
     """
 
     student: str
@@ -110,7 +110,7 @@ def _read(run: StudyRun, folder: RunFolder, linear_probe: float | None) -> Measu
 def baselines_of(
     results: Mapping[str, Measured], study: Study, architecture: str, fraction: float = 1.0
 ) -> list[Measured]:
-    """Returns a student's baselines, one per seed. They are as long as its runs."""
+    """Returns a student's baselines, one per seed. They have as many epochs as the student's runs."""
     return _alone(results, architecture, study.epochs, fraction)
 
 
@@ -175,11 +175,11 @@ def finished_pairs(results: Mapping[str, Measured], study: Study, setting: Setti
 def summarise_setting(pairs: Sequence[PairResult], baselines: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
     """Summarises a setting in a few numbers.
 
-    Intervals are 95 % over seeds, since pairs of one seed share baselines and teachers.
+    Intervals are 95 % over seeds, because pairs with the same seed share baselines and teachers.
 
     Args:
-        pairs: all with the same seeds.
-        baselines: for each architecture its curves alone, one per seed.
+        pairs: pairs that all have the same seeds.
+        baselines: for each architecture, the curves of the runs alone, one per seed.
     """
     nulls = [null_ratios(curves) for curves in baselines]
     summary: dict[str, Any] = {

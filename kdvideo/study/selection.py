@@ -1,4 +1,4 @@
-"""Lists for choosing a setting without looking at the test list."""
+"""Makes lists for choosing a setting without using the test list."""
 
 import re
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ __all__ = ["write_held_out_lists"]
 
 
 def write_held_out_lists(root: Path, groups: Sequence[int], target: Path, *, split: int = 1) -> Path:
-    """Writes lists in which groups of the training list are the test list.
+    """Writes lists in which groups of the training list replace the test list.
 
     The official test list is not used at all.
 
     Args:
         root: a folder in UCF101's layout.
         groups: numbers of recording groups, as in `v_Archery_g22_c01.avi`.
-        target: the folder to write, for DATA.LIST_DIR.
+        target: the folder for the lists, which becomes DATA.LIST_DIR.
         split: the split of the official lists.
 
     Returns:
