@@ -75,7 +75,7 @@ def test_a_backbone_goes_into_a_classifier(ending: str, tmp_path: Path):
 def test_what_it_was_trained_on_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """To build it; filling a model keeps the model's input, and says so."""
     source = save(MODELS["classifier"](), tmp_path, "pt")
-    with pytest.raises(ValueError, match=f"are a bare state dict.*one of {', '.join(OWN_CLIP_SPECS)} as TEACHER"):
+    with pytest.raises(ValueError, match=f"are a bare state dict.*one of {', '.join(OWN_CLIP_SPECS)} as `clip_spec`"):
         load_model(source)
     caplog.set_level(logging.WARNING)
     model = kdvideo.create_model("r2plus1d_10", num_classes=7, width=4, clip_spec=ClipSpec(modality="rgb"))
