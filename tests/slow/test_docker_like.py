@@ -11,14 +11,15 @@ pytestmark = pytest.mark.slow
 SMALL_DEMO = """
 import functools, sys
 from kdvideo.cli import main
+from kdvideo.config import load_config
 from kdvideo.study import demo
 
-class Small(demo._Runner):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.common += ["SOLVER.EPOCHS", "1", "SOLVER.BATCH_SIZE", "6"]
+def load_small(path):
+    cfg = load_config(path)
+    cfg.SOLVER.EPOCHS, cfg.SOLVER.BATCH_SIZE = 1, 6
+    return cfg
 
-demo._Runner = Small
+demo.load_config = load_small
 demo.SyntheticConfig = functools.partial(demo.SyntheticConfig, train_groups=2, test_groups=1, clips_per_group=1)
 sys.exit(main(["demo", "--output", "demo"]))
 """
