@@ -21,7 +21,7 @@ def leftovers() -> list[str]:
     """What a kill has left; allowed, and gone after the next publish."""
     zoo = user_zoo()
     found = [path.name for folder in (zoo, zoo / "entries", zoo / "weights") for path in folder.glob(".*.tmp")]
-    return found + [problem for problem in verify_zoo(zoo) if problem.endswith("belongs to no entry: remove it")]
+    return found + [problem for problem in verify_zoo(Zoo(zoo)) if problem.endswith("belongs to no entry: remove it")]
 
 
 def assert_valid() -> None:
