@@ -17,7 +17,15 @@ from pickle import PicklingError
 from types import ModuleType
 from typing import Any
 
-__all__ = ["NO_MEMORY", "WorkerLost", "end_if_rerun", "explain_loss", "worker_context", "workers_start"]
+__all__ = [
+    "NO_MEMORY",
+    "WorkerLost",
+    "end_if_rerun",
+    "explain_loss",
+    "explain_losses",
+    "worker_context",
+    "workers_start",
+]
 
 _RERUN_CODE = 77  # exit code of a worker that has reached the script's calls
 _NAME = "kdvideo-worker"
@@ -106,6 +114,20 @@ def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int |
     if any(words in text for words in _WORKER_DIED):
         return WorkerLost(f"a process that reads videos was killed, as the system does when memory runs out: {_FEWER}")
     return None
+
+
+@contextmanager
+def explain_losses() -> Iterator[None]:
+    """Explains lost workers that PyTorch reports outside its loader.
+
+    PyTorch's signal handler raises the error at whatever line the main thread has reached.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if (lost := explain_loss(error, [])) is None:
+            raise
+        raise lost from None
 
 
 @contextmanager

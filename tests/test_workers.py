@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from scripts import run_script
 
+from kdvideo.workers import WorkerLost, explain_losses
+
 SCRIPT = """
 print("runs", flush=True)
 import multiprocessing
@@ -70,3 +72,11 @@ def test_what_cannot_be_sent_is_named(tmp_path: Path):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ValueError: a worker process cannot be given a part of the dataset (")
     assert last.endswith("define it at the top of a module, or use no workers (DATA.NUM_WORKERS 0)")
+
+
+def test_a_worker_that_is_reported_lost_anywhere():
+    """PyTorch's signal handler raises in the middle of whatever runs; other errors stay as they are."""
+    with pytest.raises(WorkerLost, match="was killed, as the system does when memory runs out"), explain_losses():
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
+    with pytest.raises(RuntimeError, match="shapes differ"), explain_losses():
+        raise RuntimeError("shapes differ")

@@ -29,6 +29,7 @@ from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import TASKS
 from kdvideo.tasks.teacher import check_teacher
+from kdvideo.workers import explain_losses
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
 from kdvideo.zoo.load import load_model
@@ -86,7 +87,7 @@ def train(
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher = _load_teacher(cfg, zoo)
     folder = prepare_output(cfg)
-    with exclusive_use(folder), log_to(folder.log):
+    with exclusive_use(folder), log_to(folder.log), explain_losses():
         if is_main():
             remove_temporaries(folder.path)
         checkpoint = _find_checkpoint(cfg, folder, resume=resume)
