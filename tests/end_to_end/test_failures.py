@@ -136,12 +136,12 @@ def test_a_worker_that_the_system_kills(tiny_overrides: list[str], tmp_path: Pat
     in_epoch_two(lambda _: [worker.kill() for worker in multiprocessing.active_children()])
     common = [*tiny_overrides, *FOUR_STEPS, "DATA.NUM_WORKERS", "1", "EVAL.PERIOD", "3"]
     message = error_of(capsys, *common)
+    gc.collect()  # while its loader is there, PyTorch reports the lost worker whenever another process ends
     assert message == (
         "a process that reads videos was killed, as the system does when memory runs out: lower DATA.NUM_WORKERS "
         "(--workers)"
     )
     assert read_state(tmp_path / "run" / CHECKPOINT_NAME)["epoch"] in (1, 2)
-    gc.collect()  # while its loader is there, PyTorch reports the lost worker whenever another process ends
 
 
 @contextmanager
