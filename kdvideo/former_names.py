@@ -75,7 +75,21 @@ _C3D = {"create_c3d": "kdvideo.models.c3d.c3d"}
 _C3D_SPORTS1M = {"create_c3d_sports1m": "kdvideo.models.c3d_sports1m.c3d_sports1m"}
 _R2PLUS1D = {"create_r2plus1d": "kdvideo.models._former.create_r2plus1d"}
 _R3D = {"create_r3d": "kdvideo.models._former.create_r3d"}
+_AUGMENT = (
+    "AugmentConfig",
+    "AugmentPlan",
+    "augment_clips",
+    "augment_each",
+    "center_crop_plan",
+    "draw_augment",
+    "stack_maps",
+)
+_PROXIES = ("ProxyConfig", "proxy_name", "write_proxy")
+
+# Two of the moved modules have the name of a package now.
 FORMER_ATTRIBUTES = {
+    "kdvideo.data.augment": {name: f"kdvideo.data.augment.plan.{name}" for name in _AUGMENT},
+    "kdvideo.data.proxies": {name: f"kdvideo.data.proxies.transcode.{name}" for name in _PROXIES},
     "kdvideo.data.proxies.dataset": {"prepare_dataset": "kdvideo.data.proxies.dataset.write_proxies"},
     "kdvideo.models": _HEADS | _C3D | _C3D_SPORTS1M | _R2PLUS1D | _R3D,
     "kdvideo.models.c3d": _C3D,

@@ -36,8 +36,8 @@ class Classify(Protocol):
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
         """Returns the reason why the model cannot answer with the dataset's classes. None if it can."""
-        if classes.number is None:
-            return "the videos have no classes"
+        if without_classes := super().obstacle(model, classes):
+            return without_classes
         if not isinstance(model, ClassificationModel):
             return "the model has no classes of its own"
         if model.class_names and classes.names:

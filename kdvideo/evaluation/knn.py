@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from kdvideo.evaluation.classify import spread_over_classes
-from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject, measure_scores
+from kdvideo.evaluation.protocol import Measurement, Protocol, Subject, measure_scores
 from kdvideo.extras import extra_imports
-from kdvideo.models.spec import Model
 
 __all__ = ["KNN", "knn_scores"]
 
@@ -23,10 +22,6 @@ class KNN(Protocol):
     """The class with the most votes of the nearest training videos."""
 
     name = "knn"
-
-    def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns the reason not to measure videos that have no classes."""
-        return "the videos have no classes" if classes.number is None else None
 
     def measure(self, subject: Subject) -> Measurement:
         """Measures `knn_10clip` and `knn_10clip_top5`. The names contain the number of clips."""

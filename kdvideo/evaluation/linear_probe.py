@@ -30,9 +30,8 @@ class LinearProbe(Protocol):
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
         """Returns the reason not to measure videos that have no classes or a single class."""
-        if classes.number is None:
-            return "the videos have no classes"
-        return "all videos are of one class" if classes.number < 2 else None
+        only_one = "all videos are of one class" if classes.number == 1 else None
+        return super().obstacle(model, classes) or only_one
 
     def measure(self, subject: Subject) -> Measurement:
         """Measures `linear_probe_10clip` and `linear_probe_10clip_top5`. The names contain the number of clips.

@@ -134,14 +134,16 @@ class Protocol(ABC):
     name: ClassVar[str]
     needs: ClassVar[tuple[Literal["test", "train"], ...]] = ("test", "train")
 
-    @abstractmethod
     def obstacle(self, model: Model, classes: Classes) -> str | None:
         """Returns the reason why the network cannot be measured. None if it can.
+
+        By default the videos need classes.
 
         Args:
             model: the network.
             classes: the classes of the videos.
         """
+        return "the videos have no classes" if classes.number is None else None
 
     @abstractmethod
     def measure(self, subject: Subject) -> Measurement:

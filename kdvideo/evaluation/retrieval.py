@@ -1,8 +1,7 @@
 """Retrieval: checks whether one of the nearest training videos has a test video's class."""
 
 from kdvideo.evaluation.metrics import Metric, retrieval_at_k
-from kdvideo.evaluation.protocol import Classes, Measurement, Protocol, Subject
-from kdvideo.models.spec import Model
+from kdvideo.evaluation.protocol import Measurement, Protocol, Subject
 
 __all__ = ["RETRIEVAL_KS", "Retrieval"]
 
@@ -13,10 +12,6 @@ class Retrieval(Protocol):
     """Retrieval by the cosine of mean features."""
 
     name = "retrieval"
-
-    def obstacle(self, model: Model, classes: Classes) -> str | None:
-        """Returns the reason not to measure videos that have no classes."""
-        return "the videos have no classes" if classes.number is None else None
 
     def measure(self, subject: Subject) -> Measurement:
         """Measures `retrieval_10clip_at_1`, `_5`, `_10`, `_20` and `_50`. The names contain the number of clips."""

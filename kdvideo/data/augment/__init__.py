@@ -1,23 +1,7 @@
-"""Augmentation of clips: what is drawn for each, its colour and its blur."""
+"""Augmentation of clips: random draws, colour and blur."""
 
-from kdvideo.data.augment.plan import (
-    AugmentConfig,
-    AugmentPlace,
-    AugmentPlan,
-    augment_clips,
-    augment_each,
-    center_crop_plan,
-    draw_augment,
-    stack_maps,
-)
+from kdvideo.former_names import former_attributes
 
-__all__ = [
-    "AugmentConfig",
-    "AugmentPlace",
-    "AugmentPlan",
-    "augment_clips",
-    "augment_each",
-    "center_crop_plan",
-    "draw_augment",
-    "stack_maps",
-]
+__all__: list[str] = []
+
+__getattr__ = former_attributes(__name__)

@@ -1,5 +1,7 @@
 """Proxies: small copies of videos that decode fast from any frame on."""
 
-from kdvideo.data.proxies.transcode import ProxyConfig, proxy_name, write_proxy
+from kdvideo.former_names import former_attributes
 
-__all__ = ["ProxyConfig", "proxy_name", "write_proxy"]
+__all__: list[str] = []
+
+__getattr__ = former_attributes(__name__)
