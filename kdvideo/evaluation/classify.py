@@ -43,12 +43,12 @@ class Classify(Protocol):
         if model.class_names and classes.names:
             if unknown := [name for name in classes.names if name not in set(model.class_names)]:
                 return (
-                    f"the model does not know {len(unknown)} of the {classes.number} classes of DATA.ROOT "
+                    f"the model does not know {len(unknown)} of the {classes.number} classes of the dataset "
                     f"({_few(unknown)}); its own {len(model.class_names)} are {_few(model.class_names)}"
                 )
         elif model.num_classes != classes.number:
             return (
-                f"the model's {model.num_classes} classes are not the {classes.number} of DATA.ROOT, and "
+                f"the model's {model.num_classes} classes are not the {classes.number} of the dataset, and "
                 f"{'the dataset' if model.class_names else 'the model'} does not name them"
             )
         return None

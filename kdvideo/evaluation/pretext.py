@@ -70,7 +70,7 @@ class PretextProtocol(Protocol):
         pretext = self.tuples.pretext
         if (answers := model.pretext_head.num_classes) != pretext.num_classes:
             return (
-                f"the model has {answers} answers, which are not those of PRETEXT.NAME: {type(pretext).__name__} has "
+                f"the model has {answers} answers, which are not those of the pretext: {type(pretext).__name__} has "
                 f"{pretext.num_classes}"
             )
         layout = self.tuples.layout

@@ -113,7 +113,7 @@ def test_other_classes_are_refused(run: Path, tiny_dataset: Path, capsys: pytest
     error = [line for line in capsys.readouterr().err.splitlines() if "kdvideo: error:" in line]
     assert len(error) == 1
     assert re.search(
-        r"classify cannot be measured: the model does not know 6 of the 6 classes of DATA\.ROOT \(BallBounce, "
+        r"classify cannot be measured: the model does not know 6 of the 6 classes of the dataset \(BallBounce, "
         r"BallCircle, BallRise, \.\.\); its own 6 are 0 of, the balls, 1 of, the balls, 2 of, the balls, \.\.",
         error[0],
     )
