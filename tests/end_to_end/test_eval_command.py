@@ -143,7 +143,10 @@ def test_all_splits_are_each_split_and_their_mean(
     [
         (["--protocols", "pretext,fid"], "'fid' is no protocol: choose of pretext, retrieval, knn, linear_probe, c"),
         (["--protocols", "classify"], "classify cannot be measured: the model has no classes of its own"),
-        (["PRETEXT.NAME", "vcop", "--protocols", "pretext"], "the model has 5 answers, which are not those of the pretext: VCOP"),
+        (
+            ["PRETEXT.NAME", "vcop", "--protocols", "pretext"],
+            "the model has 5 answers, which are not those of the pretext: VCOP",
+        ),
         (["DATA.NAME", "unlabelled", "--protocols", "knn"], "knn cannot be measured: the videos have no classes"),
         (["DATA.NAME", "class_folders", "--all-splits"], "DATA.SPLIT is 2, but"),
         (["DATA.ROOT", "/no/such"], "DATA.ROOT /no/such is not a folder"),
