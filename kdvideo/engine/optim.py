@@ -1,21 +1,23 @@
 """Builds the optimizer and the learning-rate schedule from a config."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from fvcore.common.config import CfgNode
 from fvcore.common.param_scheduler import (
     CompositeParamScheduler,
     ConstantParamScheduler,
     CosineParamScheduler,
 )
-from torch import nn, optim
+from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 __all__ = ["PlateauSchedule", "Schedule", "build_optimizer", "build_schedule"]
 
 _WARMUP_SHARE = 0.3  # share of a one-cycle run, as in torch's OneCycleLR
 _WARMUP_START, _END = 1 / 25, 1e-4  # relative to the base rate
+_HOW = ("fused", "foreach", "capturable")  # how an optimizer computes, which depends on the device
 
 
 class Schedule:
@@ -82,7 +84,8 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
     """Builds SGD with momentum, or AdamW, for all trained parameters.
 
     There are two groups, each with an `lr_scale`. The backbone learns at SOLVER.BACKBONE_LR_SCALE times SOLVER.BASE_LR,
-    all other parameters at SOLVER.BASE_LR.
+    all other parameters at SOLVER.BASE_LR. On a GPU, the optimizer is fused: a few kernels update all parameters, and
+    a step that is not finite is skipped without the processor knowing. Its state can be continued on another device.
     """
     solver = cfg.SOLVER
     in_backbone = {id(parameter) for parameter in backbone.parameters()}
@@ -95,9 +98,16 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
         }
         for is_backbone, scale in ((False, 1.0), (True, solver.BACKBONE_LR_SCALE))
     ]
+    options: dict[str, Any] = {"weight_decay": solver.WEIGHT_DECAY, "fused": _fits_fused(trained) or None}
+    optimizer: optim.Optimizer
     if solver.OPTIMIZER == "adamw":
-        return optim.AdamW(groups, weight_decay=solver.WEIGHT_DECAY)
-    return optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY)
+        optimizer = optim.AdamW(groups, **options)
+    else:
+        optimizer = optim.SGD(groups, momentum=solver.MOMENTUM, **options)
+    _start_momentum(optimizer)
+    optimizer.register_load_state_dict_pre_hook(_keep_how)
+    optimizer.register_load_state_dict_post_hook(_start_momentum)
+    return optimizer
 
 
 def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = "") -> Schedule:
@@ -130,3 +140,31 @@ def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = ""
         )
         return Schedule(up_and_down)
     return Schedule(ConstantParamScheduler(rate))
+
+
+def _fits_fused(parameters: Sequence[Tensor]) -> bool:
+    # On a CPU, the fused kernels would change the last bits of every run.
+    return all(parameter.device.type == "cuda" for parameter in parameters)
+
+
+def _keep_how(optimizer: optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Returns a loaded state with the optimizer's own way to compute, since the state may come from another device."""
+    groups = [
+        {**saved, **{name: own[name] for name in _HOW if name in own}}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    return {**state, "param_groups": groups}
+
+
+def _start_momentum(optimizer: optim.Optimizer) -> None:
+    """Gives a fused SGD the momentum buffers that it does not have yet, as zeros. The first step is the same with them.
+
+    PyTorch allocates them in the first step without a value. If that step is skipped, they would keep whatever was in
+    the memory.
+    """
+    if not isinstance(optimizer, optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["fused"] and group["momentum"] else ():
+            if optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -1,10 +1,12 @@
 """Optimizers, their groups, and the schedules."""
 
 import pytest
+import torch
 from torch import nn, optim
 from toy_trainer import Measured, make_trainer, run
 
 from kdvideo.config import get_defaults
+from kdvideo.engine import optim as engine_optim
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.trainer import Hook
 from kdvideo.models.pcl import ClassificationModel, build_backbone
@@ -44,6 +46,63 @@ def test_optimizers():
     assert (type(sgd), type(adamw)) == (optim.SGD, optim.AdamW)
     assert {group["momentum"] for group in sgd.param_groups} == {0.8}
     assert {group["weight_decay"] for optimizer in (sgd, adamw) for group in optimizer.param_groups} == {0.1}
+
+
+def built_fused(monkeypatch: pytest.MonkeyPatch, cfg, module: nn.Module) -> optim.Optimizer:
+    """As on a GPU. The fused kernels exist for CPUs as well."""
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_optim, "_fits_fused", lambda parameters: True)
+        return build(cfg, module)
+
+
+def take_step(optimizer: optim.Optimizer, module: nn.Module, *, skipped: bool = False) -> None:
+    optimizer.zero_grad()
+    module(torch.ones(1, 2)).square().sum().backward()
+    optimizer.found_inf = torch.tensor(float(skipped)) if skipped else None  # as the scaler of fp16 does
+    optimizer.step()
+
+
+def test_on_a_cpu_nothing_is_fused():
+    """The fused kernels round in another way, and runs on a CPU keep their bits."""
+    for name in ("sgd", "adamw"):
+        optimizer = build(solver(OPTIMIZER=name))
+        assert [group["fused"] for group in optimizer.param_groups] == [None, None]
+        assert not optimizer.state
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("to_fused", [True, False])
+def test_a_state_goes_on_elsewhere(name: str, to_fused: bool, monkeypatch: pytest.MonkeyPatch):
+    """From a CPU to a GPU and back: the state moves, how it is computed does not."""
+    cfg, start = solver(OPTIMIZER=name, BASE_LR=0.1), nn.Linear(2, 2)
+    weights = []
+    for moves in (False, True):
+        module = nn.Linear(2, 2)
+        module.load_state_dict(start.state_dict())
+        plain, fused = build(cfg, module), built_fused(monkeypatch, cfg, module)
+        first, second = (plain, fused) if to_fused else (fused, plain)
+        take_step(first, module)
+        if moves:
+            second.load_state_dict(first.state_dict())
+            assert [group["fused"] for group in second.param_groups] == [to_fused or None] * 2
+        for _ in range(3):
+            take_step(second if moves else first, module)
+        weights.append(module.weight.detach())
+    assert not torch.equal(weights[0], start.weight)
+    torch.testing.assert_close(*weights)
+
+
+def test_a_skipped_first_step_leaves_no_momentum(monkeypatch: pytest.MonkeyPatch):
+    """The first steps of fp16 overflow. PyTorch's own buffers then hold whatever was in the memory."""
+    cfg, module = solver(BASE_LR=0.1, MOMENTUM=0.9), nn.Linear(2, 2)
+    optimizer = built_fused(monkeypatch, cfg, module)
+    assert len(optimizer.state) == 2
+    before = module.weight.detach().clone()
+    take_step(optimizer, module, skipped=True)
+    assert torch.equal(module.weight, before)
+    assert all(not state["momentum_buffer"].any() for state in optimizer.state.values())
+    take_step(optimizer, module)
+    assert not torch.equal(module.weight, before)
 
 
 def test_head_and_backbone_have_rates_of_their_own():
