@@ -123,7 +123,12 @@ KEYS: dict[str, Key] = {
     "DATA.SHORT_SIDE": key(
         128, TRAINING | MEASURING | UNTOLD | SAMPLE, comment="frames are resized to this before the crop of CLIP.SIZE"
     ),
-    "DATA.NUM_WORKERS": key(2, RESUMABLE | PLACE, at_least(0)),
+    "DATA.NUM_WORKERS": key(
+        -1,
+        RESUMABLE | PLACE,
+        at_least(-1),
+        comment="processes that read videos, per process of the run; -1 for one on each core but one, 0 for none",
+    ),
     "DATA.AUGMENT_ON": key(
         "worker",
         TRAINING | SAMPLE,

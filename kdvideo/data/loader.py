@@ -1,10 +1,10 @@
 """Loaders whose batches depend neither on the number of workers nor on the number of ranks."""
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -13,13 +13,26 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from kdvideo.data.batch import SampleKey
+from kdvideo.data.checking.isolation import available_cores
 from kdvideo.data.plan import epoch_order
 from kdvideo.data.readers.outage import allow_waiting
 from kdvideo.data.transport import batch_samples, pass_sample
 from kdvideo.distributed import rank, world_size
-from kdvideo.workers import end_if_rerun, explain_loss, worker_context, workers_start
+from kdvideo.workers import end_if_rerun, explain_loss, explain_losses, worker_context, workers_start
 
-__all__ = ["STOP_SIGNALS", "EpochSampler", "create_loader", "gather_shares", "take_share"]
+__all__ = [
+    "ALL_CORES",
+    "STOP_SIGNALS",
+    "EpochSampler",
+    "create_loader",
+    "gather_shares",
+    "stop_workers",
+    "take_share",
+    "workers_of_cores",
+]
+
+ALL_CORES = -1  # as a number of workers
+_MOST_WORKERS = 32  # they feed 1,700 tuples of 16 x 112 x 112 a second, and each holds two batches in shared memory
 
 # Signals by which schedulers announce the end of a job's time. Windows has no SIGUSR2.
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
@@ -86,12 +99,16 @@ def create_loader(
     Args:
         dataset: what is read.
         batch_size: samples in a batch of this process; None gives the samples themselves.
-        num_workers: processes that read ahead, two batches each; 0 reads in this process.
+        num_workers: processes that read ahead, two batches each; 0 reads in this process, -1 is `workers_of_cores`.
         sampler: chooses training samples. Workers then stay alive between epochs, and a smaller last batch is dropped.
             Without a sampler each rank reads its share, see `take_share`.
     """
+    share = take_share(dataset, rank=rank(), world_size=world_size()) if sampler is None else dataset
+    if num_workers == ALL_CORES:
+        num_samples = len(share if sampler is None else sampler)  # type: ignore[arg-type]
+        num_workers = workers_of_cores(num_batches=math.ceil(num_samples / (batch_size or 1)))
     return _Loader(
-        take_share(dataset, rank=rank(), world_size=world_size()) if sampler is None else dataset,
+        share,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=num_workers,
@@ -104,26 +121,57 @@ def create_loader(
     )
 
 
+def workers_of_cores(*, num_batches: int) -> int:
+    """Returns the number of workers that keeps this process' cores busy.
+
+    It leaves one core to the process itself. Ranks on one machine share its cores. Each worker makes whole batches, so
+    there are at most as many workers as batches.
+
+    ::
+
+        16 cores, 1 rank     15        48 cores, 8 ranks     5        2 cores    1        1 core    1
+
+    Args:
+        num_batches: number of batches that are read at a time, e.g. of an epoch.
+    """
+    return max(1, min(_cores_of_rank() - 1, num_batches, _MOST_WORKERS))
+
+
+def _cores_of_rank() -> int:
+    """Returns the number of cores for this rank. Under Slurm, each rank may be a task with cores of its own."""
+    cores, environment = available_cores(), os.environ
+    if environment.get("SLURM_NTASKS") == environment.get("WORLD_SIZE", "1") and "SLURM_CPUS_PER_TASK" in environment:
+        return min(cores, int(environment["SLURM_CPUS_PER_TASK"]))
+    return cores // int(environment.get("LOCAL_WORLD_SIZE") or 1)
+
+
+def stop_workers(loader: DataLoader) -> None:
+    """Ends the workers that a loader keeps for its next epoch. A further epoch starts new ones."""
+    kept, loader._iterator = loader._iterator, None
+    if kept is not None:
+        kept._shutdown_workers()  # type: ignore[attr-defined]
+
+
 class _Loader(DataLoader):
-    """A DataLoader that reports lost workers in one line."""
+    """A DataLoader that reports lost workers in one line. Its workers begin to read at `iter`, not at `next`."""
 
     def __iter__(self) -> Any:
         if self.num_workers == 0:
             return super().__iter__()
         end_if_rerun()
-        return self._read()
+        with explain_losses(), workers_start():
+            batches: Any = super().__iter__()
+        return _explained(batches)
 
-    def _read(self) -> Iterator[Any]:
-        workers: list[BaseProcess] = []
-        try:
-            with workers_start():
-                batches: Any = super().__iter__()
-            workers = batches._workers
-            yield from batches
-        except (RuntimeError, MemoryError) as error:
-            if (lost := explain_loss(error, [worker.exitcode for worker in workers])) is None:
-                raise
-            raise lost from None
+
+def _explained(batches: Any) -> Iterator[Any]:
+    """Yields the batches of PyTorch's iterator, and explains the loss of one of its workers."""
+    try:
+        yield from batches
+    except (RuntimeError, MemoryError) as error:
+        if (lost := explain_loss(error, [worker.exitcode for worker in batches._workers])) is None:
+            raise
+        raise lost from None
 
 
 def _ignore_stop_signals(worker: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdvideo.data.loader import ALL_CORES
 from kdvideo.data.videos import join_lists
 from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
 from kdvideo.evaluation.protocol import Classes, Lists, Protocol, Subject
@@ -18,7 +19,7 @@ def evaluate(
     *,
     views: Views,
     batch_size: int = 32,
-    num_workers: int = 2,
+    num_workers: int = ALL_CORES,
 ) -> Evaluation:
     """Measures a network by several protocols on one or more splits.
 
@@ -30,7 +31,7 @@ def evaluate(
         protocols: the protocols, in the order of the metrics.
         views: the clips and crops of each video.
         batch_size: approximate number of clips in one forward pass.
-        num_workers: number of decoding processes.
+        num_workers: number of decoding processes; -1 for one on each core but one.
 
     Raises:
         ValueError: a protocol does not fit the network or the videos.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdvideo.data.loader import create_loader
+from kdvideo.data.loader import ALL_CORES, create_loader
 from kdvideo.data.samples import FixedTuples, TupleConfig
 from kdvideo.data.videos import keep_long_enough
 from kdvideo.evaluation.clip_outputs import Views, uniform_loader
@@ -32,14 +32,14 @@ class EvalConfig:
         clips_per_video: clips per video for retrieval at an epoch's end.
         final_clips_per_video: clips per video at a run's end.
         batch_size: approximate number of clips in one forward pass.
-        num_workers: number of decoding processes.
+        num_workers: number of decoding processes; -1 for one on each core but one.
     """
 
     tuples_per_video: int = 10
     clips_per_video: int = 2
     final_clips_per_video: int = 10
     batch_size: int = 32
-    num_workers: int = 2
+    num_workers: int = ALL_CORES
 
 
 class PretextProtocol(Protocol):

@@ -1,5 +1,6 @@
 """The same batches and the same evaluation, whatever the workers, the ranks and the step that is resumed from."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
+from torch.utils.data import Dataset
 
 from kdvideo.data.augment.plan import AugmentConfig
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import ucf101
-from kdvideo.data.loader import EpochSampler, create_loader, gather_shares, take_share
+from kdvideo.data.loader import EpochSampler, create_loader, gather_shares, stop_workers, take_share, workers_of_cores
 from kdvideo.data.plan import TupleLayout, epoch_order
 from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.readers.decode import count_frames
@@ -60,7 +63,7 @@ def test_reference_differs_by_epoch(reference: list[dict]):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-@pytest.mark.parametrize("num_workers", [1, 2, 4])
+@pytest.mark.parametrize("num_workers", [-1, 1, 2, 4])
 def test_batches_do_not_depend_on_workers(dataset: TrainTuples, reference: list[dict], num_workers: int):
     """Byte for byte, epoch after epoch of the same persistent workers."""
     assert_equal(batches(dataset, num_workers=num_workers), reference)
@@ -141,3 +144,71 @@ def _gather(rank: int, world_size: int, folder: str) -> None:
 def test_shares_of_real_ranks_come_back_in_order(tmp_path: Path):
     """Three processes with uneven shares, one of them without a sample; a failed assertion there fails here."""
     multiprocessing.spawn(_gather, args=(3, str(tmp_path)), nprocs=3)
+
+
+@pytest.mark.parametrize(
+    ("cores", "environment", "workers"),
+    [
+        (16, {}, 15),
+        (2, {}, 1),
+        (1, {}, 1),
+        (256, {}, 32),
+        (48, {"WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}, 5),
+        (4, {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8"}, 1),
+        # Slurm gives each task cores of its own, whether or not it also binds the task to them.
+        (6, {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8", "SLURM_NTASKS": "8", "SLURM_CPUS_PER_TASK": "6"}, 5),
+        (48, {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8", "SLURM_NTASKS": "8", "SLURM_CPUS_PER_TASK": "6"}, 5),
+        # torchrun in one task
+        (48, {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8", "SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "48"}, 5),
+    ],
+)
+def test_workers_of_the_cores(cores: int, environment: dict[str, str], workers: int, monkeypatch):
+    """One core is left to each process of the run, and there is always a worker."""
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("kdvideo.data.loader.available_cores", lambda: cores)
+    assert workers_of_cores(num_batches=1000) == workers
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_no_more_workers_than_batches(dataset: TrainTuples, monkeypatch):
+    """Ten videos make two batches of four for training, and three where none is left out."""
+    monkeypatch.setattr("kdvideo.data.loader.available_cores", lambda: 64)
+    sampler = EpochSampler(len(dataset), seed=3, batch_size=BATCH_SIZE)
+    assert create_loader(dataset, batch_size=BATCH_SIZE, num_workers=-1, sampler=sampler).num_workers == 2
+    assert create_loader(dataset, batch_size=BATCH_SIZE, num_workers=-1).num_workers == 3
+    assert create_loader(dataset, batch_size=None, num_workers=-1).num_workers == 10
+    assert create_loader(dataset, batch_size=BATCH_SIZE, num_workers=0).num_workers == 0
+
+
+class _Marks(Dataset):
+    """Leaves a file for each sample that it reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, key: SampleKey) -> int:
+        (self.folder / f"{key.epoch}-{key.video}").touch()
+        return key.video
+
+    def __len__(self) -> int:
+        return 4
+
+
+def test_workers_begin_before_the_first_batch_is_asked_for(tmp_path: Path):
+    """All of an epoch that fits into two batches a worker; and they end when they are told to."""
+    sampler = EpochSampler(4, seed=3, batch_size=2)
+    loader = create_loader(_Marks(tmp_path), batch_size=2, num_workers=1, sampler=sampler)
+    batches = iter(loader)
+    end = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 4 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-0", "0-1", "0-2", "0-3"]
+    stop_workers(loader)
+    assert not multiprocessing.active_children()
+    del batches
+    sampler.epoch = 1
+    assert sorted(torch.cat(list(loader)).tolist()) == [0, 1, 2, 3]
+    stop_workers(loader)
