@@ -1,5 +1,6 @@
 """Communication between the processes of one run. A single process gets its own values back."""
 
+import logging
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+from torch.distributed.rendezvous import rendezvous
 
 with warnings.catch_warnings():
     # fvcore calls torch.jit.script while it is imported. Nothing here uses the result.
@@ -32,6 +34,8 @@ __all__ = [
     "was_restarted",
     "world_size",
 ]
+
+logger = logging.getLogger("kdvideo")
 
 _TIMEOUT = timedelta(minutes=30)  # for one exchange; the time between two exchanges is shorter
 _PREPARATION = timedelta(days=2)  # for checking every video of a big dataset for the first time
@@ -64,8 +68,9 @@ def was_restarted() -> bool:
 def process_group() -> Iterator[None]:
     """Joins the processes that torchrun or `kdvideo train --submit` has started. A single process does nothing.
 
-    It reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. CPU tensors are sent by
-    gloo, GPU tensors by nccl. Each process uses the GPU of its LOCAL_RANK.
+    It reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them. Each process uses the GPU
+    of its LOCAL_RANK, or of its RANK where there is none. CPU tensors are sent by gloo. GPU tensors are sent by nccl,
+    and by gloo where processes share a GPU, which nccl refuses.
 
     Raises:
         ConnectionError: another process of the run has died. Its own message gives the reason.
@@ -145,19 +150,44 @@ def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _join() -> None:
+    store, own, num_ranks = _open_store()
     backend = "gloo"
-    if torch.cuda.is_available():  # not tested on a GPU
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", own)) % torch.cuda.device_count())
+        shared = _gpu_is_shared(store, num_ranks)
+        backend = f"cpu:gloo,cuda:{'gloo' if shared else 'nccl'}"
+        if shared and own == 0:
+            logger.warning(
+                "processes share a GPU: they exchange by gloo; one process per GPU is faster"
+            )
+    distributed.init_process_group(backend, store=store, rank=own, world_size=num_ranks, timeout=_TIMEOUT)
+
+
+def _open_store() -> tuple[distributed.Store, int, int]:
+    """Returns the store through which the ranks of this start find each other, this rank and the number of ranks."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        distributed.init_process_group(backend, timeout=_TIMEOUT)
-        return
-    own, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    distributed.init_process_group(backend, store=_fresh_store(own), rank=own, world_size=num_ranks, timeout=_TIMEOUT)
+        return next(rendezvous("env://", timeout=_TIMEOUT))
+    own = int(os.environ["RANK"])
+    return _fresh_store(own), own, int(os.environ["WORLD_SIZE"])
+
+
+def _gpu_is_shared(store: distributed.Store, num_ranks: int) -> bool:
+    """Returns whether any two ranks use the same GPU. All ranks ask, and get the same answer.
+
+    Ranks are compared by their GPU's own number. Their number of a device does not tell, because a launcher may show
+    each process another GPU as its only one.
+    """
+    gpu = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+    if store.add(f"kdvideo/gpu/{gpu}", 1) > 1:
+        store.set("kdvideo/shared", "yes")
+    if store.add("kdvideo/ranks", 1) == num_ranks:
+        store.set("kdvideo/all", "yes")
+    store.wait(["kdvideo/all"])
+    return store.check(["kdvideo/shared"])
 
 
 def _fresh_store(own_rank: int) -> distributed.Store:
-    """Opens the store through which the ranks of this start find each other.
+    """Opens a store of this start's own.
 
     torchrun keeps one store over all its restarts. In it, gloo and nccl find addresses of processes that have died (as
     in PyTorch's issue 135712). So rank 0 opens another store, and writes its port to torchrun's store.

@@ -24,6 +24,7 @@ from kdvideo.data.samples import TrainTuples, TupleConfig, augment_batch
 from kdvideo.data.subsets import hold_out, take_fraction
 from kdvideo.data.videos import VideoList
 from kdvideo.distributed import main_first, rank, world_size
+from kdvideo.engine.guards import full_memory, out_of_memory_means
 from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.clip_outputs import Views
 from kdvideo.evaluation.pretext import EvalConfig
@@ -121,21 +122,30 @@ def _backbone_kwargs(cfg: CfgNode) -> dict[str, Any]:
 def build_model(spec: ModelSpec, device: torch.device) -> Model:
     """Builds the network of a spec and tries it with one clip.
 
+    The clip goes through it on the CPU, where nothing but the clip's shape can be wrong.
+
     Raises:
         ValueError: the clips are too short or too small for the backbone.
+        MemoryError: the network does not fit on the device.
     """
-    model = spec.build().to(device)
+    with out_of_memory_means("lower MODEL.WIDTH, or end what else uses it"):
+        model = spec.build()
+        _try_one_clip(model, spec)
+        return model.to(device).train()
+
+
+def _try_one_clip(model: Model, spec: ModelSpec) -> None:
     clip = spec.clip_spec
-    one_clip = torch.zeros(1, 3, clip.clip_len, clip.size, clip.size, device=device)
     try:
         with torch.no_grad():
-            backbone_of(model).eval()(one_clip)
+            backbone_of(model).eval()(torch.zeros(1, 3, clip.clip_len, clip.size, clip.size))
     except RuntimeError as error:
+        if full_memory(error):
+            raise
         raise ValueError(
             f"MODEL.BACKBONE {spec.backbone} cannot take clips of {clip.clip_len} frames of {clip.size} x {clip.size} "
             f"({str(error).splitlines()[0]}): raise CLIP.LENGTH or CLIP.SIZE"
         ) from None
-    return model.train()
 
 
 def build_tuple_config(cfg: CfgNode, *, clip: ClipSpec | None = None, tuple_len: int | None = None) -> TupleConfig:

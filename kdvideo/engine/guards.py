@@ -13,8 +13,10 @@ from torch.utils.data import Dataset
 from kdvideo.data.batch import Batch
 from kdvideo.workers import NO_MEMORY, WorkerLost
 
-__all__ = ["describe_samples", "first_not_finite", "out_of_memory_means", "writing"]
+__all__ = ["describe_samples", "first_not_finite", "full_memory", "out_of_memory_means", "writing"]
 
+# Messages of what allocates without PyTorch's allocator: the driver, cuBLAS and cuDNN.
+_GPU_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _SHOWN = 32  # number of a batch's samples that are named
 
 
@@ -33,16 +35,16 @@ def out_of_memory_means(advice: str) -> Iterator[None]:
     except WorkerLost:
         raise
     except (RuntimeError, MemoryError) as error:
-        if (message := _explain_memory(error, advice)) is None:
+        if (where := full_memory(error)) is None:
             raise
-        raise MemoryError(message) from None
+        raise MemoryError(f"the {where} is out of memory: {advice}") from None
 
 
-def _explain_memory(error: RuntimeError | MemoryError, advice: str) -> str | None:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY):
-        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "process"
-        return f"the {where} is out of memory: {advice}"
-    return None
+def full_memory(error: RuntimeError | MemoryError) -> str | None:
+    """Returns whose memory ran out, "GPU" or "process". None if the error is another one."""
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _GPU_FULL):
+        return "GPU"
+    return "process" if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY) else None
 
 
 @contextmanager

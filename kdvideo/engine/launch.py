@@ -44,7 +44,7 @@ class RunResult:
     """The results of a run.
 
     Attributes:
-        model: the trained network, in eval mode.
+        model: the trained network, on the CPU and in eval mode.
         metrics: the last line of `metrics.jsonl`.
         output_dir: the run's folder.
         entry: the published entry, or None. Rank 0 alone publishes.
@@ -110,7 +110,7 @@ def train(
         with out_of_memory_means("lower EVAL.BATCH_SIZE"):
             final = measurements.at_end(trainer.epoch)
         entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None
-    return RunResult(model=parts.model.eval(), metrics=final.line, output_dir=folder.path, entry=entry)
+    return RunResult(model=parts.model.cpu().eval(), metrics=final.line, output_dir=folder.path, entry=entry)
 
 
 def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:

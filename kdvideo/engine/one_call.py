@@ -23,8 +23,8 @@ def pretrain(*, model: str, data: str | Path, out: str | Path, resume: bool = Fa
         overrides: config keys as in the yaml files: `SEED=1`, `SOLVER={"EPOCHS": 20, "BASE_LR": 0.02}`.
 
     Returns:
-        The trained model in eval mode, the last metrics, the folder, and the zoo entry if `ZOO={"PUBLISH_AS": NAME}`
-        asks for one.
+        The trained model, on the CPU and in eval mode, the last metrics, the folder, and the zoo entry if
+        `ZOO={"PUBLISH_AS": NAME}` asks for one.
 
     Raises:
         ValueError: a setting or file cannot work. Raised before the first step.

@@ -1,9 +1,17 @@
 """From a config to a network."""
 
 import pytest
+import torch
+from torch import Tensor
 
 from kdvideo.config import get_defaults
-from kdvideo.engine.build import build_model_spec
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.engine.build import build_model, build_model_spec
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.spec import ModelSpec
+from kdvideo.registry import BACKBONES
+
+CPU = torch.device("cpu")
 
 
 def test_width_goes_to_backbones_that_have_one():
@@ -18,3 +26,38 @@ def test_width_goes_to_backbones_that_have_one():
     spec = build_model_spec(cfg)
     assert spec.backbone_kwargs == {}
     assert spec.build().backbone.num_features == 2048
+
+
+class _Full(Backbone):
+    """A network for which there is no room, when it is moved or when it computes."""
+
+    def __init__(self, *, clip_spec: ClipSpec, when: str) -> None:
+        super().__init__(num_features=1, clip_spec=clip_spec)
+        self.when = when
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        if self.when == "computing":
+            torch.empty(2**50)
+        return clip
+
+    def _apply(self, *arguments, **options):
+        if self.when == "moved":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super()._apply(*arguments, **options)
+
+
+@pytest.mark.parametrize(("when", "place"), [("moved", "GPU"), ("computing", "process")])
+def test_full_memory_is_no_short_clip(when: str, place: str, monkeypatch: pytest.MonkeyPatch):
+    """The message says whose memory is full, instead of asking for longer clips."""
+    monkeypatch.setitem(BACKBONES._obj_map, "full", _Full)
+    spec = ModelSpec("full", {"when": when}, ClipSpec(clip_len=4, size=16), "none", {})
+    with pytest.raises(MemoryError, match=f"^the {place} is out of memory: lower MODEL.WIDTH"):
+        build_model(spec, CPU)
+
+
+def test_a_short_clip_is_called_so():
+    """Found on the CPU, before the device has a part in it."""
+    cfg = get_defaults()
+    cfg.MODEL.BACKBONE, cfg.MODEL.WIDTH, cfg.CLIP.LENGTH, cfg.CLIP.SIZE = "c3d", 4, 4, 8
+    with pytest.raises(ValueError, match=r"c3d cannot take clips of 4 frames of 8 x 8 .*: raise CLIP\.LENGTH"):
+        build_model(build_model_spec(cfg), torch.device("meta"))

@@ -43,9 +43,19 @@ def pretend_a_gpu_is_full() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
+def pretend_cublas_finds_no_room() -> None:
+    """As the first product on a GPU that another process has filled."""
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 @pytest.mark.parametrize(
     ("allocate", "place"),
-    [(allocate_too_much, "process"), (allocate_too_much_in_numpy, "process"), (pretend_a_gpu_is_full, "GPU")],
+    [
+        (allocate_too_much, "process"),
+        (allocate_too_much_in_numpy, "process"),
+        (pretend_a_gpu_is_full, "GPU"),
+        (pretend_cublas_finds_no_room, "GPU"),
+    ],
 )
 def test_out_of_memory_names_the_setting(allocate, place: str):
     """As the allocators say it."""

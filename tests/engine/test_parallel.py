@@ -2,15 +2,20 @@
 
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import multiprocessing
-from two_ranks import CASES, NUM_RANKS, run_alone, run_rank
+from torch.distributed import HashStore
+from two_ranks import CASES, NUM_RANKS, join_with_one_gpu, run_alone, run_rank
 
 from kdvideo.config import load_config
+from kdvideo.distributed import _gpu_is_shared
 from kdvideo.engine.parallel import check_sync_bn
 
 # float32 sums of some thousand terms, taken in another order, which is worth 1e-7 to 1e-6 of the largest of a tensor. A
@@ -78,6 +83,28 @@ def test_gradients_of_the_cases_are_no_rounding(folder: Path):
         (key,) = (name for name in own if name.endswith("backbone.blocks.0.conv.weight"))  # the farthest from the loss
         assert own[key].abs().max() > 1e-3
         assert (own[key] - fixed[key]).abs().max() > 1e-3
+
+
+def test_ranks_that_share_a_gpu_exchange_by_gloo(tmp_path: Path):
+    """Without LOCAL_RANK. nccl would refuse, and say that the other process has ended."""
+    multiprocessing.spawn(join_with_one_gpu, args=(free_port(), tmp_path), nprocs=NUM_RANKS)
+    for number in range(NUM_RANKS):
+        assert (tmp_path / f"joined-{number}.txt").read_text() == "[0] cpu:gloo,cuda:gloo"
+
+
+@pytest.mark.parametrize(("gpus", "shared"), [("aab", True), ("abc", False)])
+def test_gpus_are_told_apart_by_their_own_number(gpus: str, shared: bool, monkeypatch: pytest.MonkeyPatch):
+    """Each process may see another GPU as its only one, number 0, as Slurm shows them."""
+    own, store = threading.local(), HashStore()
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=own.gpu))
+
+    def ask(gpu: str) -> bool:
+        own.gpu = gpu
+        return _gpu_is_shared(store, len(gpus))
+
+    with ThreadPoolExecutor(len(gpus)) as ranks:
+        assert list(ranks.map(ask, gpus)) == [shared] * len(gpus)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so SyncBatchNorm works")

@@ -3,15 +3,17 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdvideo.config import load_config
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.distributed import is_main, process_group, rank, world_size
+from kdvideo.distributed import is_main, process_group, rank, wait_for_all, world_size
 from kdvideo.engine.parallel import average_running_statistics, parallel
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.registry import TASKS
@@ -101,7 +103,7 @@ def train(task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, n
 
 def run_rank(number: int, port: int, folder: Path) -> None:
     """All cases on one of the ranks, each result in a file of its own."""
-    os.environ.update(RANK=str(number), WORLD_SIZE=str(NUM_RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    _set_environment(number, port)
     torch.set_num_threads(1)
     with process_group():
         assert (rank(), world_size(), is_main()) == (number, NUM_RANKS, number == 0)
@@ -110,6 +112,27 @@ def run_rank(number: int, port: int, folder: Path) -> None:
                 task = build_task(case)
                 result = train(task, parallel(task), lambda x: x.chunk(NUM_RANKS)[number], norm_in_training=training)
                 torch.save(result, folder / f"{case}-{training}-{number}.pt")
+
+
+def join_with_one_gpu(number: int, port: int, folder: Path) -> None:
+    """A rank on a machine that seems to have one GPU; it leaves which one it took, and how tensors are sent."""
+    _set_environment(number, port)
+    seen = []
+    pretended = {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "set_device": seen.append,
+        "current_device": lambda: seen[-1],
+        "get_device_properties": lambda device: SimpleNamespace(uuid="the only one"),
+    }
+    with patch.multiple(torch.cuda, **pretended), process_group():
+        wait_for_all()
+        (folder / f"joined-{number}.txt").write_text(f"{seen} {distributed.get_backend_config()}")
+
+
+def _set_environment(number: int, port: int) -> None:
+    """As a launcher does that knows nothing of LOCAL_RANK."""
+    os.environ.update(RANK=str(number), WORLD_SIZE=str(NUM_RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
 
 
 def run_alone(case: str, *, norm_in_training: bool) -> dict:
