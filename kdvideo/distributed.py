@@ -157,9 +157,7 @@ def _join() -> None:
         shared = _gpu_is_shared(store, num_ranks)
         backend = f"cpu:gloo,cuda:{'gloo' if shared else 'nccl'}"
         if shared and own == 0:
-            logger.warning(
-                "processes share a GPU: they exchange by gloo; one process per GPU is faster"
-            )
+            logger.warning("processes share a GPU: they exchange by gloo; one process per GPU is faster")
     distributed.init_process_group(backend, store=store, rank=own, world_size=num_ranks, timeout=_TIMEOUT)
 
 
