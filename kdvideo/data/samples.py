@@ -24,7 +24,7 @@ from kdvideo.data.plan import (
     plan_sample,
     plan_uniform_clips,
 )
-from kdvideo.data.pretexts.base import Pretext, PretextOperation
+from kdvideo.data.pretexts.base import Pretext
 from kdvideo.data.videos import VideoList
 
 __all__ = [
@@ -132,7 +132,8 @@ def augment_batch(batch: Batch, *, pretext: Pretext | None) -> Batch:
     """Augments a batch and applies the pretext operation.
 
     This is done on the batch's device. It is what a dataset with `augment_on="device"` leaves to do. The draws and the
-    operations are those of the workers, so the clips are the same up to the rounding of the device.
+    operations are those of the workers, so the clips are the same up to the rounding of the device. On a GPU nothing
+    waits for the device, unless the pretext has no `apply_batch` of its own.
 
     Args:
         batch: `clips` uint8 `[B, N, C, T, H, W]`, `color` `[B, N, 3, 6]` and `blur_sigma` `[B, N]`; for a pretext also
@@ -146,9 +147,8 @@ def augment_batch(batch: Batch, *, pretext: Pretext | None) -> Batch:
     clips, color, blur_sigma = rest["clips"], rest.pop("color"), rest.pop("blur_sigma")
     augmented = augment_clips(*(part.flatten(0, 1) for part in (clips, color, blur_sigma))).view_as(clips)
     if pretext is not None:
-        chosen = zip(rest["pretext_label"].tolist(), rest.pop("pretext_argument").tolist(), strict=True)
-        operations = [PretextOperation(label, argument) for label, argument in chosen]
-        augmented = torch.stack([pretext.apply(*pair) for pair in zip(augmented, operations, strict=True)])
+        labels, arguments = rest["pretext_label"], rest.pop("pretext_argument")
+        augmented = pretext.apply_batch(augmented, labels=labels, arguments=arguments)
     return {**rest, "clips": augmented}
 
 

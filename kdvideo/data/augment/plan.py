@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdvideo.data.augment.batched import augment_together
 from kdvideo.data.augment.blur import blur_radius, gaussian_blur
 from kdvideo.data.augment.color import apply_color, color_map
 from kdvideo.data.batch import Sample
@@ -121,6 +122,8 @@ def augment_each(clips: Sequence[Tensor], augments: Sequence[AugmentPlan]) -> Te
 def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
     """Changes the colours of clips and blurs them.
 
+    A GPU does to all clips the same, so that nothing waits for it. A CPU leaves out what changes nothing.
+
     Args:
         clips: uint8 `[K, 3, T, S, S]`.
         color: `[K, 3, 6]`, each clip's map; see `kdvideo.data.augment.color`.
@@ -129,6 +132,8 @@ def augment_clips(clips: Tensor, color: Tensor, blur_sigma: Tensor) -> Tensor:
     Returns:
         uint8, as `clips`.
     """
+    if clips.device.type != "cpu":
+        return augment_together(clips, color, blur_sigma)
     whole = _augment_pixels(clips, color, blur_sigma).to(torch.int16)  # converting straight to uint8 takes longer
     return whole.to(torch.uint8, memory_format=torch.contiguous_format)
 

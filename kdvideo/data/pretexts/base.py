@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from kdvideo.data.draws import Draws
@@ -40,7 +41,7 @@ class PretextPlan(PretextOperation):
 class Pretext:
     """The base of all pretext tasks, and the contract of `PRETEXTS`.
 
-    A subclass sets `num_classes` and defines `apply`.
+    A subclass sets `num_classes` and defines `apply`. It may define `apply_batch`, so that no GPU is waited for.
 
     Attributes:
         num_classes: number of labels, which count from 0.
@@ -49,6 +50,15 @@ class Pretext:
 
     num_classes: ClassVar[int]
     head: ClassVar[str] = "pretext_head"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Calls an `apply` of the subclass's own tuple by tuple, unless it has an `apply_batch` as well.
+
+        An inherited `apply_batch` would do what the overridden `apply` did.
+        """
+        super().__init_subclass__(**options)
+        if "apply" in vars(cls) and "apply_batch" not in vars(cls):
+            cls.apply_batch = Pretext.apply_batch  # type: ignore[method-assign]
 
     @classmethod
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
@@ -78,3 +88,19 @@ class Pretext:
         training device its frames are no longer known.
         """
         raise NotImplementedError(f"{type(self).__name__} has no apply")
+
+    def apply_batch(self, clips: Tensor, *, labels: Tensor, arguments: Tensor) -> Tensor:
+        """Applies to each tuple of `clips[B, N, C, T, H, W]` its own operation, on the training device.
+
+        The result equals that of `apply`, tuple by tuple, and this is what it does by default. Labels have to be known
+        for that, so the host waits for the device once a step. A pretext that is not to wait says the same in
+        operations on the whole batch, as those of kdvideo do with `kdvideo.data.pretexts.moves`.
+
+        Args:
+            clips: hold the planned frames; they may be changed in place.
+            labels: int64 `[B]`, on the clips' device.
+            arguments: int64 `[B]`, as labels.
+        """
+        chosen = zip(*torch.stack([labels, arguments]).tolist(), strict=True)
+        operations = [PretextOperation(label, argument) for label, argument in chosen]
+        return torch.stack([self.apply(*pair) for pair in zip(clips, operations, strict=True)])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kdvideo.data.pretexts.base import Pretext, PretextOperation
+from kdvideo.data.pretexts.moves import move_pixels, quarter_turns
 from kdvideo.registry import PRETEXTS
 
 __all__ = ["RotNet"]
@@ -24,3 +25,7 @@ class RotNet(Pretext):
     def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
         """Turns `clips[N, C, T, H, W]` by `operation.label` right angles. H equals W."""
         return torch.rot90(clips, k=operation.label, dims=(-2, -1))
+
+    def apply_batch(self, clips: Tensor, *, labels: Tensor, arguments: Tensor) -> Tensor:
+        """Turns each tuple of `clips[B, N, C, T, H, W]` by its label; see `Pretext.apply_batch`."""
+        return move_pixels(clips, quarter_turns(clips.shape[-1], clips.device).index_select(0, labels))

@@ -50,3 +50,7 @@ class VCOP(Pretext):
     def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
         """Returns `clips[N, C, T, H, W]` unchanged. They have been read in the planned order."""
         return clips
+
+    def apply_batch(self, clips: Tensor, *, labels: Tensor, arguments: Tensor) -> Tensor:
+        """Returns `clips[B, N, C, T, H, W]` unchanged, as `apply` does."""
+        return clips

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdvideo.data.draws import Draws
 from kdvideo.data.pretexts.base import ClipFrames, Pretext, PretextOperation, PretextPlan
+from kdvideo.data.pretexts.moves import move_frames, move_pixels, quarter_turns
 from kdvideo.registry import PRETEXTS
 
 __all__ = ["VCP"]
@@ -73,8 +74,25 @@ class VCP(Pretext):
         elif operation.label == self._PERMUTED:
             clip.copy_(_reverse_quadrants(clip))
         elif operation.label == self._SHUFFLED:
-            first, second = (clip.chunk(self.NUM_CHUNKS, dim=1)[i] for i in self.CHUNK_PAIRS[operation.argument])
-            first[:], second[:] = second, first.clone()
+            clip.copy_(_swap_chunks(clip, self.CHUNK_PAIRS[operation.argument], dim=1))
+        return clips
+
+    def apply_batch(self, clips: Tensor, *, labels: Tensor, arguments: Tensor) -> Tensor:
+        """Changes the middle clips of `clips[B, N, C, T, H, W]`; see `Pretext.apply_batch`.
+
+        All possible moves are written down, and each clip looks up its own. Most are moves to where everything is.
+        """
+        middle = clips[:, clips.shape[1] // 2]
+        size, frames = middle.shape[-1], torch.arange(middle.shape[2], device=clips.device)
+        turns = quarter_turns(size, clips.device)
+        reversed_quadrants = _reverse_quadrants(turns[0].view(size, size)).flatten()
+        pixel_moves = torch.stack([*turns, reversed_quadrants])
+        frame_moves = torch.stack([frames, *(_swap_chunks(frames, pair, dim=0) for pair in self.CHUNK_PAIRS)])
+        turned, shuffled = (labels == label for label in (self._ROTATED, self._SHUFFLED))
+        pixel_move = turned * (arguments + 1) + (labels == self._PERMUTED) * len(turns)
+        frame_move = shuffled * (arguments + 1)
+        moved = move_pixels(middle, pixel_moves.index_select(0, pixel_move))
+        middle.copy_(move_frames(moved, frame_moves.index_select(0, frame_move)))
         return clips
 
     @staticmethod
@@ -85,6 +103,14 @@ class VCP(Pretext):
         before = range(first - 2 * extent + 1)
         after = range(last + 1 + extent, num_frames - extent + 1)
         return [*before, *after]
+
+
+def _swap_chunks(frames: Tensor, pair: tuple[int, int], *, dim: int) -> Tensor:
+    """Exchanges two of the four chunks along a dimension."""
+    chunks = list(frames.chunk(VCP.NUM_CHUNKS, dim=dim))
+    first, second = pair
+    chunks[first], chunks[second] = chunks[second], chunks[first]
+    return torch.cat(chunks, dim=dim)
 
 
 def _reverse_quadrants(clip: Tensor) -> Tensor:
