@@ -129,6 +129,12 @@ KEYS: dict[str, Key] = {
         at_least(-1),
         comment="processes that read videos, per process of the run; -1 for one on each core but one, 0 for none",
     ),
+    "DATA.CACHE": key(
+        "",
+        RESUMABLE | PLACE,
+        comment="folder that keeps all decoded frames, resized to SHORT_SIDE, for this and later runs; "
+        '"auto" is KDVIDEO_HOME/frames, "" decodes each clip when it is needed',
+    ),
     "DATA.AUGMENT_ON": key(
         "worker",
         TRAINING | SAMPLE,

@@ -20,6 +20,7 @@ PARAMETERS = {
     "root": "DATA.ROOT",
     "list_dir": "DATA.LIST_DIR",
     "split": "DATA.SPLIT",
+    "cache": "DATA.CACHE",
     "manifest": "DATA.MANIFEST",
     "max_bad_fraction": "DATA.MAX_BAD_FRACTION",
     "tuples_per_video": "EVAL.TUPLES_PER_VIDEO",

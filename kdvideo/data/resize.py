@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "spread_places"]
+__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "spread_places", "take_frames"]
 
 Place = tuple[float, float]  # of a crop between top and bottom and between left and right, both in [0, 1)
 CENTER: Place = (0.5, 0.5)
@@ -42,6 +43,14 @@ def crop_clip(frames: Tensor, place: Place, *, size: int, flip: bool = False) ->
     top, left = crop_corner(place, frames.shape[-2:], size=size)
     clip = frames[..., top : top + size, left : left + size].transpose(0, 1)
     return clip.flip(-1) if flip else clip
+
+
+def take_frames(frames: Tensor, places: Sequence[int]) -> Tensor:
+    """Returns `frames[places]`, as a view if they are evenly spaced. Copying costs as much as cropping."""
+    steps = {later - earlier for earlier, later in pairwise(places)}
+    if len(steps) == 1 and (step := steps.pop()) > 0:
+        return frames[places[0] : places[-1] + 1 : step]
+    return frames[list(places)]
 
 
 def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> list[int]:

@@ -5,7 +5,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,11 +12,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from kdvideo.data.cache.frames import CachedFrames, cut_clips, cut_views, map_frames
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT, Reader, iter_frames, read_frames
 from kdvideo.data.readers.outage import read_patiently
-from kdvideo.data.resize import Cut, Place, crop_clip, find_cut, spread_places
+from kdvideo.data.resize import Cut, Place, crop_clip, find_cut, spread_places, take_frames
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
@@ -32,6 +32,8 @@ class VideoList:
         readers: which reader is right for each video. Defaults to PyAV for all.
         revisions: each video's `VideoProbe.revision`. Defaults to 0 for all.
         time_limit: seconds that reading from a video may take; it changes no frame.
+        sizes: height and width of each video, as its file states them. Defaults to not known.
+        cached: where each video's decoded frames lie, or None; see `kdvideo.data.cache`. Defaults to None for all.
     """
 
     records: Sequence[VideoRecord]
@@ -39,6 +41,8 @@ class VideoList:
     readers: Sequence[Reader] = ()
     revisions: Sequence[int] = ()
     time_limit: float = TIME_LIMIT
+    sizes: Sequence[tuple[int, int]] = ()
+    cached: Sequence[CachedFrames | None] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -55,7 +59,7 @@ class VideoList:
     ) -> list[Tensor]:
         """Reads clips of one video and crops each.
 
-        Each needed frame is decoded once, and only what the crops show of it is resized.
+        Each needed frame is decoded once, and only what the crops show of it is resized. Cached frames need neither.
 
         Args:
             index: the video's number.
@@ -71,6 +75,9 @@ class VideoList:
         Raises:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
+        mirrored = flips or [False] * len(clips)
+        if (cached := self._cached_frames(index, short_side)) is not None:
+            return cut_clips(cached, clips, places=places, flips=mirrored, size=size)
         needed = {frame for clip in clips for frame in clip}
         path, reader = self.records[index].path, self._reader(index)
 
@@ -89,7 +96,6 @@ class VideoList:
 
         cuttings = read_patiently(path, cut, time_limit=self.time_limit)
         cropped = [cuttings[place].take(clip).transpose(0, 1) for clip, place in zip(clips, places, strict=True)]
-        mirrored = flips or [False] * len(clips)
         return [clip.flip(-1) if flip else clip for clip, flip in zip(cropped, mirrored, strict=True)]
 
     def read_views(
@@ -116,6 +122,8 @@ class VideoList:
         Raises:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
+        if (cached := self._cached_frames(index, short_side)) is not None:
+            return cut_views(cached, clips, num_crops=num_crops, size=size)
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
         shrink = partial(F.resize, size=[short_side], antialias=True)  # one by one: 160 pictures of 4K take 4 GB
@@ -125,13 +133,18 @@ class VideoList:
         height, width = frames.shape[-2:]
         places = spread_places(num_crops, is_wide=width >= height)
         return [
-            crop_clip(_take(frames, [bisect_left(needed, frame) for frame in clip]), place, size=size)
+            crop_clip(take_frames(frames, [bisect_left(needed, frame) for frame in clip]), place, size=size)
             for clip in clips
             for place in places
         ]
 
     def _reader(self, index: int) -> Reader:
         return self.readers[index] if self.readers else "pyav"
+
+    def _cached_frames(self, index: int, short_side: int) -> Tensor | None:
+        """Returns all frames of a video, uint8 `[T, 3, H, W]`, if they are cached at this size."""
+        cached = self.cached[index] if self.cached else None
+        return map_frames(cached.path) if cached and cached.short_side == short_side else None
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """Returns the part of the list with these records."""
@@ -146,6 +159,8 @@ class VideoList:
             [self.readers[i] for i in indices] if self.readers else (),
             [self.revisions[i] for i in indices] if self.revisions else (),
             self.time_limit,
+            [self.sizes[i] for i in indices] if self.sizes else (),
+            [self.cached[i] for i in indices] if self.cached else (),
         )
 
 
@@ -181,7 +196,7 @@ class _Cutting:
     def take(self, clip: ClipFrames) -> Tensor:
         """Returns these frames' crops, uint8 `[T, C, size, size]`."""
         assert self.crops is not None, f"frames {self.missing} have not come"
-        return _take(self.crops, [bisect_left(self.frames, frame) for frame in clip])
+        return take_frames(self.crops, [bisect_left(self.frames, frame) for frame in clip])
 
 
 class _Windows(NamedTuple):
@@ -208,26 +223,21 @@ class _Windows(NamedTuple):
         return self.cut.of(torch.from_numpy(self.pixels).permute(0, 3, 1, 2))
 
 
-def _take(frames: Tensor, places: Sequence[int]) -> Tensor:
-    """Returns `frames[places]`, as a view if they are evenly spaced. Copying costs as much as cropping."""
-    steps = {later - earlier for earlier, later in pairwise(places)}
-    if len(steps) == 1 and (step := steps.pop()) > 0:
-        return frames[places[0] : places[-1] + 1 : step]
-    return frames[list(places)]
-
-
 def join_lists(lists: Sequence[VideoList]) -> VideoList:
     """Joins several lists of one dataset. Each video, told by its name, appears once, where it is named first."""
     records = [record for videos in lists for record in videos.records]
     num_frames = [frames for videos in lists for frames in videos.num_frames]
     readers: list[Reader] = []
     revisions: list[int] = []
+    cached: list[CachedFrames | None] = []
     for videos in lists:
         readers += videos.readers or ["pyav"] * len(videos)
         revisions += videos.revisions or [0] * len(videos)
+        cached += videos.cached or [None] * len(videos)
     time_limit = max((videos.time_limit for videos in lists), default=TIME_LIMIT)
     once = {record.name: record for record in records}
-    return VideoList(records, num_frames, readers, revisions, time_limit).only(list(once.values()))
+    joined = VideoList(records, num_frames, readers, revisions, time_limit, cached=cached)
+    return joined.only(list(once.values()))
 
 
 def keep_long_enough(videos: VideoList, min_frames: int) -> VideoList:

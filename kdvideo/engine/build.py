@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from kdvideo.config.defaults import get_defaults
 from kdvideo.config.naming import naming_keys
 from kdvideo.data.augment.plan import AugmentConfig
+from kdvideo.data.cache.fill import cache_frames
 from kdvideo.data.checking.check import usable_videos
 from kdvideo.data.checking.isolation import available_cores
 from kdvideo.data.clip_spec import ClipSpec
@@ -31,7 +32,7 @@ from kdvideo.evaluation.pretext import EvalConfig
 from kdvideo.evaluation.protocol import Lists
 from kdvideo.models.pcl import takes_option
 from kdvideo.models.spec import Model, ModelSpec, backbone_of
-from kdvideo.paths import expand_user
+from kdvideo.paths import expand_user, kdvideo_home
 from kdvideo.registry import DATASETS, PRETEXTS
 from kdvideo.zoo.folder import Zoo, as_zoo
 from kdvideo.zoo.formats import parse_clip_spec
@@ -229,6 +230,8 @@ def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:
 def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> VideoList:
     """Finds the usable videos of a list of DATA. The manifest or a check of each video decides.
 
+    With DATA.CACHE, those whose frames are not in the cache are decoded now.
+
     Args:
         cfg: a config.
         subset: the list.
@@ -236,7 +239,7 @@ def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> Vi
     """
     data = cfg.DATA
     with main_first():  # the other ranks read the results that rank 0 stores
-        return usable_videos(
+        videos = usable_videos(
             read_records(cfg, subset, split=split),
             expand_user(data.ROOT),
             manifest=expand_user(data.MANIFEST) if data.MANIFEST else None,
@@ -245,6 +248,11 @@ def load_videos(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> Vi
             label=f"{'training' if subset == 'train' else 'test'} videos",
             time_limit=data.TIME_LIMIT,
         )
+        if not data.CACHE:
+            return videos
+        kept = kdvideo_home() / "frames" if data.CACHE == "auto" else expand_user(data.CACHE)
+        folder = kept / f"{dataset_name(cfg)}-{data.SHORT_SIDE}"
+        return cache_frames(videos, folder, short_side=data.SHORT_SIDE, num_workers=available_cores())
 
 
 def warn_of_repeats(train: VideoList, test: VideoList) -> None:

@@ -135,6 +135,7 @@ def usable_videos(
         [found.reader for _, found in usable],
         [found.revision for _, found in usable],
         max([time_limit, *(checked[name].time_limit for name in names if checked[name].probe.problem is None)]),
+        [(found.height, found.width) for _, found in usable],
     )
 
 
