@@ -105,9 +105,7 @@ def test_every_kind_of_sample_is_the_same(videos: VideoList, cached: VideoList, 
     """Labelled clips, also longer than the video, evaluation tuples and views, from strided and plain clips."""
 
     def samples(source: VideoList) -> list[dict]:
-        labelled = TrainClips(
-            source, clip, augment=AugmentConfig(), short_side=SIDE, seed=1, augment_on=augment_on
-        )
+        labelled = TrainClips(source, clip, augment=AugmentConfig(), short_side=SIDE, seed=1, augment_on=augment_on)
         found = [labelled[(epoch, i)] for epoch in range(3) for i in (0, 7)]
         found += [UniformClips(source, clip, num_clips=3, short_side=SIDE, num_crops=crops)[2] for crops in (1, 3)]
         if clip.clip_len <= 4:

@@ -80,7 +80,7 @@ def cache_frames(videos: VideoList, folder: Path, *, short_side: int, num_worker
     num_bytes = sum(path.stat().st_size for path in there if path)
     count = len(there) - there.count(None)
     logger.info("frame cache: %d of %d videos, %.1f MB in %s", count, len(videos), num_bytes / 1e6, folder)
-    return replace(videos, cached=[path and CachedFrames(path, short_side) for path in there])
+    return replace(videos, cached=[CachedFrames(path, short_side) if path else None for path in there])
 
 
 def _source(videos: VideoList, index: int, folder: Path, *, short_side: int) -> _Source | None:
@@ -169,9 +169,9 @@ def _write_frames(frames: Iterator[Tensor], source: _Source, target: Path) -> No
     header = {"descr": "|u1", "fortran_order": False, "shape": (source.num_frames, *first.shape)}
     with target.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        stream.write(first.numpy())
+        stream.write(first.numpy().tobytes())
         for frame in frames:  # one by one: an hour of video does not fit into memory
-            stream.write(frame.numpy())
+            stream.write(frame.numpy().tobytes())
 
 
 def _resized(source: _Source, *, short_side: int, time_limit: float) -> Iterator[Tensor]:
