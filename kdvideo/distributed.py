@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -137,16 +137,16 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
 
 def any_rank(answer: bool) -> bool:
     """Returns whether the value is true on any rank. All ranks get the same answer."""
-    return mean_over_ranks({"yes": float(answer)})["yes"] > 0
+    return mean_over_ranks(torch.tensor([float(answer)])).item() > 0
 
 
-def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """Averages numbers over all ranks. All ranks have the same names."""
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Averages `[...]` over all ranks, on its own device. All ranks have the same shape."""
     if world_size() == 1:
-        return dict(values)
-    totals = torch.tensor(list(values.values()), dtype=torch.float64)
+        return values
+    totals = values.clone()
     distributed.all_reduce(totals)
-    return dict(zip(values, (totals / world_size()).tolist(), strict=True))
+    return totals / world_size()
 
 
 def _join() -> None:

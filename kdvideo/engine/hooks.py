@@ -161,10 +161,13 @@ class Progress(Hook):
 
     def __init__(self, num_steps: int, *, done: int = 0) -> None:
         self.bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
+        self._before: Mapping[str, float] = {}
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
-        """Moves the bar forward by one step."""
-        self.bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs} loss {scalars['loss']:.3f}")
+        """Moves the bar forward by one step. The loss shown is that of the step before, which is known already."""
+        loss = f" loss {self._before['loss']:.3f}" if self._before else ""
+        self.bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs}{loss}")
+        self._before = scalars
         self.bar.update()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:

@@ -1,33 +1,27 @@
 """The training loop. It knows tasks and hooks, but no losses, teachers or zoo."""
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 from torch.utils.data import DataLoader
 
-from kdvideo.data.batch import Batch, batch_size, map_batch
+from kdvideo.data.batch import Batch, map_batch
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
-from kdvideo.distributed import mean_over_ranks, wait_for_all
+from kdvideo.distributed import wait_for_all
 from kdvideo.engine.guards import describe_samples, out_of_memory_means
 from kdvideo.engine.optim import Schedule
-from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
+from kdvideo.engine.scalars import StepScalars, epoch_means
+from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.engine.stop import Preempted
 from kdvideo.tasks.task import Task
 
-__all__ = ["BatchTransform", "Hook", "StepOptions", "Trainer"]
+__all__ = ["BatchTransform", "Hook", "Trainer"]
 
 BatchTransform = Callable[[Batch], Batch]
-
-SKIPPED = "skipped_steps"  # number of an epoch's steps whose fp16 gradient was not finite
-_SMALLEST_SCALE = 1e-4  # smallest scale of the loss, as fairseq's min_loss_scale; below it, something else is wrong
 
 
 class Hook:
@@ -37,7 +31,13 @@ class Hook:
         """Acts before an epoch's first step, or before the first step after resuming."""
 
     def after_step(self, trainer: "Trainer", scalars: Mapping[str, float]) -> None:
-        """Acts after each optimizer step."""
+        """Acts after each optimizer step.
+
+        Args:
+            trainer: the trainer, whose state is that after the step.
+            scalars: the step's numbers. On a GPU, a look at them waits until the GPU has done the step, and the next
+                step starts late. So keep the mapping, and look at it one step later.
+        """
 
     def after_epoch(self, trainer: "Trainer", metrics: dict[str, Any]) -> None:
         """Acts after an epoch. `metrics` is its metrics line, to which hooks add values."""
@@ -47,21 +47,6 @@ class Hook:
 
     def close(self) -> None:
         """Acts when training ends, also if an error ends it."""
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """How a step computes its gradients.
-
-    Attributes:
-        clip_gradients: largest norm of the whole gradient. 0 disables clipping.
-        accumulate: number of equal parts of a batch that go through the task one by one. Their gradients are averaged.
-        scale_loss: whether the loss is scaled, which fp16 needs.
-    """
-
-    clip_gradients: float = 0.0
-    accumulate: int = 1
-    scale_loss: bool = False
 
 
 class Trainer:
@@ -74,7 +59,7 @@ class Trainer:
         schedule: the learning rate of each step. `EpochEvaluation` passes it the result of each evaluation.
         num_epochs: number of epochs to train.
         device: the task's device.
-        options: how each step computes its gradients.
+        options: how each step computes its gradients. Defaults to `StepOptions()`.
         batch_transform: function that is applied to each batch on the device.
 
     Attributes:
@@ -94,23 +79,22 @@ class Trainer:
         schedule: Schedule,
         num_epochs: int,
         device: torch.device,
-        options: StepOptions = StepOptions(),
+        options: StepOptions | None = None,
         batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
-        self._forward = parallel(task)
         self.loader = loader
         self.optimizer = optimizer
         self.schedule = schedule
         self.num_epochs = num_epochs
         self.device = device
-        self.options = options
-        self.scaler = torch.amp.GradScaler(device.type, enabled=options.scale_loss)
+        self.run_step = TrainStep(task, optimizer=optimizer, device=device, options=options or StepOptions())
         self.batch_transform = batch_transform
         self.hooks: Sequence[Hook] = ()
         self.should_stop: Callable[[], bool] = lambda: False
         self.epoch = self.epoch_step = self.step = 0
         self._sums: defaultdict[str, float] = defaultdict(float)  # sums of the current epoch's scalars
+        self._unread: tuple[StepScalars, Batch] | None = None  # of the last step, with its samples
 
     def train(self, hooks: Sequence[Hook] = (), *, should_stop: Callable[[], bool] | None = None) -> None:
         """Trains from the current state to the end of epoch `num_epochs`.
@@ -138,7 +122,12 @@ class Trainer:
                 hook.close()
 
     def state(self) -> dict[str, Any]:
-        """Returns the state that `load_state` needs to continue from here."""
+        """Returns the state that `load_state` needs to continue from here.
+
+        Raises:
+            FloatingPointError: as `train`; the last step's numbers are checked first.
+        """
+        self._read()
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
@@ -148,7 +137,7 @@ class Trainer:
             "student": self.task.student.state_dict(),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.run_step.scaler.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
 
@@ -166,7 +155,7 @@ class Trainer:
         self.task.student.load_state_dict(state["student"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.run_step.scaler.load_state_dict(state["scaler"])
         # Earlier versions stored here what only a plateau schedule has.
         self.schedule.load_state_dict(state["schedule"] if "schedule" in state else state["plateau"] or {})
         self.epoch, self.epoch_step, self.step = state["epoch"], state["epoch_step"], state["step"]
@@ -180,20 +169,18 @@ class Trainer:
 
     def _train_epoch(self) -> dict[str, Any]:
         self.sampler.epoch, self.sampler.start_step = self.epoch, self.epoch_step
-        self._forward.train()
+        self.run_step.forward.train()
         for hook in self.hooks:
             hook.before_epoch(self)
         for batch in self._batches():
             self._seed_step()
             scalars = self._train_step(batch)
-            self.epoch_step += 1
-            for name, value in scalars.items():
-                self._sums[name] += value
             for hook in self.hooks:
                 hook.after_step(self, scalars)
             if self.should_stop():
                 self._stop()
-        means = _means(self._sums, len(self.loader))
+        self._read()
+        means = epoch_means(self._sums, len(self.loader))
         self.epoch, self.epoch_step = self.epoch + 1, 0
         self._sums.clear()
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
@@ -216,72 +203,46 @@ class Trainer:
         torch.manual_seed(Draws(self.sampler.seed, "torch", epoch=self.epoch, index=place).integer(2**63))
 
     def _stop(self) -> None:
+        self._read()
         for hook in self.hooks:
             hook.before_stop(self)
         wait_for_all()  # as soon as one process ends, torchrun and srun end the others
         raise Preempted(f"stopped after step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}")
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
+    def _train_step(self, batch: Batch) -> StepScalars:
+        """Does one step, and reads the numbers of the step before. On a CPU, it reads those of this step, too."""
+        samples = Batch(index=batch["index"]) if "index" in batch else Batch()
+        self._set_rates()
+        results = self.run_step(self._to_device(batch))
+        self.step, self.epoch_step = self.step + 1, self.epoch_step + 1
+        place = f"step {self.step}, {self.epoch_step} of epoch {self.epoch + 1}"
+        scalars = StepScalars(results, place=place)
+        self._read()
+        self._unread = scalars, samples
+        if not scalars.is_late:
+            self._read()
+        return scalars
+
+    def _set_rates(self) -> None:
         progress = self.step / (self.num_epochs * len(self.loader))
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(progress, group)
+
+    def _to_device(self, batch: Batch) -> Batch:
         batch = map_batch(batch, self._move)
-        if self.batch_transform is not None:
-            batch = self.batch_transform(batch)
-        scalars = self._compute_gradients(batch)
-        # fp16's scaler skips a step whose gradient is not finite, and lowers its scale.
-        guarded = ("loss",) if self.scaler.is_enabled() else ("loss", "grad_norm")
-        if not all(math.isfinite(scalars[name]) for name in guarded):
-            parts = ", ".join(f"{name} {value:.4g}" for name, value in scalars.items())
-            raise FloatingPointError(
-                f"loss or gradient is not finite at step {self.step + 1}, {self.epoch_step + 1} of epoch "
-                f"{self.epoch + 1} ({parts}) with {describe_samples(batch, self.loader.dataset)}; the checkpoint "
-                "before is kept: start again with a lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
-            )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < _SMALLEST_SCALE:
-            raise FloatingPointError(
-                f"gradients in fp16 are not finite up to step {self.step + 1}, however small the loss is scaled; the "
-                "checkpoint before is kept: start again with SOLVER.AMP bf16 or fp32, or with a lower SOLVER.BASE_LR"
-            )
-        average_running_statistics(self.task)
-        self.step += 1
-        if math.isfinite(scalars["grad_norm"]):
-            return scalars
-        return {**{name: value for name, value in scalars.items() if name != "grad_norm"}, SKIPPED: 1.0}
+        return batch if self.batch_transform is None else self.batch_transform(batch)
 
     def _move(self, value: Any) -> Any:
         return value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
 
-    def _compute_gradients(self, batch: Batch) -> dict[str, float]:
-        self.optimizer.zero_grad(set_to_none=True)
-        sums: defaultdict[str, float] = defaultdict(float)
-        for number, part in enumerate(_split(batch, self.options.accumulate), start=1):
-            # Ranks exchange gradients once per step, with the last part.
-            with without_exchange(self._forward) if number < self.options.accumulate else nullcontext():
-                outputs = self._forward(part)
-                self.scaler.scale(outputs["loss"] / self.options.accumulate).backward()
-            for name, value in outputs.items():
-                sums[name] += value.item() / self.options.accumulate
-        self.scaler.unscale_(self.optimizer)
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.options.clip_gradients or math.inf)
-        return mean_over_ranks({**sums, "grad_norm": grad_norm.item()})
+    def _read(self) -> None:
+        """Reads the numbers that have not been read, checks them, and adds them to the epoch's sums.
 
-    def _parameters(self) -> Iterable[nn.Parameter]:
-        return (parameter for group in self.optimizer.param_groups for parameter in group["params"])
-
-
-def _means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
-    """Returns an epoch's means over its steps. The gradient norm is averaged over the steps that were not skipped."""
-    taken = num_steps - int(sums.get(SKIPPED, 0))
-    means = {name: total / num_steps for name, total in sums.items() if name not in ("grad_norm", SKIPPED)}
-    means |= {"grad_norm": sums["grad_norm"] / taken} if "grad_norm" in sums else {}
-    return means | ({SKIPPED: sums[SKIPPED]} if SKIPPED in sums else {})
-
-
-def _split(batch: Batch, num_parts: int) -> Iterator[Batch]:
-    """Yields equal parts of a batch. Tensors `[B, ...]` and lists are both split."""
-    size = batch_size(batch) // num_parts
-    for start in range(0, num_parts * size, size):
-        yield map_batch(batch, itemgetter(slice(start, start + size)))
+        It is called one step later, and before the numbers or the weights leave the trainer.
+        """
+        if self._unread is None:
+            return
+        (scalars, samples), self._unread = self._unread, None
+        scalars.check(lambda: describe_samples(samples, self.loader.dataset))
+        for name, value in scalars.items():
+            self._sums[name] += value

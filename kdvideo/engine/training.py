@@ -19,7 +19,8 @@ from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
 from kdvideo.engine.replay import open_replay
 from kdvideo.engine.run import Measurements, RunParts
 from kdvideo.engine.run_folder import RunFolder
-from kdvideo.engine.trainer import Hook, StepOptions, Trainer
+from kdvideo.engine.step import StepOptions
+from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task

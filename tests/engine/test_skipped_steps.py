@@ -1,7 +1,6 @@
 """fp16: a step whose gradient overflows is left out, and the epoch's line says so and stays a line of numbers."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ from kdvideo.engine.trainer import Trainer
 def scaled_trainer(*, scale: float) -> Trainer:
     """Its loss is scaled as fp16's is, which a CPU does in fp32: what overflows there is a matter of the scale."""
     trainer = make_trainer(EPOCHS=1)
-    trainer.options = replace(trainer.options, scale_loss=True)
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    trainer.run_step.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
     return trainer
 
 
@@ -42,7 +40,7 @@ def test_one_overflowing_step(tmp_path: Path):
 def test_no_step_of_an_epoch_was_taken(tmp_path: Path):
     """There is no norm to tell of."""
     trainer = scaled_trainer(scale=2.0**127)
-    trainer.scaler.set_backoff_factor(0.999)
+    trainer.run_step.scaler.set_backoff_factor(0.999)
     run(trainer, MetricsWriter(RunFolder(tmp_path), first_epoch=0))
     (line,) = lines_of(tmp_path)
     assert line["skipped_steps"] == 3
@@ -61,7 +59,7 @@ def test_gradients_that_no_scale_makes_finite():
     trainer.num_epochs = 9
     trainer.task.trainable.weight.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(
-        FloatingPointError, match=r"gradients in fp16 are not finite up to step 4, however small .* bf16"
+        FloatingPointError, match=r"gradients in fp16 are not finite up to step 4, 1 of epoch 2, however small .* bf16"
     ):
         trainer.train()
 

@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader, Dataset
 from kdvideo.config import get_defaults
 from kdvideo.data.loader import EpochSampler
 from kdvideo.engine.optim import build_optimizer, build_schedule
+from kdvideo.engine.step import StepOptions
 from kdvideo.engine.stop import Preempted
-from kdvideo.engine.trainer import Hook, StepOptions, Trainer
+from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.tasks.task import Task
 
 
