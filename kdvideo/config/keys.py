@@ -191,7 +191,7 @@ KEYS: dict[str, Key] = {
     "SOLVER.ACCUMULATE": key(
         1, TRAINING, at_least(1), comment="parts in which a batch goes through the network, to need less memory"
     ),
-    "SOLVER.COMPILE": key(False, TRAINING, comment="torch.compile of the backbone that is trained"),
+    "SOLVER.COMPILE": key(False, TRAINING, comment="torch.compile of the backbones of student and teacher"),
     "SOLVER.CHECKPOINT_PERIOD": key(
         0,
         RESUMABLE,

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-__all__ = ["ClipSpec", "prepare_clips"]
+__all__ = ["ClipSpec", "normalise_clips", "prepare_clips"]
 
 Modality = Literal["rgb", "residual"]
 _MOST = 1 << 16  # frames or pixels; a larger number is a mistake or an attack on memory
@@ -102,7 +102,19 @@ def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
     """
     mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1, 1)
     std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1, 1)
+    return normalise_clips(clips, mean=mean, std=std, modality=spec.modality)
+
+
+def normalise_clips(clips: Tensor, *, mean: Tensor, std: Tensor, modality: Modality) -> Tensor:
+    """Computes the result of `prepare_clips` with constants that are on the device of the clips.
+
+    Args:
+        clips: uint8 `[..., C, T, H, W]`, RGB.
+        mean: mean of each colour channel, `[3, 1, 1, 1]`.
+        std: standard deviation of each colour channel, `[3, 1, 1, 1]`.
+        modality: "rgb" or "residual".
+    """
     normalised = (clips.float() / 255 - mean) / std
-    if spec.modality == "rgb":
+    if modality == "rgb":
         return normalised
     return normalised.roll(1, dims=-3) - normalised

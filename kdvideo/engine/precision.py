@@ -18,11 +18,13 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
+from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = [
     "AMP_DTYPES",
     "ConvolutionUse",
     "check_compiler",
+    "compile_preparation",
     "find_convolutions",
     "guard_convolutions",
     "prepare_frozen",
@@ -34,6 +36,8 @@ __all__ = [
 AMP_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
 LARGEST_ERROR = 0.02  # relative error of a weight gradient against fp32; bf16 rounding causes 0.003
 _NUM_CALLS = 5  # a wrong kernel reads memory that is not its own, so it may be right by chance
+# Autocast would cast their weights anew in each forward, to the same values. A derived class may use them otherwise.
+_CAST_BY_AUTOCAST = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear))
 _Forward = Callable[[Tensor], Tensor]
 logger = logging.getLogger("kdvideo")
 
@@ -75,13 +79,15 @@ def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool =
     if dtype == torch.float32 and not compiled:
         return
     as_written = backbone.forward
-    forward = torch.compile(as_written, dynamic=False) if compiled else as_written
+
+    def compute(clip: Tensor) -> Tensor:
+        with torch.autocast(clip.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return as_written(clip).float()
+
+    compute_fast = torch.compile(compute, dynamic=False) if compiled else compute
 
     def in_precision(clip: Tensor) -> Tensor:
-        if not (backbone.training or frozen):
-            return as_written(clip)
-        with torch.autocast(clip.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            return forward(clip).float()
+        return compute_fast(clip) if backbone.training or frozen else as_written(clip)
 
     _replace_forward(backbone, in_precision)
 
@@ -184,12 +190,13 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
     run_in_precision(backbone, dtype, compiled=solver.COMPILE)
 
 
-def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
-    """Prepares a network for fast inference: it folds BatchNorm, and sets autocast and the weights' layout.
+def prepare_frozen(model: Model, dtype: torch.dtype, *, compiled: bool = False) -> int:
+    """Prepares a network for fast inference: it folds BatchNorm, and sets autocast and the weights' type and layout.
 
     Args:
         model: a teacher, or a copy for evaluation. It is changed in place and put into eval mode.
         dtype: the type in which its backbone computes.
+        compiled: whether `torch.compile` compiles its backbone.
 
     Returns:
         The number of folded BatchNorms.
@@ -197,8 +204,23 @@ def prepare_frozen(model: Model, dtype: torch.dtype) -> int:
     backbone = backbone_of(model.eval())
     folded = fold_batch_norm(backbone)
     backbone.to(memory_format=torch.channels_last_3d)
-    run_in_precision(backbone, dtype, frozen=True)
+    for module in backbone.modules():
+        if type(module) in _CAST_BY_AUTOCAST:
+            module.to(dtype)
+    run_in_precision(backbone, dtype, compiled=compiled, frozen=True)
     return folded
+
+
+def compile_preparation(task: nn.Module, *, replayed: bool = False) -> None:
+    """Compiles how a task turns decoded clips into its networks' inputs: one pass over the clips instead of six.
+
+    Args:
+        task: the task, changed in place.
+        replayed: whether the teacher's answers are kept. Then its input must not depend on the compiler.
+    """
+    for module in task.children() if replayed else task.modules():
+        if isinstance(module, ClipPreparation):
+            module.compile(dynamic=False)
 
 
 def check_compiler(device: torch.device) -> None:

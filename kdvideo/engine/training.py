@@ -15,7 +15,7 @@ from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
-from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen, prepare_student
+from kdvideo.engine.precision import AMP_DTYPES, compile_preparation, prepare_frozen, prepare_student
 from kdvideo.engine.replay import open_replay
 from kdvideo.engine.run import Measurements, RunParts
 from kdvideo.engine.run_folder import RunFolder
@@ -35,7 +35,9 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
     """Builds the task on its device. Its teacher is frozen, and the student has the precision of SOLVER.AMP."""
     options: dict[str, Any] = {}
     if teacher is not None:
-        folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP])
+        # Replayed answers would depend on the compiler, and they are computed once only.
+        compiled = cfg.SOLVER.COMPILE and not cfg.TEACHER.REPLAY
+        folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP], compiled=compiled)
         logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
         if cfg.TEACHER.REPLAY:
             model, weights = teacher
@@ -50,6 +52,8 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
     task.to(device)
     use_huge_pages(task)
     prepare_student(backbone_of(parts.model), cfg, device=device)
+    if cfg.SOLVER.COMPILE:
+        compile_preparation(task, replayed=bool(cfg.TEACHER.REPLAY))
     logger.info("%s", task.describe())
     return task
 

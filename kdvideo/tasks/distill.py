@@ -8,7 +8,6 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from kdvideo.data.batch import Batch
-from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.former_names import former_attributes
 from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.losses.distill import DistillationLoss
@@ -16,6 +15,7 @@ from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model
 from kdvideo.registry import HEADS, LOSSES, TASKS
 from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
+from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
 from kdvideo.tasks.teacher import FrozenTeacher
@@ -79,6 +79,7 @@ class DistillTask(Task):
         if any(loss.adapts for _, loss in losses.values()):
             adapter = HEADS.get("distillation_head")(model.backbone.num_features, out_features=teacher.num_features)
         self.trainable = AdaptedStudent(model, adapter=adapter)
+        self.prepare = ClipPreparation(model.backbone.clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight
         self.teacher = teacher
@@ -137,9 +138,10 @@ class DistillTask(Task):
             The scalars of `pcl_losses`, each distillation loss and their weighted sum `kd_loss`. If both networks have
             pretext logits, also `teacher_agreement` for the log, the share of equal answers.
         """
-        student = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
+        prepared = self.prepare(batch["clips"])
+        student = self.trainable(prepared)
         scalars = pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
-        teacher = self.teacher_outputs(batch)
+        teacher = self.teacher_outputs(batch, prepared=prepared if self.replay is None else None)
         parts = {
             name: loss(student["adapted_feature" if loss.adapts else loss.output], teacher[loss.output])
             for name, (_, loss) in self.weighted_losses.items()
@@ -156,10 +158,20 @@ class DistillTask(Task):
             scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
 
-    def teacher_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it."""
-        clips = self.teacher.choose_clips(batch)
-        return self.teacher(clips) if self.replay is None else self.replay.answer(batch, lambda: self.teacher(clips))
+    def teacher_outputs(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
+        """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
+
+        Args:
+            batch: see `forward`.
+            prepared: the student's prepared clips, which the teacher takes if its input is the same.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            if prepared is not None and self.teacher.sees_the_same:
+                return self.teacher.answer(prepared)
+            return self.teacher(self.teacher.choose_clips(batch))
+
+        return compute() if self.replay is None else self.replay.answer(batch, compute)
 
     def task_state(self) -> dict[str, Tensor]:
         """Returns the contrastive loss's memory, the distillation losses' queues, and the adapter."""

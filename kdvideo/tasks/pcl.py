@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdvideo.data.batch import Batch
-from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.models.pcl import PCLModel
 from kdvideo.registry import LOSSES, TASKS
+from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.task import Task
 
 __all__ = ["PCLTask", "build_contrast", "describe_pcl", "pcl_losses"]
@@ -85,6 +85,7 @@ class PCLTask(Task):
     def __init__(self, model: PCLModel, *, contrast: ContrastiveLoss, contrast_weight: float = 0.5) -> None:
         super().__init__()
         self.trainable = model
+        self.prepare = ClipPreparation(model.backbone.clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight
 
@@ -111,7 +112,7 @@ class PCLTask(Task):
         Returns:
             The scalars of `pcl_losses`.
         """
-        outputs = self.trainable(prepare_clips(batch["clips"], self.student.backbone.clip_spec))
+        outputs = self.trainable(self.prepare(batch["clips"]))
         return pcl_losses(outputs, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
 
     @property

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdvideo.data.batch import Batch
-from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.registry import TASKS
+from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.task import Task
 
 __all__ = ["SupervisedTask"]
@@ -29,7 +29,7 @@ class SupervisedTask(Task):
     def __init__(self, model: ClassificationModel) -> None:
         super().__init__()
         self.trainable = model
-        self.clip_spec = model.backbone.clip_spec
+        self.prepare = ClipPreparation(model.backbone.clip_spec)
 
     @classmethod
     def from_config(
@@ -51,6 +51,6 @@ class SupervisedTask(Task):
         Returns:
             Scalars: `loss` to minimise, and `train_accuracy` for the log.
         """
-        logits = self.trainable(prepare_clips(batch["clips"].flatten(0, 1), self.clip_spec))
+        logits = self.trainable(self.prepare(batch["clips"].flatten(0, 1)))
         accuracy = (logits.detach().argmax(dim=1) == batch["class_id"]).float().mean()
         return {"loss": F.cross_entropy(logits, batch["class_id"]), "train_accuracy": accuracy}

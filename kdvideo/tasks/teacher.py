@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.batch import Batch
-from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
+from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = ["Frames", "FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
 
@@ -36,11 +37,19 @@ class FrozenTeacher(nn.Module):
         self.model.eval().requires_grad_(False)
         self.frames = frames
         self.given = clip_spec if frames == "shared" else self.wanted
+        self.prepare = ClipPreparation(self.wanted)
 
     @property
     def wanted(self) -> ClipSpec:
         """The teacher's own input convention."""
         return backbone_of(self.model).clip_spec
+
+    @property
+    def sees_the_same(self) -> bool:
+        """Whether the student's prepared clips are the teacher's input as they are."""
+        given, wanted = self.given, self.wanted
+        same_shape = (given.clip_len, given.size) == (wanted.clip_len, wanted.size)
+        return self.frames == "shared" and same_shape and given.convention == wanted.convention
 
     @property
     def num_features(self) -> int:
@@ -65,10 +74,18 @@ class FrozenTeacher(nn.Module):
         Returns:
             `feature[B, N, D]`, and all other outputs of a `PCLModel`.
         """
-        prepared = prepare_clips(resample_clips(clips, given=self.given, wanted=self.wanted), self.wanted)
+        return self.answer(self.prepare(resample_clips(clips, given=self.given, wanted=self.wanted)))
+
+    @torch.no_grad()
+    def answer(self, prepared: Tensor) -> dict[str, Tensor]:
+        """Computes the outputs for clips that are prepared already. They are those of `forward`.
+
+        Args:
+            prepared: float32 `[B, N, C, T, H, W]` in the teacher's input convention.
+        """
         if isinstance(self.model, PCLModel):
             return self.model(prepared)
-        return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, clips.shape[:2])}
+        return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, prepared.shape[:2])}
 
     def describe(self) -> str:
         """Returns a line for the log that says how the teacher sees the student's clips."""

@@ -1,15 +1,18 @@
 """Reduced precision: wrong weight gradients are found, named and made right; evaluation stays in fp32."""
 
 import logging
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.engine import precision
 from kdvideo.engine.precision import (
     LARGEST_ERROR,
     ConvolutionUse,
+    compile_preparation,
     find_convolutions,
     guard_convolutions,
     prepare_frozen,
@@ -18,6 +21,7 @@ from kdvideo.engine.precision import (
 )
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import build_backbone, build_pcl_model
+from kdvideo.tasks.preparation import ClipPreparation
 
 CPU = torch.device("cpu")
 CLIP = ClipSpec(clip_len=16, size=32)  # as in full training: the last stage has two time steps
@@ -126,6 +130,42 @@ def test_autocast_in_training_only():
     # eps of bf16 is 2^-8; BatchNorm keeps the errors of five layers from growing
     assert 0 < (trained - exact[True]).norm() < 0.05 * exact[True].norm()
     assert list(backbone.state_dict()) == names == list(statistics)
+
+
+@pytest.mark.parametrize("name", FEW_STEPS)
+def test_a_frozen_network_keeps_its_weights_in_reduced_precision(name: str, monkeypatch: pytest.MonkeyPatch):
+    """To the bit what autocast gives, which would cast them in each forward."""
+    clip, features = torch.randn(2, 3, 16, 32, 32), {}
+    for kept in (True, False):
+        backbone = build(name, width=8)
+        if not kept:
+            monkeypatch.setattr(precision, "_CAST_BY_AUTOCAST", frozenset())
+        prepare_frozen(backbone, torch.bfloat16)
+        assert {parameter.dtype for parameter in backbone.parameters()} == {torch.bfloat16 if kept else torch.float32}
+        with torch.no_grad():
+            features[kept] = backbone(clip)
+    assert torch.equal(features[True], features[False])
+
+
+@pytest.mark.parametrize("name", FEW_STEPS)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_compiler_sees_one_graph(name: str, frozen: bool, monkeypatch: pytest.MonkeyPatch):
+    """From prepared clips to features, autocast included. A break would keep passes from being fused."""
+    compile_whole = partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", compile_whole)
+    backbone = build(name, width=4).train(not frozen)
+    if frozen:
+        backbone.requires_grad_(False)
+        prepare_frozen(backbone, torch.bfloat16, compiled=True)
+    else:
+        run_in_precision(backbone, torch.bfloat16, compiled=True)
+    features = backbone(torch.randn(2, 3, 16, 32, 32))
+    assert features.dtype == torch.float32
+    assert features.requires_grad != frozen
+    preparation = ClipPreparation(CLIP)
+    compile_preparation(nn.ModuleList([preparation]))
+    clips = torch.randint(0, 256, (2, 3, 3, 16, 32, 32), dtype=torch.uint8)
+    torch.testing.assert_close(preparation(clips), prepare_clips(clips, CLIP))
 
 
 def test_teacher_is_folded_and_in_reduced_precision():

@@ -139,6 +139,26 @@ def test_shapes_of_what_a_teacher_answers(losses: list[str], outputs: set[str]):
     assert shapes == {name: answers[name].shape[1:] for name in outputs}
 
 
+@pytest.mark.parametrize(
+    ("spec", "same"),
+    [
+        (ClipSpec(clip_len=4, size=32, frame_stride=2), True),  # frames are the student's anyway
+        (ClipSpec(clip_len=4, size=16), False),
+        (ClipSpec(clip_len=4, size=32, modality="rgb"), False),
+    ],
+)
+def test_clips_are_prepared_once_where_both_see_the_same(spec: ClipSpec, same: bool):
+    """The teacher then takes the student's prepared clips, to the bit; otherwise it prepares its own."""
+    task, batch = distill_task(build(), build(clip_spec=spec)), make_batch()
+    prepared_by: list[str] = []
+    for name, module in (("student", task.prepare), ("teacher", task.teacher.prepare)):
+        module.register_forward_hook(lambda *_, name=name: prepared_by.append(name))
+    task(batch)
+    assert prepared_by == (["student"] if same else ["student", "teacher"])
+    alone, shared = task.teacher_outputs(batch), task.teacher_outputs(batch, prepared=task.prepare(batch["clips"]))
+    assert torch.equal(shared["pretext_logits"], alone["pretext_logits"])
+
+
 def test_teacher_with_its_own_input():
     """A teacher of another length, size and modality gets the same span in its own convention."""
     wanted = ClipSpec(clip_len=2, size=16, modality="rgb", mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
