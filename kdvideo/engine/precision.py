@@ -212,7 +212,7 @@ def prepare_frozen(model: Model, dtype: torch.dtype, *, compiled: bool = False) 
 
 
 def compile_preparation(task: nn.Module, *, replayed: bool = False) -> None:
-    """Compiles how a task turns decoded clips into its networks' inputs: one pass over the clips instead of six.
+    """Makes the compiler fuse how a task turns decoded clips into its networks' inputs: one pass instead of six.
 
     Args:
         task: the task, changed in place.

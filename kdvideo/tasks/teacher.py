@@ -46,7 +46,7 @@ class FrozenTeacher(nn.Module):
 
     @property
     def sees_the_same(self) -> bool:
-        """Whether the student's prepared clips are the teacher's input as they are."""
+        """Returns whether the student's prepared clips are the teacher's input as they are."""
         given, wanted = self.given, self.wanted
         same_shape = (given.clip_len, given.size) == (wanted.clip_len, wanted.size)
         return self.frames == "shared" and same_shape and given.convention == wanted.convention
