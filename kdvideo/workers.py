@@ -23,6 +23,7 @@ __all__ = [
     "end_if_rerun",
     "explain_loss",
     "explain_losses",
+    "fresh_context",
     "worker_context",
     "workers_start",
 ]
@@ -67,6 +68,11 @@ def worker_context() -> BaseContext:
     """Returns the context for worker processes: fork if that is the start method, otherwise `_WorkerProcess`."""
     context = multiprocessing.get_context()
     return context if context.get_start_method() == "fork" else _WorkerContext()
+
+
+def fresh_context() -> BaseContext:
+    """Returns the context for processes that begin as a new Python and inherit only environment variables."""
+    return _WorkerContext()
 
 
 def end_if_rerun() -> None:

@@ -1,13 +1,11 @@
 """`kdvideo study run`, `kdvideo study probe` and `kdvideo study report`."""
 
 import argparse
-import ctypes
-import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,12 +14,15 @@ from kdvideo.cli import slurm
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.options import EXIT_STOPPED
 from kdvideo.cli.process import long_work
+from kdvideo.cli.study_workers import RUNS_PER_GPU, default_at_once, visible_gpus, workers
 from kdvideo.paths import expand_user
 
 if TYPE_CHECKING:
-    from kdvideo.study.queue import PreparedRun
+    from kdvideo.study.queue import PreparedRun, Start
 
 __all__ = ["add_arguments"]
+
+_PAUSE, _JOB_PAUSE = 0.05, 0.5  # seconds between looks at the runs; a look at a job starts squeue
 
 
 def add_arguments(commands: Any) -> None:
@@ -32,7 +33,7 @@ def add_arguments(commands: Any) -> None:
     run.add_argument("study", type=Path, help="a yaml file; see model_zoo/configs/study")
     run.add_argument("--data", type=Path, required=True, help="DATA.ROOT of all runs")
     run.add_argument("--output", type=Path, required=True, help="folder of all runs")
-    run.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time; default: one per core")
+    run.add_argument("--at-once", type=int, help=f"runs at a time; default: one per core, {RUNS_PER_GPU} per GPU")
     run.add_argument("--threads", type=int, default=1, help="of each run (default 1)")
     add_import_argument(run)
     slurm.add_arguments(run)
@@ -55,32 +56,36 @@ def _run(options: argparse.Namespace) -> int:
     from kdvideo.study.plan import read_study
     from kdvideo.study.queue import run_study
 
-    if options.at_once < 1 or options.threads < 1:
-        raise ValueError(f"--at-once is {options.at_once} and --threads {options.threads}; both must be at least 1")
+    at_once = default_at_once(submitted=bool(options.submit)) if options.at_once is None else options.at_once
+    if at_once < 1 or options.threads < 1:
+        raise ValueError(f"--at-once is {at_once} and --threads {options.threads}; both must be at least 1")
     study = read_study(options.study)
-    output = expand_user(options.output).resolve()
+    output, data = expand_user(options.output).resolve(), expand_user(options.data).resolve()
     output.mkdir(parents=True, exist_ok=True)
-    processes: list[subprocess.Popen[bytes]] = []
     signal.signal(signal.SIGTERM, _stop)
-
-    def start(prepared: "PreparedRun") -> Callable[[], int | None]:
-        if options.submit:
-            job = slurm.submit_command(_arguments(prepared, options.imports), options, output_dir=prepared.folder)
-            return lambda: 0 if slurm.has_left_queue(job) else None
-        processes.append(_start_process(_arguments(prepared, options.imports), prepared.folder, options.threads))
-        return processes[-1].poll
-
+    pause = _JOB_PAUSE if options.submit else _PAUSE
     try:
-        with long_work(), log_to(RunFolder(output).log):
-            run_study(study, output, data=expand_user(options.data).resolve(), start=start, at_once=options.at_once)
+        with long_work(), log_to(RunFolder(output).log), _starter(options, at_once) as start:
+            run_study(study, output, data=data, start=start, at_once=at_once, pause=pause)
     except KeyboardInterrupt:
-        for process in processes:
-            process.terminate()  # each process writes a checkpoint
-        for process in processes:
-            process.wait()
         print("kdvideo: the study is stopped; the same command goes on", file=sys.stderr)
         return EXIT_STOPPED
     return 0
+
+
+@contextmanager
+def _starter(options: argparse.Namespace, at_once: int) -> Iterator["Start"]:
+    """Yields the function that starts a run: as a job, or in a process of this machine."""
+    if options.submit:
+        yield partial(_submit, options)
+        return
+    with workers(at_once, threads=options.threads, gpus=visible_gpus()) as pool:
+        yield lambda prepared: pool.start(_arguments(prepared, options.imports), _log(prepared.folder))
+
+
+def _submit(options: argparse.Namespace, prepared: "PreparedRun") -> Callable[[], int | None]:
+    job = slurm.submit_command(_arguments(prepared, options.imports), options, output_dir=prepared.folder)
+    return lambda: 0 if slurm.has_left_queue(job) else None
 
 
 def _probe(options: argparse.Namespace) -> None:
@@ -107,25 +112,8 @@ def _arguments(prepared: "PreparedRun", imports: Sequence[str]) -> list[str]:
     return ["train", *own_parts, "--config-file", str(prepared.config_file), *resume]
 
 
-def _start_process(arguments: list[str], folder: Path, threads: int) -> "subprocess.Popen[bytes]":
-    log = folder.with_name(f"{folder.name}.log")
-    command = [sys.executable, "-c", "import sys; from kdvideo.cli import main; sys.exit(main())", *arguments]
-    with log.open("ab") as stream:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # Ctrl-C reaches only us; we send SIGTERM, and the run then writes a checkpoint
-            preexec_fn=_end_with_parent if os.name == "posix" else None,
-        )
-
-
-def _end_with_parent() -> None:
-    """Ends a run when its study is killed. Otherwise it would block the next study."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, Linux only
+def _log(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from kdvideo.study.selection import write_held_out_lists
 
 __all__ = ["PreparedRun", "Start", "is_finished", "run_folder", "run_study"]
 
-_POLL_SECONDS = 0.5
 logger = logging.getLogger("kdvideo")
 
 
@@ -53,7 +53,7 @@ def is_finished(output: Path, name: str) -> bool:
     return RunFolder(run_folder(output, name)).is_finished
 
 
-def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int) -> None:
+def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int, pause: float = 0.5) -> None:
     """Trains every unfinished run, after the runs that it needs.
 
     If a run fails, only the runs that need it are left out.
@@ -64,6 +64,7 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
         data: DATA.ROOT of all runs.
         start: starts a run. It returns a function that gives None while the run lasts, then its exit code.
         at_once: number of runs at the same time.
+        pause: seconds between two looks at the runs.
 
     Raises:
         ValueError: the data do not exist, a config cannot work, or a finished run had other settings. All this is
@@ -95,15 +96,20 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
             done = is_finished(output, name)
             if not done:
                 failed.append(name)
-            logger.info("%s %s; %d to go", name, "is finished" if done else "FAILED", len(waiting) + len(running))
+            outcome = "is finished" if done else f"FAILED{_killed(code)}"
+            logger.info("%s %s; %d to go", name, outcome, len(waiting) + len(running))
         if not running and not any(all(is_finished(output, name) for name in run.after) for run in waiting):
             break  # all remaining runs need a run that has failed
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
     if failed:
         left_out = f", and {len(waiting)} that need them were left out" if waiting else ""
         logs = run_folder(output, f"{failed[0]}.log")
         names = ", ".join(failed[:3]) + (" ..." if len(failed) > 3 else "")
         raise ValueError(f"{len(failed)} runs failed{left_out}: {names}; see {logs}, then start again")
+
+
+def _killed(code: int) -> str:
+    return f", killed by {signal.Signals(-code).name}" if code < 0 else ""
 
 
 def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path | None) -> CfgNode:

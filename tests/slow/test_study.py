@@ -53,6 +53,30 @@ def final_lines(output: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text().splitlines()[-1] for path in output.glob("runs/*/metrics.jsonl")}
 
 
+def test_stopped_with_checkpoints_and_continued(tiny_dataset: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    run = command("study", "run", write_study(tmp_path), "--data", tiny_dataset, "--output", output, "--at-once", 2)
+    process = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    # A run that has written an epoch and no end is training.
+    while not (
+        begun := {path.parent.name for path in output.glob("runs/*/metrics.jsonl") if path.stat().st_size}
+        - set(finished(output))
+    ):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert said.splitlines()[-1] == "kdvideo: the study is stopped; the same command goes on"
+    stopped = begun - set(finished(output))
+    assert stopped
+    assert all("kdvideo: stopped after step" in (output / "runs" / f"{name}.log").read_text() for name in stopped)
+    subprocess.run(run, check=True, timeout=600)
+    assert all("resumed after epoch" in (output / "runs" / f"{name}.log").read_text() for name in stopped)
+
+
 def test_killed_continued_and_one_run_made_again(tiny_dataset: Path, tmp_path: Path):
     study = write_study(tmp_path)
     names = {run.name for run in plan_runs(read_study(study))}

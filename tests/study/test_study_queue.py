@@ -27,11 +27,6 @@ def study(tmp_path: Path) -> Study:
     return read_study(path)
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kdvideo.study.queue._POLL_SECONDS", 0.0)
-
-
 class Stub:
     """Starts runs that last three polls and leave what a real one would; those named in `failing` leave nothing."""
 
@@ -65,17 +60,17 @@ class Stub:
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_every_run_once_and_then_never_again(study: Study, tmp_path: Path, at_once: int):
     start = Stub()
-    run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=at_once)
+    run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=at_once, pause=0.0)
     assert sorted(start.started) == sorted(run.name for run in plan_runs(study))
     assert start.most_running == at_once
     again = Stub()
-    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=at_once)
+    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=at_once, pause=0.0)
     assert again.started == []
     gone = run_folder(tmp_path / "out", "paper.c3d-from-r3d_10.seed1")
     for path in gone.iterdir():
         path.unlink()
     gone.rmdir()
-    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=at_once)
+    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=at_once, pause=0.0)
     assert again.started == [gone.name]
 
 
@@ -84,7 +79,7 @@ def test_a_failing_run_leaves_out_what_needs_it(study: Study, tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"1 runs failed, and 3 that need them were left out: c3d\.e3\.seed0; see .*\.log"
     ):
-        run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=2)
+        run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=2, pause=0.0)
     # its students of seed 1, and its longer self
     missing = {run.name for run in plan_runs(study)} - set(start.started)
     assert missing == {"paper.c3d-from-c3d.seed1", "paper.r3d_10-from-c3d.seed1", "c3d.e6.seed0"}
@@ -93,29 +88,29 @@ def test_a_failing_run_leaves_out_what_needs_it(study: Study, tmp_path: Path):
 def test_what_cannot_work_is_refused_before_a_run_starts(study: Study, tmp_path: Path):
     start = Stub()
     with pytest.raises(ValueError, match=r"--data .*nowhere is not a folder"):
-        run_study(study, tmp_path / "out", data=tmp_path / "nowhere", start=start, at_once=2)
+        run_study(study, tmp_path / "out", data=tmp_path / "nowhere", start=start, at_once=2, pause=0.0)
     study.config["CLIP"]["SIZE"] = 500
     with pytest.raises(ValueError, match=r"SHORT_SIDE is 64; it must be at least CLIP\.SIZE"):
-        run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=2)
+        run_study(study, tmp_path / "out", data=tmp_path, start=start, at_once=2, pause=0.0)
     assert start.started == []
 
 
 def test_other_settings_are_refused(study: Study, tmp_path: Path):
-    run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
+    run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2, pause=0.0)
     study.config["CLIP"]["SIZE"] = 48
     with pytest.raises(
         ValueError, match=r"was made with CLIP\.SIZE 32, the study says 48: remove it, or choose another"
     ):
-        run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
+        run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2, pause=0.0)
 
 
 def test_runs_of_a_former_version_stay_finished(study: Study, tmp_path: Path):
     """A key that is newer than their config had its default, and changes no setting."""
-    run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2)
+    run_study(study, tmp_path / "out", data=tmp_path, start=Stub(), at_once=2, pause=0.0)
     for path in (tmp_path / "out" / "runs").glob("*/config.yaml"):
         values = yaml.safe_load(path.read_text())
         del values["SOLVER"]["SYNC_BN"]
         path.write_text(yaml.safe_dump(values))
     again = Stub()
-    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=2)
+    run_study(study, tmp_path / "out", data=tmp_path, start=again, at_once=2, pause=0.0)
     assert again.started == []
