@@ -184,7 +184,7 @@ def build_steps(case: str, settings: StepSettings) -> Trainer:
         teacher = network, Weights(Path(__file__), f"random {os.getpid()}", None, "random")
     task = build_task(cfg, parts, teacher=teacher, device=device)
     trainer = build_trainer(cfg, parts, task=task, device=device)
-    trainer.loader = _Batches(trainer.loader, make_batches(settings))
+    trainer.feed.loader = _Batches(trainer.loader, make_batches(settings))
     return trainer
 
 

@@ -171,11 +171,14 @@ class Progress(Hook):
         self.bar.update()
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Logs the metrics line of the epoch."""
+        """Logs the metrics line of the epoch, and what share of its training was spent waiting for the loader."""
         shown = {name: value for name, value in metrics.items() if name not in ("epoch", "step", "lr")}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
         with tqdm.external_write_mode():
-            logger.info("epoch %d/%d  %s", trainer.epoch, trainer.num_epochs, values)
+            logger.info(
+                "epoch %d/%d  %s  waited %.0f %% for data",
+                *(trainer.epoch, trainer.num_epochs, values, 100 * trainer.feed.waiting),
+            )
 
     def close(self) -> None:
         """Removes the bar from the terminal."""

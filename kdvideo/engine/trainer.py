@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, optim
+from torch import optim
 from torch.utils.data import DataLoader
 
-from kdvideo.data.batch import Batch, map_batch
+from kdvideo.data.batch import Batch
 from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import wait_for_all
+from kdvideo.engine.feed import Feed
 from kdvideo.engine.guards import describe_samples, out_of_memory_means
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.scalars import StepScalars, epoch_means
@@ -63,6 +64,7 @@ class Trainer:
         batch_transform: function that is applied to each batch on the device.
 
     Attributes:
+        feed: brings the batches, and knows how long the training waited for them.
         hooks: the hooks of the current training, in their order.
         should_stop: whether the current training has to stop after this step.
         epoch: number of finished epochs.
@@ -83,7 +85,7 @@ class Trainer:
         batch_transform: BatchTransform | None = None,
     ) -> None:
         self.task = task
-        self.loader = loader
+        self.feed = Feed(loader, device)
         self.optimizer = optimizer
         self.schedule = schedule
         self.num_epochs = num_epochs
@@ -120,6 +122,7 @@ class Trainer:
         finally:
             for hook in self.hooks:
                 hook.close()
+            self.feed.close()
 
     def state(self) -> dict[str, Any]:
         """Returns the state that `load_state` needs to continue from here.
@@ -162,13 +165,17 @@ class Trainer:
         self._sums = defaultdict(float, state["sums"])
 
     @property
+    def loader(self) -> DataLoader:
+        """The loader of the batches."""
+        return self.feed.loader
+
+    @property
     def sampler(self) -> EpochSampler:
         """The sampler of the loader."""
-        assert isinstance(self.loader.sampler, EpochSampler)
-        return self.loader.sampler
+        return self.feed.sampler
 
     def _train_epoch(self) -> dict[str, Any]:
-        self.sampler.epoch, self.sampler.start_step = self.epoch, self.epoch_step
+        self.feed.start(self.epoch, self.epoch_step)
         self.run_step.forward.train()
         for hook in self.hooks:
             hook.before_epoch(self)
@@ -183,12 +190,14 @@ class Trainer:
         means = epoch_means(self._sums, len(self.loader))
         self.epoch, self.epoch_step = self.epoch + 1, 0
         self._sums.clear()
+        if self.epoch < self.num_epochs:
+            self.feed.start(self.epoch)  # while the hooks measure and save this epoch
         return {"epoch": self.epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **means}
 
     def _batches(self) -> Iterator[Batch]:
         """Yields the loader's batches. If a video is missing and a stop is requested, it stops before the next step."""
         try:
-            yield from self.loader
+            yield from self.feed.batches(self.epoch, self.epoch_step)
         except OSError:
             if self.sampler.world_size > 1 or not self.should_stop():  # ranks stop together, after a step
                 raise
@@ -229,11 +238,8 @@ class Trainer:
             group["lr"] = self.schedule.rate(progress, group)
 
     def _to_device(self, batch: Batch) -> Batch:
-        batch = map_batch(batch, self._move)
+        batch = self.feed.to_device(batch)
         return batch if self.batch_transform is None else self.batch_transform(batch)
-
-    def _move(self, value: Any) -> Any:
-        return value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
 
     def _read(self) -> None:
         """Reads the numbers that have not been read, checks them, and adds them to the epoch's sums.
