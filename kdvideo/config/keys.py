@@ -218,7 +218,10 @@ KEYS: dict[str, Key] = {
         10, RESUMABLE | STUDY_DEFAULT | MEASURING, at_least(1), comment="uniform clips for the protocol at the end"
     ),
     "EVAL.BATCH_SIZE": key(
-        32, RESUMABLE, at_least(1), comment="clips in one forward, about; a matter of speed and memory only"
+        0,
+        RESUMABLE,
+        at_least(0),
+        comment="clips in one forward, about; 0 is 32 on a CPU, and what a GPU's memory takes; speed and memory only",
     ),
     "ZOO.DIR": key("", RESUMABLE | PLACE, comment='"" is the user\'s zoo under KDVIDEO_HOME'),
     "ZOO.PUBLISH_AS": key("", RESUMABLE),

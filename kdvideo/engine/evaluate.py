@@ -24,7 +24,7 @@ from kdvideo.engine.build import (
 )
 from kdvideo.engine.environment import prepare_output
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
-from kdvideo.engine.guards import out_of_memory_means
+from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means
 from kdvideo.engine.identity import former_class_order
 from kdvideo.engine.log import log_to
 from kdvideo.engine.run_folder import RunFolder
@@ -105,7 +105,7 @@ def _evaluate(
     chosen = choose_protocols(
         _all_protocols(cfg, network.model, folder.path), asked=protocols, model=network.model, classes=classes
     )
-    with out_of_memory_means("lower EVAL.BATCH_SIZE"):
+    with out_of_memory_means(EVALUATION_MEMORY):
         measured = measure(
             network.model,
             lists,

@@ -13,8 +13,16 @@ from torch.utils.data import Dataset
 from kdvideo.data.batch import Batch
 from kdvideo.workers import NO_MEMORY, WorkerLost
 
-__all__ = ["describe_samples", "first_not_finite", "full_memory", "out_of_memory_means", "writing"]
+__all__ = [
+    "EVALUATION_MEMORY",
+    "describe_samples",
+    "first_not_finite",
+    "full_memory",
+    "out_of_memory_means",
+    "writing",
+]
 
+EVALUATION_MEMORY = "set EVAL.BATCH_SIZE to 16, or to less"  # advice for `out_of_memory_means`
 # Messages of what allocates without PyTorch's allocator: the driver, cuBLAS and cuDNN.
 _GPU_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _SHOWN = 32  # number of a batch's samples that are named

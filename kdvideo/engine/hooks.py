@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from kdvideo.distributed import is_main
 from kdvideo.engine.checkpoint import read_state, save_checkpoint, save_state
-from kdvideo.engine.guards import first_not_finite, out_of_memory_means, writing
+from kdvideo.engine.guards import EVALUATION_MEMORY, first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
@@ -38,7 +38,7 @@ class EpochEvaluation(Hook):
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Measures if an evaluation is due, and passes the result to the schedule."""
         if trainer.epoch % self.period == 0 or trainer.epoch == trainer.num_epochs:
-            with out_of_memory_means("lower EVAL.BATCH_SIZE"):
+            with out_of_memory_means(EVALUATION_MEMORY):
                 metrics.update(self.evaluate())
             trainer.schedule.observe(metrics)
 

@@ -14,7 +14,7 @@ from kdvideo.distributed import any_rank, is_main, main_first, process_group, wa
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run
-from kdvideo.engine.guards import out_of_memory_means, writing
+from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writing
 from kdvideo.engine.log import log_to
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import pretraining
@@ -107,7 +107,7 @@ def train(
         with stopping() as asked:  # later signals end the process, and a restart repeats the remaining work
             trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
-        with out_of_memory_means("lower EVAL.BATCH_SIZE"):
+        with out_of_memory_means(EVALUATION_MEMORY):
             final = measurements.at_end(trainer.epoch)
         entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None
     return RunResult(model=parts.model.cpu().eval(), metrics=final.line, output_dir=folder.path, entry=entry)

@@ -17,7 +17,8 @@ from kdvideo.engine.build import (
     load_lists,
     split_training_list,
 )
-from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
+from kdvideo.engine.evaluated_copy import EvaluatedCopy
+from kdvideo.engine.precision import AMP_DTYPES
 from kdvideo.engine.run import (
     FinalResult,
     Measurements,
@@ -85,9 +86,11 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
 def _measurements(
     cfg: CfgNode, spec: ModelSpec, model: Model, *, lists: Lists, pretext: PretextProtocol
 ) -> Measurements:
+    copy = EvaluatedCopy(spec, model, AMP_DTYPES[cfg.EVAL.AMP])
+
     def at_epoch() -> Mapping[str, float]:
         # Measured on the test list, and as `validation_*` on the held-out videos.
-        return evaluate_run(cfg, _evaluated_copy(cfg, spec, model), [lists], [pretext]).metrics
+        return evaluate_run(cfg, copy.current(), [lists], [pretext]).metrics
 
     def at_end(epoch: int) -> FinalResult:
         round_as_stored(cfg, model)
@@ -95,16 +98,6 @@ def _measurements(
         return final_result(cfg, evaluate_run(cfg, model, [lists], protocols), epoch=epoch)
 
     return Measurements(at_epoch, at_end)
-
-
-def _evaluated_copy(cfg: CfgNode, spec: ModelSpec, model: Model) -> Model:
-    """Returns the model, or a copy in the precision of EVAL.AMP."""
-    if cfg.EVAL.AMP == "fp32":
-        return model
-    copy = spec.build().to(next(model.parameters()).device)
-    copy.load_state_dict(model.state_dict())
-    prepare_frozen(copy, AMP_DTYPES[cfg.EVAL.AMP])
-    return copy
 
 
 def _long_enough(videos: VideoList, min_frames: int) -> VideoList:

@@ -114,7 +114,7 @@ class HeldOutAccuracy:
         videos: held-out videos with classes.
         model: a classifier. The cache holds clips in its input convention.
         views: the clips and crops of each video.
-        batch_size: approximate number of clips in one forward pass.
+        batch_size: approximate number of clips in one forward pass; 0 for what suits the device.
         num_workers: number of decoding processes.
         directory: the folder of the cache.
     """
@@ -135,6 +135,7 @@ class HeldOutAccuracy:
             videos, model.backbone.clip_spec, views=views, batch_size=batch_size, num_workers=num_workers
         )
         self._clips = CachedClips(loader, directory=directory, label="class_id")
+        self._batch_size = batch_size
         self.words = f"{self.name}, {views.num_clips} clips a held-out training video"
 
     def __call__(self, model: ClassificationModel, device: torch.device) -> Mapping[str, float]:
@@ -144,7 +145,14 @@ class HeldOutAccuracy:
             model: the network, on `device`.
             device: the model's device.
         """
-        logits = compute_outputs(model, self._clips, output=model, spec=model.backbone.clip_spec, device=device)
+        logits = compute_outputs(
+            model,
+            self._clips,
+            output=model,
+            spec=model.backbone.clip_spec,
+            device=device,
+            batch_size=self._batch_size,
+        )
         return {self.name: video_accuracy(logits, self._clips.labels)[1]}
 
 

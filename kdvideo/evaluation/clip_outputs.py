@@ -12,7 +12,7 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.loader import create_loader
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
-from kdvideo.evaluation.features import compute_outputs
+from kdvideo.evaluation.features import clips_to_load, compute_outputs
 from kdvideo.evaluation.metrics import video_features
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
@@ -96,13 +96,13 @@ def compute_clip_outputs(
         model: the network, on `device`.
         videos: the videos. Those shorter than a clip are used, too.
         views: the clips and crops of each video.
-        batch_size: approximate number of clips in one forward pass.
+        batch_size: approximate number of clips in one forward pass; 0 for what suits the device.
         num_workers: number of decoding processes.
         device: the model's device.
     """
     spec = backbone_of(model).clip_spec
     loader = uniform_loader(videos, spec, views=views, batch_size=batch_size, num_workers=num_workers)
-    outputs = _run(model, (batch["clips"] for batch in loader), spec=spec, device=device)
+    outputs = _run(model, (batch["clips"] for batch in loader), spec=spec, device=device, batch_size=batch_size)
     width = backbone_of(model).num_features
     logits = outputs[..., width:] if isinstance(model, ClassificationModel) else None
     return ClipOutputs(videos.records, outputs[..., :width], logits)
@@ -117,16 +117,17 @@ def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_siz
         videos: videos of any length.
         spec: the input convention of a clip.
         views: the clips and crops of each video.
-        batch_size: approximate number of clips in a batch. A batch has at least one video.
+        batch_size: approximate number of clips in a batch, see `clips_to_load`. A batch has at least one video.
         num_workers: number of decoding processes.
     """
     dataset = UniformClips(
         videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
     )
-    return create_loader(dataset, batch_size=max(1, batch_size // views.count), num_workers=num_workers)
+    num_videos = max(1, clips_to_load(batch_size) // views.count)
+    return create_loader(dataset, batch_size=num_videos, num_workers=num_workers)
 
 
-def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: torch.device) -> Tensor:
+def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: torch.device, batch_size: int) -> Tensor:
     """Returns the features, followed by the logits of a classifier, `[V, S, D + K]`."""
     backbone = backbone_of(model)
 
@@ -136,4 +137,4 @@ def _run(model: Model, batches: Iterator[Tensor], *, spec: ClipSpec, device: tor
             torch.cat([features, model.head(features)], dim=1) if isinstance(model, ClassificationModel) else features
         )
 
-    return compute_outputs(model, batches, output=output, spec=spec, device=device)
+    return compute_outputs(model, batches, output=output, spec=spec, device=device, batch_size=batch_size)

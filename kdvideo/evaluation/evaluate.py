@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kdvideo.data.loader import ALL_CORES
 from kdvideo.data.videos import join_lists
 from kdvideo.evaluation.clip_outputs import Views, compute_clip_outputs
+from kdvideo.evaluation.features import AUTO
 from kdvideo.evaluation.protocol import Classes, Lists, Protocol, Subject
 from kdvideo.evaluation.result import Evaluation, SplitResult
 from kdvideo.models.spec import Model
@@ -18,7 +19,7 @@ def evaluate(
     protocols: Sequence[Protocol],
     *,
     views: Views,
-    batch_size: int = 32,
+    batch_size: int = AUTO,
     num_workers: int = ALL_CORES,
 ) -> Evaluation:
     """Measures a network by several protocols on one or more splits.
@@ -30,7 +31,7 @@ def evaluate(
         lists: the lists of each split.
         protocols: the protocols, in the order of the metrics.
         views: the clips and crops of each video.
-        batch_size: approximate number of clips in one forward pass.
+        batch_size: approximate number of clips in one forward pass; 0 for what suits the device.
         num_workers: number of decoding processes; -1 for one on each core but one.
 
     Raises:

@@ -3,6 +3,7 @@
 import logging
 import math
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,10 +15,17 @@ from tqdm import tqdm
 
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.loader import gather_shares
+from kdvideo.data.transfer import transfer_to
 from kdvideo.distributed import is_main
 from kdvideo.files import allocate
 
-__all__ = ["CachedClips", "compute_outputs"]
+__all__ = ["AUTO", "CachedClips", "clips_of_gpu", "clips_to_load", "compute_outputs"]
+
+AUTO = 0  # as a number of clips in one forward pass: what suits the device
+_ON_CPU = 32  # a larger batch is no faster there
+_FULL_SIZE = 16 * 112 * 112  # pixels of a clip
+_CLIP_BYTES = 384 << 20  # a GPU's memory for each clip of this size; C3D of width 64 needs about 150 MB in fp32
+_MOST_CLIPS = 1024
 
 logger = logging.getLogger("kdvideo")
 
@@ -50,9 +58,10 @@ class CachedClips:
         self.labels = gather_shares(torch.cat(labels) if labels else torch.empty(0))
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yields the clips batch by batch, uint8 `[B, S, ...]`."""
+        """Yields the clips batch by batch, uint8 `[B, S, ...]`, in pinned memory where there is a GPU."""
         for start in range(0, len(self._clips), self.batch_size):
-            yield torch.from_numpy(self._clips[start : start + self.batch_size].copy())
+            clips = torch.from_numpy(self._clips[start : start + self.batch_size])
+            yield clips.pin_memory() if torch.cuda.is_available() else clips.clone()
 
 
 @torch.inference_mode()
@@ -63,8 +72,12 @@ def compute_outputs(
     output: Callable[[Tensor], Tensor],
     spec: ClipSpec,
     device: torch.device,
+    batch_size: int = AUTO,
 ) -> Tensor:
     """Computes a model's outputs for the S clips or tuples of each sample in eval mode.
+
+    On a GPU, batches are put together to larger ones and copied beside the computation. The outputs stay there until
+    the last one is computed.
 
     Args:
         model: the network. It is put into eval mode, and back into its mode afterwards.
@@ -72,6 +85,8 @@ def compute_outputs(
         output: maps prepared clips `[B * S, ...]` to `[B * S, D]`. It is usually the model or a part of it.
         spec: the model's input convention.
         device: the model's device.
+        batch_size: approximate number of clips in one forward pass on a GPU; `AUTO` for `clips_of_gpu`. On the CPU, a
+            batch is a forward pass.
 
     Returns:
         `[samples, S, D]` on the CPU, from the shares of all processes.
@@ -81,18 +96,65 @@ def compute_outputs(
     """
     was_training = model.training
     model.eval()
-    outputs = []
-    for clips in batches:
-        prepared = prepare_clips(clips.to(device).flatten(0, 1), spec)
-        outputs.append(output(prepared).unflatten(0, clips.shape[:2]).cpu())
+    if device.type == "cuda":
+        batches = _larger_batches(batches, batch_size or clips_of_gpu(spec, device), device=device)
+    outputs = [
+        output(prepare_clips(clips.to(device).flatten(0, 1), spec)).unflatten(0, clips.shape[:2]) for clips in batches
+    ]
     model.train(was_training)
-    gathered = gather_shares(torch.cat(outputs) if outputs else torch.empty(0))
+    gathered = gather_shares(torch.cat(outputs).cpu() if outputs else torch.empty(0))
     if not gathered.isfinite().all():
         raise FloatingPointError(
             "the network's outputs are not finite: there is nothing to measure, and a run keeps the checkpoint before; "
             "start again with a lower learning rate or with clipped gradients"
         )
     return gathered
+
+
+def clips_to_load(batch_size: int) -> int:
+    """Returns how many clips a loader puts into a batch. For `AUTO`, these are a forward pass on the CPU."""
+    return batch_size or _ON_CPU
+
+
+def clips_of_gpu(spec: ClipSpec, device: torch.device) -> int:
+    """Returns how many clips a GPU takes in one forward pass: more of small clips, and of a large memory.
+
+    ::
+
+        80 GB    213 clips of 16 x 112 x 112, 1024 of 8 x 64 x 64        24 GB    64, 392
+
+    Args:
+        spec: what a clip is.
+        device: a GPU.
+    """
+    memory = torch.cuda.get_device_properties(device).total_memory
+    clips = memory / _CLIP_BYTES * _FULL_SIZE / (spec.clip_len * spec.size**2)
+    return max(_ON_CPU, min(int(clips), _MOST_CLIPS))
+
+
+def _larger_batches(batches: Iterable[Tensor], num_clips: int, *, device: torch.device) -> Iterator[Tensor]:
+    """Yields on a GPU what `batches` hold, about `num_clips` at a time.
+
+    The host is at most three batches ahead, because each is pinned until it is copied.
+    """
+    transfer, under_way = transfer_to(device), deque[torch.cuda.Event]()
+    for parts in _put_together(batches, num_clips):
+        yield torch.cat([transfer({"clips": part})["clips"] for part in parts])
+        under_way.append(torch.cuda.current_stream(device).record_event())
+        if len(under_way) == 3:
+            under_way.popleft().synchronize()
+
+
+def _put_together(batches: Iterable[Tensor], num_clips: int) -> Iterator[list[Tensor]]:
+    """Yields neighbouring batches `[B, S, .., C, T, H, W]` in lists of at least `num_clips` clips, but for the last."""
+    parts: list[Tensor] = []
+    for batch in batches:
+        parts.append(batch)
+        if sum(math.prod(part.shape[:-4]) for part in parts) >= num_clips:
+            yield parts
+            parts = []
+    if parts:
+        yield parts
 
 
 def _memory_map(directory: Path, shape: tuple[int, ...]) -> np.ndarray:

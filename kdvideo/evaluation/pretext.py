@@ -1,18 +1,16 @@
 """The pretext protocol: pretext accuracy and retrieval from few clips, decoded once and measured after every epoch."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from kdvideo.data.loader import ALL_CORES, create_loader
 from kdvideo.data.samples import FixedTuples, TupleConfig
 from kdvideo.data.videos import keep_long_enough
 from kdvideo.evaluation.clip_outputs import Views, uniform_loader
-from kdvideo.evaluation.features import CachedClips, compute_outputs
+from kdvideo.evaluation.features import AUTO, CachedClips, clips_to_load, compute_outputs
 from kdvideo.evaluation.metrics import Metric, majority_share, retrieval_at_k, video_features
 from kdvideo.evaluation.protocol import Classes, Lists, Measurement, Protocol, Subject
 from kdvideo.models.pcl import PCLModel
@@ -31,14 +29,14 @@ class EvalConfig:
         tuples_per_video: fixed tuples per test video for pretext accuracy.
         clips_per_video: clips per video for retrieval at an epoch's end.
         final_clips_per_video: clips per video at a run's end.
-        batch_size: approximate number of clips in one forward pass.
+        batch_size: approximate number of clips in one forward pass; 0 for what suits the device.
         num_workers: number of decoding processes; -1 for one on each core but one.
     """
 
     tuples_per_video: int = 10
     clips_per_video: int = 2
     final_clips_per_video: int = 10
-    batch_size: int = 32
+    batch_size: int = AUTO
     num_workers: int = ALL_CORES
 
 
@@ -118,9 +116,8 @@ class _FixedClips:
         long_enough = keep_long_enough(lists.test, tuples.layout.min_frames)
         fixed = FixedTuples(long_enough, tuples, num_slots=config.tuples_per_video)
         clips_per_video = config.tuples_per_video * tuples.layout.tuple_len
-        loader = create_loader(
-            fixed, batch_size=max(1, config.batch_size // clips_per_video), num_workers=config.num_workers
-        )
+        num_videos = max(1, clips_to_load(config.batch_size) // clips_per_video)
+        loader = create_loader(fixed, batch_size=num_videos, num_workers=config.num_workers)
         self._tuples = CachedClips(loader, directory=directory, label="pretext_label")
         uniform = partial(
             uniform_loader,
@@ -133,14 +130,13 @@ class _FixedClips:
             CachedClips(uniform(videos), directory=directory, label="class_id")
             for videos in ((lists.test, lists.train) if lists.have_classes else ())
         ]
+        self._batch_size = config.batch_size
         self._num_tuple_videos, self._num_videos = len(long_enough), len(lists.test)
 
     def measure(self, model: PCLModel, device: torch.device, prefix: str) -> list[Metric]:
         """Measures a model. `prefix` is put before the metrics' names."""
-        spec = model.backbone.clip_spec
-        logits = compute_outputs(
-            model, self._tuples, output=lambda clips: model(clips)["pretext_logits"], spec=spec, device=device
-        )
+        run = partial(compute_outputs, model, spec=model.backbone.clip_spec, device=device, batch_size=self._batch_size)
+        logits = run(self._tuples, output=lambda clips: model(clips)["pretext_logits"])
         labels = self._tuples.labels
         right = (logits.argmax(dim=-1) == labels).float().mean().item()
         metrics = [
@@ -149,12 +145,7 @@ class _FixedClips:
         ]
         if not self._clips:
             return metrics
-        test, train = (_features(model, clips, device) for clips in self._clips)
+        test, train = (video_features(run(clips, output=model.backbone)) for clips in self._clips)
         test_classes, train_classes = (clips.labels for clips in self._clips)
         shares = retrieval_at_k(test, train, query_classes=test_classes, gallery_classes=train_classes, ks=_KS)
         return metrics + [Metric(f"{prefix}retrieval_at_{k}", share, self._num_videos) for k, share in shares.items()]
-
-
-def _features(model: PCLModel, batches: Iterable[Tensor], device: torch.device) -> Tensor:
-    spec = model.backbone.clip_spec
-    return video_features(compute_outputs(model, batches, output=model.backbone, spec=spec, device=device))

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from toy_trainer import Lines, make_trainer
 from torch.utils.data import Dataset
+from toy_trainer import Lines, make_trainer
 
 from kdvideo.data.batch import SampleKey
 from kdvideo.data.loader import EpochSampler, create_loader
