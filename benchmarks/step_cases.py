@@ -30,6 +30,7 @@ from kdvideo.engine.run import FinalResult, Measurements, RunParts, build_studen
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.engine.training import build_task, build_trainer
+from kdvideo.models.spec import Model, ModelSpec
 from kdvideo.zoo.sources import Weights
 
 CASES = ("plain", "online", "replay", "alone")
@@ -156,7 +157,7 @@ def _plain_loss(
 def _take_ours(case: str, settings: StepSettings, after_step: AfterStep) -> None:
     """Steps of the trainer that `kdvideo train` builds, which reads batches from memory instead of videos."""
     trainer = build_steps(case, settings)
-    hook = _AfterStep(after_step)
+    hook = AfterStepHook(after_step)
     try:
         trainer.train([hook], should_stop=lambda: hook.ended)
     except Preempted:
@@ -178,13 +179,10 @@ def build_steps(case: str, settings: StepSettings) -> Trainer:
         build_dataset=lambda task: _Samples(build_tuple_config(cfg)),  # type: ignore[arg-type, return-value]
         prepare_measurements=lambda: Measurements(dict, lambda epoch: FinalResult({}, "")),
     )
-    teacher = None
-    if case != "alone":
-        network = spec.build().to(memory_format=torch.channels_last_3d)
-        teacher = network, Weights(Path(__file__), f"random {os.getpid()}", None, "random")
+    teacher = None if case == "alone" else random_teacher(spec)
     task = build_task(cfg, parts, teacher=teacher, device=device)
     trainer = build_trainer(cfg, parts, task=task, device=device)
-    trainer.feed.loader = _Batches(trainer.loader, make_batches(settings))
+    trainer.feed.loader = KeptBatches(trainer.loader, make_batches(settings))
     return trainer
 
 
@@ -200,7 +198,15 @@ def times_plain(medians: Mapping[str, float]) -> dict[str, float]:
     return {name: round(plain / value, 2) for name, value in medians.items() if plain and name != "plain"}
 
 
-class _AfterStep(Hook):
+def random_teacher(spec: ModelSpec) -> tuple[Model, Weights]:
+    """A teacher of an architecture, with random weights."""
+    network = spec.build().to(memory_format=torch.channels_last_3d)
+    return network, Weights(Path(__file__), f"random {os.getpid()}", None, "random")
+
+
+class AfterStepHook(Hook):
+    """Calls `after_step` after each step, and says when it wanted no further one."""
+
     def __init__(self, after_step: AfterStep) -> None:
         self.after_step_of, self.ended = after_step, False
 
@@ -218,7 +224,7 @@ class _Samples(Dataset):
         return NUM_VIDEOS
 
 
-class _Batches(DataLoader):
+class KeptBatches(DataLoader):
     """Gives batches that are there, in turn."""
 
     def __init__(self, loader: DataLoader, batches: list[dict[str, Any]]) -> None:
