@@ -10,6 +10,7 @@ UCF101's layout. Each result is a JSON line.
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,12 +50,15 @@ def train(folder: Path, options: argparse.Namespace, *, deterministic: bool, kil
     """Trains, killed once and resumed or not; returns the hashes of weights and lines."""
     if killed:
         with (folder.parent / f"{folder.name}.log").open("w") as log:
-            process = subprocess.Popen(command(folder, options, deterministic=deterministic), stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command(folder, options, deterministic=deterministic), stdout=log, stderr=log, env=_environment()
+            )
             _wait_for_checkpoint(folder, process)
             process.kill()  # its workers end themselves
             process.wait()
     done = subprocess.run(
         command(folder, options, deterministic=deterministic, resume=killed),
+        env=_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -66,6 +70,10 @@ def train(folder: Path, options: argparse.Namespace, *, deterministic: bool, kil
     kept = [{name: value for name, value in line.items() if not _is_time(name)} for line in lines]
     text = json.dumps(kept, sort_keys=True)
     return {"weights": _hash_weights(state["student"]), "lines": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # what this process finds
 
 
 def _wait_for_checkpoint(folder: Path, process: subprocess.Popen) -> None:
