@@ -7,7 +7,7 @@ ROOT is a dataset in UCF101's layout: videos, proxies of `kdvideo data prepare`,
 
     worker        the workers augment (DATA.AUGMENT_ON worker)
     device        colours and blur are done on the device
-    cache         frames come from DATA.CACHE
+    cache         frames come from DATA.CACHE auto, which the first run fills: KDVIDEO_HOME/frames
     cache_device  both
 
 `file_steps.py` says how it is measured. An epoch's `waiting` is what the run's own log says of it. Each result is a
@@ -27,8 +27,8 @@ from kdvideo.config.keys import KEYS
 CASES = {
     "worker": {},
     "device": {"DATA.AUGMENT_ON": "device"},
-    "cache": {"DATA.CACHE": "on"},
-    "cache_device": {"DATA.CACHE": "on", "DATA.AUGMENT_ON": "device"},
+    "cache": {"DATA.CACHE": "auto"},
+    "cache_device": {"DATA.CACHE": "auto", "DATA.AUGMENT_ON": "device"},
 }
 
 

@@ -10,10 +10,11 @@
 #   tests    the fast tests that mean something on a GPU, and tests/gpu                 -> tests.jsonl
 #   feed     benchmarks/end_to_end.py, benchmarks/plain_train.py                        -> feed.jsonl
 #   resume   benchmarks/resume.py                                                       -> resume.jsonl
-#   study    `kdvideo study run` and `report`                                           -> study.tar.gz
+#   study    `kdvideo study run` and `report`                                           -> study.json, study.tar.gz
 #
 # Every result is written as soon as it is there, so a phase that is cut off keeps what it has. Files go to OUT
-# (output/gpu), what the phases say to OUT/log.txt. DATA has the proxies, in folders whose names contain 72 and 128
+# (output/gpu), what the phases say to OUT/log.txt; runs, cached frames and compiled code to WORK, a folder that is
+# removed at the end unless it is given. DATA has the proxies, in folders whose names contain 72 and 128
 # (short sides), or is one dataset itself; AVI, if set, is a dataset of source videos. STUDY is the study's yaml,
 # STUDY_OPTIONS further options of `kdvideo study run`. PYTHON (python3) needs no installed kdvideo.
 #
@@ -26,6 +27,11 @@ TOTAL=${TOTAL:-540}
 PROCESSES=${PROCESSES:-8}
 TOY=${TOY:-}
 export PYTHON OUT PROCESSES
+if [ -z "${WORK:-}" ]; then
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+fi
+export WORK KDVIDEO_HOME=$WORK/home TORCHINDUCTOR_CACHE_DIR=$WORK/inductor
 export PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH}
 
 declare -A LIMIT=([facts]=30 [steps]=160 [tests]=120 [feed]=100 [resume]=50 [study]=80)
@@ -95,19 +101,20 @@ resume() {
 }
 
 study() {
-    local runs=$OUT/runs plan=${STUDY:-benchmarks/study_gpu.yaml}
-    [ -z "$TOY" ] || plan=$OUT/toy_study.yaml
+    local runs=$WORK/runs plan=${STUDY:-benchmarks/study_gpu.yaml}
+    [ -z "$TOY" ] || plan=$WORK/toy_study.yaml
     # The runs get all but the last 15 seconds; a run that is cut off is continued by the next call.
     # shellcheck disable=SC2086
     timeout "$((PHASE_SECONDS - 15))" $PYTHON -m kdvideo.cli study run "$plan" --data "$(find_data 72)" \
         --output "$runs" ${STUDY_OPTIONS:-}
     $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report"
+    [ ! -f "$runs/report/summary.json" ] || cp "$runs/report/summary.json" "$OUT/study.json"
     find "$runs" \( -name metrics.jsonl -o -name environment.json -o -name config.yaml -o -path '*/report/*' \) \
         -type f -print0 | tar --null -czf "$OUT/study.tar.gz" -T -
 }
 
 make_toy() {  # a generated dataset and a study of two runs
-    export DATA=$OUT/toy KDVIDEO_HOME=$OUT/home
+    export DATA=$WORK/toy
     PROCESSES=1 TOTAL=280
     [ -d "$DATA" ] || $PYTHON - "$DATA" <<'PYTHON_END'
 import sys
@@ -117,7 +124,7 @@ from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
 config = SyntheticConfig(train_groups=2, test_groups=1, clips_per_group=1, min_frames=64, max_frames=66)
 write_synthetic_ucf101(Path(sys.argv[1]), config)
 PYTHON_END
-    cat > "$OUT/toy_study.yaml" <<YAML_END
+    cat > "$WORK/toy_study.yaml" <<YAML_END
 BASE: $PWD/model_zoo/configs/base/ucf101mini.yaml
 CONFIG:
   MODEL: {WIDTH: 4}
