@@ -10,7 +10,7 @@ ROOT is a dataset in UCF101's layout: videos, proxies of `kdvideo data prepare`,
     cache         frames come from DATA.CACHE auto, which the first run fills: KDVIDEO_HOME/frames
     cache_device  both
 
-`file_steps.py` says how it is measured. An epoch's `waiting` is what the run's own log says of it. Each result is a
+`file_steps.py` says how it is measured. `waiting` is what the run's own log says of each epoch. Each result is a
 JSON line of --json as soon as it is there.
 """
 

@@ -11,7 +11,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from one_process import NUM_WARM, StepTimer
 from step_cases import AfterStepHook, KeptBatches, random_teacher
 
 from kdvideo.data.labelled import TrainClips
+from kdvideo.data.loader import stop_workers
 from kdvideo.data.samples import TrainTuples
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.pretraining import pretraining
@@ -49,7 +50,7 @@ class RateTimer(AfterStepHook):
         self.seconds = seconds
         self.first_step = self.elapsed = 0.0
         self.num_steps, self.epochs = 0, 0
-        self.lines: list[dict[str, Any]] = []
+        self.waiting: list[float] = []
         self._created, self._started = time.perf_counter(), 0.0
 
     def count(self) -> bool:
@@ -73,7 +74,7 @@ class RateTimer(AfterStepHook):
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         self.epochs += 1
-        self.lines.append(dict(metrics))
+        self.waiting.append(round(trainer.feed.waiting, 4))
 
 
 def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps: int = 20) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps
         num_steps: compute-only steps that count.
 
     Returns:
-        Samples a second end to end and compute only, their ratio, and the epochs' lines about waiting.
+        Samples a second end to end and compute only, their ratio, and each epoch's share of waiting for the loader.
     """
     keep_freed_memory()
     logging.basicConfig(level="WARNING")
@@ -112,7 +113,7 @@ def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps
         "samples_per_s": round(size * real.steps_a_second(), 1),
         "compute_only_per_s": round(size * 1e3 / alone, 1),
         "share_of_compute_only": round(real.steps_a_second() * alone / 1e3, 4),
-        "waiting": [_about_waiting(line) for line in real.lines[:20]],
+        "waiting": real.waiting[:20],
     }
 
 
@@ -134,9 +135,9 @@ def _compute_only(cfg: CfgNode, parts: RunParts, task: Task, *, num_steps: int) 
     trainer = build_trainer(cfg, parts, task=task, device=next(task.parameters()).device)
     loader = trainer.loader
     batches: Iterator[Any] = iter(loader)
-    trainer.loader = KeptBatches(loader, list(itertools.islice(batches, NUM_KEPT)))
+    trainer.feed.loader = KeptBatches(loader, list(itertools.islice(batches, NUM_KEPT)))
     num_workers = loader.num_workers
-    del batches, loader  # ends the workers
+    stop_workers(loader)
     timer = StepTimer(num_steps, profiled=False, on_cuda=torch.cuda.is_available())
     _train(trainer, AfterStepHook(timer.after_step))
     return statistics.median(timer.milliseconds()), num_workers
@@ -153,10 +154,6 @@ def _train(trainer: Trainer, hook: AfterStepHook) -> None:
         trainer.train([hook], should_stop=lambda: hook.ended)
     except Preempted:
         return
-
-
-def _about_waiting(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if "wait" in name}
 
 
 def _wait() -> None:
