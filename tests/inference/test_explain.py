@@ -43,7 +43,7 @@ def whole_video_heat(predictor: Predictor, video: Path, class_name: str) -> dict
     from kdvideo.data.readers.decode import read_frames
 
     backbone, scores = backbone_of(predictor.model), scores_of(predictor)
-    spec = backbone.clip_spec
+    spec, device = backbone.clip_spec, next(backbone.parameters()).device
     num_frames = count_frames(video)
     plans = plan_uniform_clips(spec, -(-2 * (num_frames - spec.clip_len) // spec.clip_len) + 1, num_frames=num_frames)
     clips = []
@@ -51,7 +51,7 @@ def whole_video_heat(predictor: Predictor, video: Path, class_name: str) -> dict
         frames = pictures.resize(read_frames(video, plan), [round(spec.size * 8 / 7)], antialias=True)
         top, left = ((room - spec.size + 1) // 2 for room in frames.shape[-2:])
         clips.append(frames[..., top : top + spec.size, left : left + spec.size].transpose(0, 1))
-    maps = backbone.forward_features(prepare_clips(torch.stack(clips), spec))
+    maps = backbone.forward_features(prepare_clips(torch.stack(clips).to(device), spec))
     score = scores.of(maps.mean(dim=(2, 3, 4)).mean(dim=0))[scores.names.index(class_name)]
     (gradient,) = torch.autograd.grad(score, maps)
     weights = len(plans) * gradient.mean(dim=(2, 3, 4), keepdim=True)
@@ -62,7 +62,7 @@ def whole_video_heat(predictor: Predictor, video: Path, class_name: str) -> dict
     for plan, one in zip(plans, heat[:, 0], strict=True):
         for frame, values in zip(plan, one, strict=True):
             by_frame.setdefault(frame, []).append(values)
-    return {frame: torch.stack(values).mean(dim=0).detach() for frame, values in by_frame.items()}
+    return {frame: torch.stack(values).mean(dim=0).detach().cpu() for frame, values in by_frame.items()}
 
 
 @pytest.mark.parametrize("kind", ["classifier", "gallery"])
@@ -90,10 +90,11 @@ def test_the_class_is_the_highest_one(classifier: str, gallery: Path, video: Pat
     names = sorted(set(read.class_names))
     means = {name: read.features[[own == name for own in read.class_names]].mean(dim=0) for name in names}
     feature = read.features[0]
+    device = next(predictor.model.parameters()).device
     scores = scores_of(predictor)
     assert scores.names == names
     expected = [F.cosine_similarity(mean, feature, dim=0).item() for mean in means.values()]
-    assert scores.of(3 * feature).tolist() == pytest.approx(expected, abs=1e-6)
+    assert scores.of(3 * feature.to(device)).tolist() == pytest.approx(expected, abs=1e-6)
     said = explain_video(Predictor(classifier), video).score
     others = [explain_video(Predictor(classifier), video, class_name=name).score for name in "abc"]
     assert said == max(others, key=lambda text: float(text.rpartition(" ")[2]))

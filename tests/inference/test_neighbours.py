@@ -68,6 +68,7 @@ def test_names_that_lead_elsewhere_have_no_picture(tiny_dataset: Path, tmp_path:
 
 def test_page(gallery: tuple[Path, Path], tmp_path: Path):
     """The command shows the grid; hits and misses are told by words, too."""
+    pytest.importorskip("plotly", reason="reports are an extra, kdvideo[report]")
     out = tmp_path / "r.html"
     assert main(["report", "--out", str(out), "--retrieval", *map(str, gallery)]) == 0
     text = out.read_text("utf-8")
