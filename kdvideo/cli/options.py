@@ -14,6 +14,7 @@ FLAGS = {  # options for the parameters that errors name
     "licence": "--licence",
     "replace": "--replace",
     "root": "ROOT",
+    "seeds": "--seeds",
     "url": "--url",
     "zoo": "--zoo",
 }

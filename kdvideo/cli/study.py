@@ -18,10 +18,13 @@ from kdvideo.cli.study_workers import RUNS_PER_GPU, default_at_once, visible_gpu
 from kdvideo.paths import expand_user
 
 if TYPE_CHECKING:
+    from fvcore.common.config import CfgNode
+
     from kdvideo.study.queue import PreparedRun, Start
 
 __all__ = ["add_arguments"]
 
+_FINISHED = "finished"
 _PAUSE, _JOB_PAUSE = 0.05, 0.5  # seconds between looks at the runs; a look at a job starts squeue
 
 
@@ -34,6 +37,7 @@ def add_arguments(commands: Any) -> None:
     run.add_argument("--data", type=Path, required=True, help="DATA.ROOT of all runs")
     run.add_argument("--output", type=Path, required=True, help="folder of all runs")
     run.add_argument("--at-once", type=int, help=f"runs at a time; default: one per core, {RUNS_PER_GPU} per GPU")
+    run.add_argument("--seeds", type=_seeds, metavar="N,N", help="only these of the file's, and their teachers")
     run.add_argument("--threads", type=int, default=1, help="of each run (default 1)")
     add_import_argument(run)
     slurm.add_arguments(run)
@@ -46,6 +50,9 @@ def add_arguments(commands: Any) -> None:
     report = actions.add_parser("report", help="figures, tables and numbers of the runs that are finished")
     report.add_argument("study", type=Path, help="the same yaml file")
     report.add_argument("--output", type=Path, required=True, help="the folder of the runs")
+    report.add_argument(
+        "--seeds", type=_seeds, metavar="N,N", help='only these, or "finished" for those whose runs are all finished'
+    )
     report.add_argument("--to", type=Path, help="the folder to write (default: OUTPUT/report)")
     report.set_defaults(run=_report)
 
@@ -53,13 +60,15 @@ def add_arguments(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from kdvideo.engine.log import log_to
     from kdvideo.engine.run_folder import RunFolder
-    from kdvideo.study.plan import read_study
+    from kdvideo.study.plan import read_study, select_seeds
     from kdvideo.study.queue import run_study
 
     at_once = default_at_once(submitted=bool(options.submit)) if options.at_once is None else options.at_once
     if at_once < 1 or options.threads < 1:
         raise ValueError(f"--at-once is {at_once} and --threads {options.threads}; both must be at least 1")
     study = read_study(options.study)
+    if options.seeds is not None:
+        study = select_seeds(study, options.seeds)
     output, data = expand_user(options.output).resolve(), expand_user(options.data).resolve()
     output.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _stop)
@@ -80,7 +89,19 @@ def _starter(options: argparse.Namespace, at_once: int) -> Iterator["Start"]:
         yield partial(_submit, options)
         return
     with workers(at_once, threads=options.threads, gpus=visible_gpus()) as pool:
-        yield lambda prepared: pool.start(_arguments(prepared, options.imports), _log(prepared.folder))
+        yield lambda prepared: pool.start(
+            [*_arguments(prepared, options.imports), *_share_of_cores(prepared.cfg, at_once)], _log(prepared.folder)
+        )
+
+
+def _share_of_cores(cfg: "CfgNode", at_once: int) -> list[str]:
+    """Returns the override that gives a run its part of the cores, if its loader would take all of them."""
+    from kdvideo.data.checking.isolation import available_cores
+    from kdvideo.data.loader import ALL_CORES
+
+    if cfg.DATA.NUM_WORKERS != ALL_CORES:
+        return []
+    return ["DATA.NUM_WORKERS", str(max(1, available_cores() // at_once - 1))]
 
 
 def _submit(options: argparse.Namespace, prepared: "PreparedRun") -> Callable[[], int | None]:
@@ -99,11 +120,24 @@ def _probe(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from kdvideo.study.page import write_report
-    from kdvideo.study.plan import read_study
+    from kdvideo.study.plan import read_study, select_seeds
+    from kdvideo.study.results import finished_seeds
 
-    target = options.to or options.output / "report"
-    write_report(read_study(options.study), options.output, target)
+    target, study = options.to or options.output / "report", read_study(options.study)
+    if options.seeds is not None:
+        study = select_seeds(study, options.seeds or finished_seeds(study, options.output))
+    write_report(study, options.output, target)
     print(target / "study.md")
+
+
+def _seeds(text: str) -> list[int]:
+    """Reads seeds. An empty list means those that are finished."""
+    if text == _FINISHED:
+        return []
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be numbers, e.g. 0,1,2") from None
 
 
 def _arguments(prepared: "PreparedRun", imports: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Defines what a study is, and plans the runs that it consists of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
 from kdvideo.registry import did_you_mean
 
-__all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study"]
+__all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study", "select_seeds"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ class Study:
         base: the config file that all runs begin with.
         config: config keys of all runs, nested.
         architectures: registered backbones.
-        seeds: the runs' seeds. A student's teacher has the next seed, so that they share neither initial weights nor
-            samples.
+        seeds: the runs' seeds.
         epochs: number of epochs for baselines and students.
         settings: the ways to teach.
         controls: whether each architecture is also trained alone, for the epochs of teacher and student together.
         held_out_groups: recording groups of UCF101's training list that replace the test list, to choose a setting by.
             If empty, the official lists are used.
+        seed_order: all seeds of the file. A student's teacher has the next one, so that they share neither initial
+            weights nor samples.
     """
 
     base: Path
@@ -62,6 +63,11 @@ class Study:
     settings: Sequence[Setting]
     controls: bool = True
     held_out_groups: Sequence[int] = ()
+    seed_order: Sequence[int] = ()
+
+    def teacher_seed(self, seed: int) -> int:
+        """Returns the seed of the teachers of a seed's students."""
+        return self.seed_order[(self.seed_order.index(seed) + 1) % len(self.seed_order)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def read_study(path: Path) -> Study:
         raise ValueError(f"study {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"study {path} cannot be read: {' '.join(str(error).split())}") from None
-    _check_keys(values, Study, origin=str(path))
+    _check_keys(values, Study, origin=str(path), given=("seed_order",))
     _check_types(values, origin=f"study {path}")
     common = {key.lower(): value for key, value in values.items()}
     architectures = common["architectures"]
@@ -119,7 +125,7 @@ def read_study(path: Path) -> Study:
         _read_setting(name, setting, architectures, origin=f"{path}, SETTINGS.{name}")
         for name, setting in common["settings"].items()
     ]
-    study = Study(**common)
+    study = Study(**common, seed_order=tuple(common["seeds"]))
     if study.epochs < 3 or len(set(study.seeds)) < len(study.seeds):
         raise ValueError(
             f"study {path}: EPOCHS is {study.epochs} and SEEDS {study.seeds}; at least 3, and no seed twice"
@@ -127,6 +133,18 @@ def read_study(path: Path) -> Study:
     for run in plan_runs(study):
         _check_comparable(build_config(study, run), origin=f"study {path}, {run.name}")
     return study
+
+
+def select_seeds(study: Study, seeds: Sequence[int]) -> Study:
+    """Returns the study of some of its seeds. Their runs are the same, and teachers of other seeds are among them.
+
+    Raises:
+        ValueError: the study has no such seed, or none is left.
+    """
+    unknown = set(seeds) - set(study.seeds)
+    if unknown or not seeds:
+        raise ValueError(f"`seeds` are {list(seeds)}; choose of {list(study.seeds)}, the study's")
+    return replace(study, seeds=[seed for seed in study.seeds if seed in seeds])
 
 
 def _check_comparable(cfg: CfgNode, *, origin: str) -> None:
@@ -198,18 +216,19 @@ def _plan(study: Study) -> Iterator[StudyRun]:
             continues=_alone_name(architecture, shorter[-1], seed) if shorter else "",
         )
 
-    def all_alone(epochs: int) -> Iterator[StudyRun]:
+    def all_alone(epochs: int, seeds: Sequence[int]) -> Iterator[StudyRun]:
         yield from (
             alone(one, seed, length)
             for length in lengths
             if length <= epochs
-            for seed in study.seeds
+            for seed in seeds
             for one in study.architectures
         )
 
-    yield from all_alone(study.epochs)
+    teachers = {study.teacher_seed(seed) for seed in study.seeds}
+    yield from all_alone(study.epochs, study.seeds)
     for setting in study.settings:
-        yield from all_alone(setting.teacher_epochs)
+        yield from all_alone(setting.teacher_epochs, [seed for seed in study.seed_order if seed in teachers])
         for seed in study.seeds:
             yield from (_taught(study, setting, pair, seed=seed) for pair in setting.pairs)
     for setting in study.settings:
@@ -218,7 +237,8 @@ def _plan(study: Study) -> Iterator[StudyRun]:
                 for pair in setting.fraction_pairs:
                     yield _alone_on_part(study, pair[0], fraction, seed=seed)
                     yield _taught(study, setting, pair, seed=seed, fraction=fraction)
-    yield from all_alone(max(lengths))
+    if study.controls:
+        yield from all_alone(max(lengths), study.seeds)
 
 
 def _alone_name(architecture: str, epochs: int, seed: int) -> str:
@@ -238,7 +258,6 @@ def _alone_on_part(study: Study, architecture: str, fraction: float, *, seed: in
 
 def _taught(study: Study, setting: Setting, pair: tuple[str, str], *, seed: int, fraction: float = 1.0) -> StudyRun:
     student, teacher = pair
-    teacher_seed = study.seeds[(list(study.seeds).index(seed) + 1) % len(study.seeds)]
     part = "" if fraction == 1.0 else f".part{fraction}"
     return StudyRun(
         name=f"{setting.name}.{student}-from-{teacher}{part}.seed{seed}",
@@ -249,7 +268,7 @@ def _taught(study: Study, setting: Setting, pair: tuple[str, str], *, seed: int,
         setting=setting.name,
         teacher=teacher,
         fraction=fraction,
-        teacher_run=_alone_name(teacher, setting.teacher_epochs, teacher_seed),
+        teacher_run=_alone_name(teacher, setting.teacher_epochs, study.teacher_seed(seed)),
     )
 
 

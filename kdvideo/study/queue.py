@@ -30,12 +30,14 @@ class PreparedRun:
     Attributes:
         run: the planned run.
         folder: its OUTPUT_DIR.
-        config_file: the complete config of the run.
+        cfg: the complete config of the run.
+        config_file: the same as a file.
         resume: whether its folder has a checkpoint.
     """
 
     run: StudyRun
     folder: Path
+    cfg: CfgNode
     config_file: Path
     resume: bool
 
@@ -141,7 +143,7 @@ def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:
         _copy_epochs(RunFolder(run_folder(output, run.continues)), folder)
     config_file = folder.path.with_name(f"{folder.path.name}.yaml")
     dump_config(cfg, config_file)
-    return PreparedRun(run, folder.path, config_file, resume=bool(folder.checkpoints()))
+    return PreparedRun(run, folder.path, cfg, config_file, resume=bool(folder.checkpoints()))
 
 
 def _copy_epochs(source: RunFolder, target: RunFolder) -> None:

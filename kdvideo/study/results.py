@@ -17,7 +17,7 @@ from kdvideo.study.estimator import (
     null_ratios,
     speed_ratio,
 )
-from kdvideo.study.plan import Setting, Study, StudyRun, plan_runs
+from kdvideo.study.plan import Setting, Study, StudyRun, plan_runs, select_seeds
 from kdvideo.study.probe import read_probe
 from kdvideo.study.queue import is_finished, run_folder
 
@@ -27,6 +27,7 @@ __all__ = [
     "baselines_of",
     "compare_pair",
     "finished_pairs",
+    "finished_seeds",
     "read_results",
     "summarise",
     "summarise_setting",
@@ -85,6 +86,22 @@ class PairResult:
     probe_deltas: tuple[float, ...]
 
 
+def finished_seeds(study: Study, output: Path) -> list[int]:
+    """Returns the seeds whose runs are all finished, including their teachers.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [
+        seed
+        for seed in study.seeds
+        if all(is_finished(output, run.name) for run in plan_runs(select_seeds(study, [seed])))
+    ]
+    if not found:
+        raise ValueError(f"{output} has no seed whose runs are all finished: continue with kdvideo study run")
+    return found
+
+
 def read_results(study: Study, output: Path) -> dict[str, Measured]:
     """Reads all finished runs, by name."""
     return {
@@ -111,14 +128,17 @@ def baselines_of(
     results: Mapping[str, Measured], study: Study, architecture: str, fraction: float = 1.0
 ) -> list[Measured]:
     """Returns a student's baselines, one per seed. They have as many epochs as the student's runs."""
-    return _alone(results, architecture, study.epochs, fraction)
+    return _alone(results, study, architecture, epochs=study.epochs, fraction=fraction)
 
 
-def _alone(results: Mapping[str, Measured], architecture: str, epochs: int, fraction: float = 1.0) -> list[Measured]:
+def _alone(
+    results: Mapping[str, Measured], study: Study, architecture: str, *, epochs: int, fraction: float = 1.0
+) -> list[Measured]:
     found = [
         one
         for one in results.values()
         if not one.run.setting
+        and one.run.seed in study.seeds  # teachers may have others
         and (one.run.student, one.run.epochs, one.run.fraction) == (architecture, epochs, fraction)
     ]
     return sorted(found, key=lambda one: one.run.seed)
@@ -146,7 +166,8 @@ def compare_pair(
         return None
     curves = [one.curve for one in baselines]
     level = statistics.fmean(map(final_level, curves))
-    longer = _alone(results, pair[0], setting.teacher_epochs + study.epochs) if fraction == 1.0 else []
+    together = setting.teacher_epochs + study.epochs
+    longer = _alone(results, study, pair[0], epochs=together) if fraction == 1.0 else []
     controls = longer if len(longer) == len(students) else []
     probed = all(one.linear_probe is not None for one in (*students, *baselines))
     return PairResult(

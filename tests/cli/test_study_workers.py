@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kdvideo.cli import study_workers
+from kdvideo.cli.study import _share_of_cores
 from kdvideo.cli.study_workers import Workers, default_at_once, visible_gpus
+from kdvideo.config import load_config
 
 TELL = "import os; print('new process', os.environ['OMP_NUM_THREADS'], os.environ['CUDA_VISIBLE_DEVICES'], flush=True)"
 NEW = "new process 3 7\n"
@@ -89,3 +91,13 @@ def test_runs_at_a_time(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(study_workers, "visible_gpus", lambda gpus=gpus: ["0"] * gpus)
         assert default_at_once() == at_once
     assert default_at_once(submitted=True) == cores
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_once", "override"),
+    [(-1, 5, ["DATA.NUM_WORKERS", "2"]), (-1, 16, ["DATA.NUM_WORKERS", "1"]), (0, 5, []), (7, 5, [])],
+)
+def test_runs_share_the_cores(monkeypatch: pytest.MonkeyPatch, asked: int, at_once: int, override: list[str]):
+    monkeypatch.setattr("kdvideo.data.checking.isolation.available_cores", lambda: 16)
+    cfg = load_config(None, ["DATA.NUM_WORKERS", str(asked)])
+    assert _share_of_cores(cfg, at_once) == override

@@ -13,9 +13,9 @@ from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
 from kdvideo.study.estimator import null_ratios, speed_ratio
 from kdvideo.study.page import write_report
-from kdvideo.study.plan import Study, StudyRun, plan_runs, read_study
+from kdvideo.study.plan import Study, StudyRun, plan_runs, read_study, select_seeds
 from kdvideo.study.queue import run_folder
-from kdvideo.study.results import finished_pairs, read_results, summarise
+from kdvideo.study.results import baselines_of, finished_pairs, finished_seeds, read_results, summarise
 
 EPOCHS = 6
 
@@ -139,3 +139,18 @@ def test_videos_without_classes_cannot_be_reported(study: Study, tmp_path: Path)
 def test_nothing_to_report(study: Study, tmp_path: Path):
     with pytest.raises(ValueError, match="has no finished baseline: continue with kdvideo study run"):
         write_report(study, tmp_path, tmp_path / "report")
+
+
+def test_a_report_of_finished_seeds(study: Study, tmp_path: Path):
+    """Seed 2 lacks a pair. The teachers of seed 1 have seed 2, and are no baselines of the report."""
+    write_runs(study, tmp_path, keep=lambda run: run.name != "paper.c3d-from-c3d.seed2")
+    assert finished_seeds(study, tmp_path) == [0, 1]
+    chosen = select_seeds(study, [0, 1])
+    results = read_results(chosen, tmp_path)
+    summary = summarise(results, chosen)["paper"]
+    assert (summary["pairs"], summary["seeds"]) == (4, 2)
+    assert summary["lead_share_mean"] == pytest.approx(5 / 6)  # each teacher has the next seed, 0.01 above
+    assert [one.run.seed for one in baselines_of(results, chosen, "c3d")] == [0, 1]
+    (run_folder(tmp_path, f"c3d.e{EPOCHS}.seed1") / FACTS_NAME).unlink()  # a baseline, and the teacher of seed 0
+    with pytest.raises(ValueError, match="no seed whose runs are all finished: continue with kdvideo study run"):
+        finished_seeds(study, tmp_path)

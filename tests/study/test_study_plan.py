@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from kdvideo.paths import zoo_root
-from kdvideo.study.plan import build_config, plan_runs, read_study
+from kdvideo.study.plan import build_config, plan_runs, read_study, select_seeds
 from kdvideo.study.selection import write_held_out_lists
 
 SMALL = {
@@ -57,7 +57,7 @@ def test_teachers_and_continued_runs(tmp_path: Path):
     assert build_config(study, runs["c3d.e12.seed4"]).TASK.NAME == "pcl"
 
 
-@pytest.mark.parametrize("name", ["ucf101mini.yaml", "ucf101mini_selection.yaml"])
+@pytest.mark.parametrize("name", ["ucf101mini.yaml", "ucf101mini_selection.yaml", "ucf101mini_gpu.yaml"])
 def test_shipped_studies_can_be_read(name: str):
     assert plan_runs(read_study(zoo_root() / "configs" / "study" / name))
 
@@ -110,3 +110,30 @@ def test_held_out_groups_are_the_test_list(tmp_path: Path, tiny_dataset: Path):
         write_held_out_lists(tiny_dataset, [99], tmp_path / "none")
     with pytest.raises(ValueError, match=r"classInd\.txt: No such file"):
         write_held_out_lists(tmp_path, [1], tmp_path / "none")
+
+
+def test_runs_of_some_seeds_are_those_of_the_whole_study(tmp_path: Path):
+    study = read_study(write(tmp_path))
+    every = {run.name: run for run in plan_runs(study)}
+    some = plan_runs(select_seeds(study, [5, 4]))
+    assert all(every[run.name] == run for run in some)
+    names = {run.name for run in some}
+    assert all(needed in names for run in some for needed in run.after)
+    assert {run.seed for run in some if run.setting or run.epochs == 12} == {4, 5}
+    assert {run.name for run in some if run.seed == 3} == {
+        "c3d.e4.seed3",
+        "r3d_10.e4.seed3",
+        "c3d.e8.seed3",
+        "r3d_10.e8.seed3",
+    }  # the teachers of seed 5
+    with pytest.raises(ValueError, match=r"`seeds` are \[4, 6\]; choose of \[3, 4, 5\], the study's"):
+        select_seeds(study, [4, 6])
+
+
+def test_the_first_seeds_pairs_come_first():
+    """So that an interrupted study has whole seeds."""
+    study = read_study(zoo_root() / "configs" / "study" / "ucf101mini_gpu.yaml")
+    runs = plan_runs(study)
+    assert len(runs) == 60
+    assert [run.seed for run in runs if run.setting] == [seed for seed in study.seeds for _ in range(9)]
+    assert not any(run.setting for run in runs[:15])
