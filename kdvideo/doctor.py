@@ -73,14 +73,14 @@ def _bf16() -> Finding:
     import torch
     from torch import nn
 
-    from kdvideo.engine.precision import LARGEST_ERROR, ConvolutionUse, weight_gradient_error
+    from kdvideo.engine.precision import LARGEST_ERROR, ConvolutionUse, convolution_errors
 
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return Finding("bf16 training", "not checked: the CPU has none")
     convolution = nn.Conv3d(32, 32, 3, padding=1, bias=False).to(memory_format=torch.channels_last_3d)
     clips = torch.empty(4, 32, 2, 7, 7).contiguous(memory_format=torch.channels_last_3d)
     use = ConvolutionUse("conv", convolution, clips.shape, clips.stride())
-    error = weight_gradient_error(use, torch.bfloat16)
+    error = convolution_errors(use, torch.bfloat16)["weight gradient"]
     if error <= LARGEST_ERROR:
         return Finding("bf16 training", f"weight gradients are right (within {error:.1%})")
     advice = "nothing: SOLVER.AMP bf16 finds them and computes them in another way"

@@ -185,8 +185,13 @@ KEYS: dict[str, Key] = {
     "SOLVER.AMP": key(
         "fp32",
         TRAINING | ANSWER,
-        one_of("fp32", "bf16", "fp16"),
-        comment='what the backbones compute in: "fp32", "bf16" or, on CUDA, "fp16"',
+        one_of("fp32", "bf16", "fp16", "tf32"),
+        comment='what the backbones compute in: "fp32", "bf16" or, on CUDA, "fp16" or "tf32"',
+    ),
+    "SOLVER.DETERMINISTIC": key(
+        True,
+        RESUMABLE,
+        comment="the same bits each time on a GPU; off, cuDNN takes the fastest kernels that it measures",
     ),
     "SOLVER.ACCUMULATE": key(
         1, TRAINING, at_least(1), comment="parts in which a batch goes through the network, to need less memory"

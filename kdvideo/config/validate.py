@@ -64,8 +64,10 @@ def _validate_together(cfg: CfgNode) -> None:
         pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
         with naming_keys():
             pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
-    if cfg.SOLVER.AMP == "fp16" and not torch.cuda.is_available():
-        raise ValueError("SOLVER.AMP is 'fp16', which needs a CUDA device, and there is none: use bf16 or fp32")
+    if cfg.SOLVER.AMP in ("fp16", "tf32") and not torch.cuda.is_available():
+        raise ValueError(
+            f"SOLVER.AMP is {cfg.SOLVER.AMP!r}, which needs a CUDA device, and there is none: use bf16 or fp32"
+        )
     share, parts = cfg.SOLVER.BATCH_SIZE // world_size(), cfg.SOLVER.ACCUMULATE
     if share % parts or share < 2 * parts > 2:
         raise ValueError(

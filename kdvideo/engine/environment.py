@@ -1,6 +1,7 @@
-"""What a run writes about itself before it starts, and the run's log."""
+"""What a run writes about itself before it starts, its folder, and a GPU's arithmetic while it lasts."""
 
 import datetime
+import logging
 import os
 import platform
 import sys
@@ -13,12 +14,15 @@ import torch
 from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
+from kdvideo.device import choose_kernels, describe_gpu, float32_convolutions, slow_convolutions
 from kdvideo.distributed import is_main
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.paths import expand_user
 from kdvideo.version import __version__
 
-__all__ = ["describe_run", "exclusive_use", "prepare_output", "refuse_other_run"]
+__all__ = ["computing", "describe_run", "exclusive_use", "prepare_output", "refuse_other_run"]
+
+logger = logging.getLogger("kdvideo")
 
 _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
 
@@ -65,13 +69,43 @@ def exclusive_use(folder: RunFolder) -> Iterator[None]:
         raise ValueError(f"OUTPUT_DIR {folder.path} is in use by another process: wait for it or stop it") from None
 
 
-def describe_run(cfg: CfgNode, folder: RunFolder) -> None:
+@contextmanager
+def computing(device: torch.device, *, precision: str, deterministic: bool) -> Iterator[None]:
+    """Sets how a GPU computes while the block runs, and logs it in one line. On a CPU, it does nothing.
+
+    Args:
+        device: the device that computes.
+        precision: a value of SOLVER.AMP. Without "tf32", convolutions of fp32 tensors are in fp32.
+        deterministic: whether the same computation gives the same bits each time.
+    """
+    with (
+        float32_convolutions(device, tf32=precision == "tf32"),
+        choose_kernels(device, deterministic=deterministic),
+    ):
+        if device.type == "cuda":
+            logger.info("%s", _describe_computing(device, precision, deterministic=deterministic))
+            if slow := slow_convolutions():
+                logger.warning("%s", slow)
+        yield
+
+
+def describe_run(cfg: CfgNode, folder: RunFolder, *, device: torch.device) -> None:
     """Writes the resolved config, the environment and the seed."""
     folder.write_config(cfg)
-    folder.write_environment(_environment(cfg))
+    folder.write_environment(_environment(cfg, device))
 
 
-def _environment(cfg: CfgNode) -> dict[str, object]:
+def _describe_computing(device: torch.device, precision: str, *, deterministic: bool) -> str:
+    gpu = describe_gpu(device)
+    kernels = "the same bits each time" if deterministic else "the fastest kernels, other bits each time"
+    return (
+        f"{gpu['name']}, driver {gpu['driver']}, CUDA {gpu['cuda']}, cuDNN {gpu['cudnn']}; {precision}, {kernels} "
+        "(SOLVER.AMP, SOLVER.DETERMINISTIC)"
+    )
+
+
+def _environment(cfg: CfgNode, device: torch.device) -> dict[str, object]:
+    computing = {"amp": cfg.SOLVER.AMP, "deterministic": cfg.SOLVER.DETERMINISTIC}
     return {
         "kdvideo": __version__,
         "python": platform.python_version(),
@@ -80,7 +114,8 @@ def _environment(cfg: CfgNode) -> dict[str, object]:
         "platform": platform.platform(),
         "processor_cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cuda": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "gpu": {**describe_gpu(device), **computing} if device.type == "cuda" else None,
         "command": sys.argv,
         "seed": cfg.SEED,
         "started": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),

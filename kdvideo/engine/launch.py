@@ -10,10 +10,11 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
 from kdvideo.config.naming import naming_keys
+from kdvideo.device import choose_device
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
-from kdvideo.engine.environment import describe_run, exclusive_use, prepare_output, refuse_other_run
+from kdvideo.engine.environment import computing, describe_run, exclusive_use, prepare_output, refuse_other_run
 from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writing
 from kdvideo.engine.log import log_to
 from kdvideo.engine.parallel import check_sync_bn
@@ -86,16 +87,16 @@ def train(
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
     teacher = _load_teacher(cfg, zoo)
-    folder = prepare_output(cfg)
-    with exclusive_use(folder), log_to(folder.log), explain_losses():
+    folder, device = prepare_output(cfg), choose_device()
+    arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
+    with exclusive_use(folder), log_to(folder.log), explain_losses(), arithmetic:
         if is_main():
             remove_temporaries(folder.path)
         checkpoint = _find_checkpoint(cfg, folder, resume=resume)
         if is_main():
             with writing(folder.path):
-                describe_run(cfg, folder)
+                describe_run(cfg, folder, device=device)
         torch.manual_seed(cfg.SEED)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
         parts = put_together(cfg, folder, device=device, resumed=checkpoint is not None)
         task = build_task(cfg, parts, teacher=teacher, device=device)

@@ -1,10 +1,11 @@
-"""Reduced precision: autocast for the backbone, after a check of each convolution's weight gradient."""
+"""Reduced precision: autocast for the backbone, after a check of each convolution's gradients."""
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from types import MappingProxyType
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
+from kdvideo.device import float32_convolutions
 from kdvideo.distributed import world_size
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
@@ -25,16 +27,18 @@ __all__ = [
     "ConvolutionUse",
     "check_compiler",
     "compile_preparation",
+    "convolution_errors",
     "find_convolutions",
     "guard_convolutions",
     "prepare_frozen",
     "prepare_student",
     "run_in_precision",
-    "weight_gradient_error",
 ]
 
-AMP_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
-LARGEST_ERROR = 0.02  # relative error of a weight gradient against fp32; bf16 rounding causes 0.003
+AMP_DTYPES = MappingProxyType(
+    {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32}
+)
+LARGEST_ERROR = 0.02  # relative error of a gradient or an output against fp32; bf16 rounding causes 0.003
 _NUM_CALLS = 5  # a wrong kernel reads memory that is not its own, so it may be right by chance
 # Autocast would cast their weights anew in each forward, to the same values. A derived class may use them otherwise.
 _CAST_BY_AUTOCAST = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear))
@@ -93,11 +97,11 @@ def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool =
 
 
 def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int, device: torch.device) -> list[str]:
-    """Finds convolutions whose weight gradient is wrong in `dtype` at its real shape, and corrects them.
+    """Finds convolutions that are wrong in `dtype` at their real shape, and corrects them.
 
-    oneDNN 3.12 gives wrong values on processors with AVX-512 if a clip has fewer time steps than the kernel, as
-    in the last stage of R3D, R(2+1)D and C3D at 16 frames. There the padding is added explicitly, which gives the same
-    sum. If that does not help, the convolution stays in fp32. The log names each of them.
+    oneDNN 3.12 gives wrong weight gradients on processors with AVX-512 if a clip has fewer time steps than the kernel,
+    as in the last stage of R3D, R(2+1)D and C3D at 16 frames. There the padding is added explicitly, which gives the
+    same sum. If that does not help, the convolution stays in fp32. The log names each of them.
 
     Args:
         backbone: the backbone, changed in place. Its tensors stay as they are.
@@ -108,19 +112,21 @@ def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int
     Returns:
         The names of the wrong convolutions.
     """
-    errors: dict[tuple[object, ...], float] = {}
-    wrong = []
+    errors: dict[tuple[object, ...], tuple[str, float]] = {}
+    wrong, on_gpu = [], device.type == "cuda"
     for use in find_convolutions(backbone, num_clips=num_clips, device=device):
         if not use.module.weight.requires_grad:
             continue
         if use.kind not in errors:
-            errors[use.kind] = weight_gradient_error(use, dtype)
-        if errors[use.kind] > LARGEST_ERROR:
-            how = _make_right(use, dtype)
-            off = f"off by {errors[use.kind]:.0%}" if math.isfinite(errors[use.kind]) else "not finite"
+            found = convolution_errors(use, dtype, everything=on_gpu)
+            errors[use.kind] = max(found.items(), key=itemgetter(1))
+        what, error = errors[use.kind]
+        if error > LARGEST_ERROR:
+            how = _make_right(use, dtype, everything=on_gpu)
+            off = f"off by {error:.0%}" if math.isfinite(error) else "not finite"
             logger.warning(
-                "%s: the weight gradient in %s is %s on this processor, input %s; %s",
-                *(use.name, dtype, off, list(use.shape), how),
+                "%s: the %s in %s is %s on this %s, input %s; %s",
+                *(use.name, what, dtype, off, "GPU" if on_gpu else "processor", list(use.shape), how),
             )
             wrong.append(use.name)
     logger.info("%d convolutions compared with fp32, %d wrong in %s", len(errors), len(wrong), dtype)
@@ -152,26 +158,44 @@ def find_convolutions(backbone: Backbone, *, num_clips: int, device: torch.devic
     return found
 
 
-def weight_gradient_error(use: ConvolutionUse, dtype: torch.dtype) -> float:
-    """Measures `|g - g32| / |g32|` of the weight gradient g under autocast.
-
-    The result is the largest of five calls. It is inf if a gradient is not finite.
+def convolution_errors(use: ConvolutionUse, dtype: torch.dtype, *, everything: bool = False) -> dict[str, float]:
+    """Measures `|x - x32| / |x32|` of what a convolution computes under autocast.
 
     Input and output gradient are random and rounded to `dtype`. Both computations get the same ones.
+
+    Args:
+        use: the convolution and its input.
+        dtype: the type of autocast.
+        everything: whether also the input gradient and the output are compared. On CPUs, only weight gradients have
+            been seen wrong.
+
+    Returns:
+        The error of the "weight gradient", and with `everything` of the "input gradient" and the "output". Each is the
+        largest of five calls, or inf if a value is not finite.
     """
     module, device = use.module, use.module.weight.device
+    names = ("weight gradient", "input gradient", "output") if everything else ("weight gradient",)
     generator = torch.Generator(device).manual_seed(0)
     clip = torch.empty_strided(use.shape, use.stride, device=device).normal_(generator=generator).to(dtype)
-    exact_output = module(clip.float())
-    output_gradient = torch.empty_like(exact_output).normal_(generator=generator).to(dtype)
-    (exact,) = torch.autograd.grad(exact_output, module.weight, output_gradient.float())
+    exact_clip = clip.float().requires_grad_(everything)
+    with float32_convolutions(device, tf32=False):
+        exact_output = module(exact_clip)
+        output_gradient = torch.empty_like(exact_output).normal_(generator=generator).to(dtype)
+        exact = [*_gradients(exact_output, [module.weight, exact_clip], output_gradient.float()), exact_output]
     with torch.autocast(device.type, dtype=dtype):
-        output = module(clip)
+        output = module(clip.requires_grad_(everything))
     errors = []
     for _ in range(_NUM_CALLS):
-        (gradient,) = torch.autograd.grad(output, module.weight, output_gradient.to(output.dtype), retain_graph=True)
-        errors.append(((gradient.float() - exact).norm() / exact.norm()).item())
-    return max(error if math.isfinite(error) else math.inf for error in errors)
+        found = [*_gradients(output, [module.weight, clip], output_gradient.to(output.dtype)), output]
+        pairs = list(zip(found, exact, strict=True))[: len(names)]
+        errors.append(torch.stack([(one.float() - other).norm() / other.norm() for one, other in pairs]).detach())
+    largest = torch.stack(errors).nan_to_num(nan=math.inf, posinf=math.inf).amax(dim=0)
+    return dict(zip(names, largest.tolist(), strict=True))  # the only wait for a GPU
+
+
+def _gradients(output: Tensor, inputs: Sequence[Tensor], output_gradient: Tensor) -> tuple[Tensor, ...]:
+    wanted = [each for each in inputs if each.requires_grad]
+    return torch.autograd.grad(output, wanted, output_gradient, retain_graph=True)
 
 
 def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -> None:
@@ -238,11 +262,11 @@ def check_compiler(device: torch.device) -> None:
         ) from None
 
 
-def _make_right(use: ConvolutionUse, dtype: torch.dtype) -> str:
+def _make_right(use: ConvolutionUse, dtype: torch.dtype, *, everything: bool) -> str:
     module, as_written = use.module, use.module.forward
     if isinstance(module, nn.Conv3d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
         _replace_forward(module, partial(_convolve_padded, module))
-        if weight_gradient_error(use, dtype) <= LARGEST_ERROR:
+        if max(convolution_errors(use, dtype, everything=everything).values()) <= LARGEST_ERROR:
             return "its zero padding in time is made explicit, which is right"
     _replace_forward(module, partial(_convolve_in_fp32, as_written))
     return "it stays in fp32"

@@ -14,6 +14,7 @@ from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
 from kdvideo.data.plan import PLAN_VERSION
 from kdvideo.data.videos import VideoList
+from kdvideo.device import describe_gpu
 from kdvideo.models.spec import Model
 from kdvideo.paths import kdvideo_home
 from kdvideo.registry import PRETEXTS, TASKS
@@ -62,11 +63,24 @@ def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: 
     plan = {"version": PLAN_VERSION, **_settings(cfg, Role.SAMPLE)}
     plan["pretext"]["source"] = _hash_text(inspect.getsource(PRETEXTS.get(cfg.PRETEXT.NAME)))
     return {
-        "teacher": {"sha256": teacher_sha256, "device": device.type, **_settings(cfg, Role.ANSWER)},
+        "teacher": {
+            "sha256": teacher_sha256,
+            "device": device.type,
+            **_settings(cfg, Role.ANSWER),
+            **_kernels(cfg, device),
+        },
         "videos": {"number": len(videos), "sha256": _hash_videos(videos)},
         "plan": plan,
         "packages": {name: metadata.version(name) for name in _PACKAGES if util.find_spec(name)},
     }
+
+
+def _kernels(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
+    """Returns what decides which kernels of a GPU compute an answer, and so its last bits. Empty for a CPU."""
+    if device.type != "cuda":
+        return {}
+    gpu = describe_gpu(device)
+    return {"gpu": gpu["name"], "cudnn": gpu["cudnn"], "deterministic": cfg.SOLVER.DETERMINISTIC}
 
 
 def _settings(cfg: CfgNode, role: Role) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.loader import gather_shares
 from kdvideo.data.transfer import transfer_to
+from kdvideo.device import float32_convolutions
 from kdvideo.distributed import is_main
 from kdvideo.files import allocate
 
@@ -74,7 +75,7 @@ def compute_outputs(
     device: torch.device,
     batch_size: int = AUTO,
 ) -> Tensor:
-    """Computes a model's outputs for the S clips or tuples of each sample in eval mode.
+    """Computes a model's outputs for the S clips or tuples of each sample in eval mode, in fp32 also on a GPU.
 
     On a GPU, batches are put together to larger ones and copied beside the computation. The outputs stay there until
     the last one is computed.
@@ -98,9 +99,11 @@ def compute_outputs(
     model.eval()
     if device.type == "cuda":
         batches = _larger_batches(batches, batch_size or clips_of_gpu(spec, device), device=device)
-    outputs = [
-        output(prepare_clips(clips.to(device).flatten(0, 1), spec)).unflatten(0, clips.shape[:2]) for clips in batches
-    ]
+    with float32_convolutions(device, tf32=False):
+        outputs = [
+            output(prepare_clips(clips.to(device).flatten(0, 1), spec)).unflatten(0, clips.shape[:2])
+            for clips in batches
+        ]
     model.train(was_training)
     gathered = gather_shares(torch.cat(outputs).cpu() if outputs else torch.empty(0))
     if not gathered.isfinite().all():

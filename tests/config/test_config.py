@@ -84,7 +84,7 @@ def test_bad_file(tmp_path: Path, text: str, message: str):
         (["CONTRAST.NAME", "logit_distillation"], "it must be a contrastive loss: bank_nce, batch_nce"),
         (["CLIP.MODALITY", "flow"], "CLIP.MODALITY is 'flow'; it must be one of rgb, residual"),
         (["SOLVER.BATCH_SIZE", "1"], "SOLVER.BATCH_SIZE is 1; it must be at least 2"),
-        (["SOLVER.AMP", "fp8"], "SOLVER.AMP is 'fp8'; it must be one of fp32, bf16, fp16"),
+        (["SOLVER.AMP", "fp8"], "SOLVER.AMP is 'fp8'; it must be one of fp32, bf16, fp16, tf32"),
         (["SOLVER.ACCUMULATE", "3"], "SOLVER.ACCUMULATE is 3; it must part a process' share of SOLVER.BATCH_SIZE, 16,"),
         (
             ["SOLVER.ACCUMULATE", "16"],
@@ -107,16 +107,17 @@ def test_impossible_values(overrides: list[str], message: str):
         validate_config(cfg)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA fp16 works")
 def test_what_learns_classes_has_no_pretext():
     """So clips of any length will do."""
     validate_config(load_config(None, ["DATA.ROOT", "/videos", "TASK.NAME", "supervised", "CLIP.LENGTH", "6"]))
 
 
-def test_fp16_needs_cuda():
-    """Its gradients underflow without a scaler, and CPUs have no kernels for it."""
-    with pytest.raises(ValueError, match=r"SOLVER\.AMP is 'fp16', which needs a CUDA device, .* use bf16 or fp32"):
-        validate_config(load_config(None, ["DATA.ROOT", "/videos", "SOLVER.AMP", "fp16"]))
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA they work")
+@pytest.mark.parametrize("amp", ["fp16", "tf32"])
+def test_some_precisions_need_cuda(amp: str):
+    """Gradients in fp16 underflow without a scaler, and CPUs have no kernels for either."""
+    with pytest.raises(ValueError, match=rf"SOLVER\.AMP is '{amp}', which needs a CUDA device, .* use bf16 or fp32"):
+        validate_config(load_config(None, ["DATA.ROOT", "/videos", "SOLVER.AMP", amp]))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

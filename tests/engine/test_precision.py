@@ -13,11 +13,11 @@ from kdvideo.engine.precision import (
     LARGEST_ERROR,
     ConvolutionUse,
     compile_preparation,
+    convolution_errors,
     find_convolutions,
     guard_convolutions,
     prepare_frozen,
     run_in_precision,
-    weight_gradient_error,
 )
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import build_backbone, build_pcl_model
@@ -41,7 +41,8 @@ def has_the_bug() -> bool:
     """Whether this processor's bf16 kernel is wrong for two time steps and a kernel of three."""
     conv = nn.Conv3d(64, 64, 3, padding=1)
     shape = torch.Size((2, 64, 2, 4, 4))
-    return weight_gradient_error(ConvolutionUse("", conv, shape, torch.empty(shape).stride()), torch.bfloat16) > 0.5
+    use = ConvolutionUse("", conv, shape, torch.empty(shape).stride())
+    return convolution_errors(use, torch.bfloat16)["weight gradient"] > 0.5
 
 
 @pytest.mark.parametrize("name", FEW_STEPS)
@@ -55,7 +56,7 @@ def test_every_convolution_is_right_under_the_policy(name: str, caplog: pytest.L
     assert named == wrong
     uses = find_convolutions(backbone, num_clips=2, device=CPU)
     assert {use.name for use in uses} == {n for n, part in backbone.named_modules() if isinstance(part, nn.Conv3d)}
-    assert max(weight_gradient_error(use, torch.bfloat16) for use in uses) <= LARGEST_ERROR
+    assert max(convolution_errors(use, torch.bfloat16)["weight gradient"] for use in uses) <= LARGEST_ERROR
 
 
 class _WrongGradient(torch.autograd.Function):
@@ -101,7 +102,38 @@ def test_what_is_wrong_is_made_right(few_steps_only: bool, how: str, caplog: pyt
     assert how in caplog.text
     torch.testing.assert_close(backbone(clip), before)
     (use,) = find_convolutions(backbone, num_clips=2, device=CPU)
-    assert weight_gradient_error(use, torch.bfloat16) <= LARGEST_ERROR
+    assert convolution_errors(use, torch.bfloat16)["weight gradient"] <= LARGEST_ERROR
+
+
+class _WrongForward(nn.Conv3d):
+    """As cuDNN 9.8 to 9.10 had it for large inputs: a wrong output, with a right weight gradient."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        return super().forward(clip) + 0.1 * torch.is_autocast_enabled("cpu")
+
+
+class _WrongInputGradient(nn.Conv3d):
+    """A wrong gradient of the clip alone."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        wrong = torch.is_autocast_enabled("cpu") and clip.requires_grad
+        return super().forward(_WrongGradient.apply(clip) if wrong else clip)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"), [(_WrongForward, "output"), (_WrongInputGradient, "input gradient"), (nn.Conv3d, None)]
+)
+def test_output_and_input_gradient_are_compared_where_asked(kind: type[nn.Conv3d], wrong: str | None):
+    """As on GPUs, where outputs have been seen wrong; nothing but what is wrong is called so."""
+    torch.manual_seed(0)
+    conv = kind(3, 4, 3, padding=1)
+    shape = torch.Size((2, 3, 8, 8, 8))
+    use = ConvolutionUse("conv", conv, shape, torch.empty(shape).stride())
+    errors = convolution_errors(use, torch.bfloat16, everything=True)
+    assert list(errors) == ["weight gradient", "input gradient", "output"]
+    assert [name for name, error in errors.items() if error > LARGEST_ERROR] == ([wrong] if wrong else [])
+    assert list(convolution_errors(use, torch.bfloat16)) == ["weight gradient"]
+    assert conv.weight.grad is None
 
 
 def test_looking_changes_nothing():

@@ -10,6 +10,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import load_config
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.videos import VideoList
+from kdvideo.engine import replay
 from kdvideo.engine.launch import train
 from kdvideo.engine.replay import replay_key
 from kdvideo.engine.trainer import Hook
@@ -92,9 +93,24 @@ def videos(tmp_path: Path) -> VideoList:
     return VideoList([VideoRecord(path, path.name, 0) for path in paths], [60, 70, 80], ["pyav"] * 3)
 
 
-def key(videos: VideoList, *overrides: str, teacher: str = "a" * 64) -> dict:
+def key(videos: VideoList, *overrides: str, teacher: str = "a" * 64, device: torch.device = CPU) -> dict:
     cfg: CfgNode = load_config(None, ["DATA.ROOT", "/videos", *overrides])
-    return replay_key(cfg, videos, teacher_sha256=teacher, device=CPU)
+    return replay_key(cfg, videos, teacher_sha256=teacher, device=device)
+
+
+def test_a_gpu_and_its_kernels_are_in_the_key(videos: VideoList, monkeypatch: pytest.MonkeyPatch):
+    """Another GPU, another cuDNN and other kernels give other last bits; stores of CPUs stay what they were."""
+    gpu, cuda = {"name": "A", "cudnn": 91900, "driver": "580"}, torch.device("cuda")
+    monkeypatch.setattr(replay, "describe_gpu", lambda device: gpu)
+    first = key(videos, device=cuda)
+    assert first["teacher"].items() >= {"device": "cuda", "gpu": "A", "cudnn": 91900, "deterministic": True}.items()
+    assert key(videos, "SOLVER.DETERMINISTIC", "False", device=cuda) != first
+    assert key(videos, "SOLVER.AMP", "tf32", device=cuda) != first
+    for other in ({"name": "B"}, {"cudnn": 92000}):
+        monkeypatch.setattr(replay, "describe_gpu", lambda device, other=other: {**gpu, **other})
+        assert key(videos, device=cuda) != first
+    assert key(videos, "SOLVER.DETERMINISTIC", "False") == key(videos)
+    assert set(key(videos)["teacher"]) == {"sha256", "device", "amp", "sampling", "clip_spec"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdvideo.engine.precision import LARGEST_ERROR, find_convolutions, guard_convolutions, weight_gradient_error
+from kdvideo.engine.precision import LARGEST_ERROR, convolution_errors, find_convolutions, guard_convolutions
 from kdvideo.models.pcl import build_backbone
 
 CPU = torch.device("cpu")
@@ -16,7 +16,7 @@ def test_every_convolution_is_right(name: str, num_convolutions: int):
     backbone = build_backbone(name).to(memory_format=torch.channels_last_3d)
     guard_convolutions(backbone, torch.bfloat16, num_clips=3, device=CPU)
     errors = {
-        use.name: weight_gradient_error(use, torch.bfloat16)
+        use.name: convolution_errors(use, torch.bfloat16)["weight gradient"]
         for use in find_convolutions(backbone, num_clips=3, device=CPU)
     }
     assert len(errors) == num_convolutions
