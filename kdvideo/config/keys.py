@@ -197,6 +197,9 @@ KEYS: dict[str, Key] = {
         1, TRAINING, at_least(1), comment="parts in which a batch goes through the network, to need less memory"
     ),
     "SOLVER.COMPILE": key(False, TRAINING, comment="torch.compile of the backbones of student and teacher"),
+    "SOLVER.CUDA_GRAPH": key(
+        False, TRAINING, comment="the whole step as one CUDA graph, which speeds up small networks; GPUs only"
+    ),
     "SOLVER.CHECKPOINT_PERIOD": key(
         0,
         RESUMABLE,

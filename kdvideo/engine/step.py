@@ -27,11 +27,13 @@ class StepOptions:
         clip_gradients: largest norm of the whole gradient. 0 disables clipping.
         accumulate: number of equal parts of a batch that go through the task one by one. Their gradients are averaged.
         scale_loss: whether the loss is scaled, which fp16 needs.
+        graphed: whether the step runs as a CUDA graph where it can; see `kdvideo.engine.graph`.
     """
 
     clip_gradients: float = 0.0
     accumulate: int = 1
     scale_loss: bool = False
+    graphed: bool = False
 
 
 class TrainStep:

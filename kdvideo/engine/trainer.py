@@ -13,10 +13,11 @@ from kdvideo.data.draws import Draws
 from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import wait_for_all
 from kdvideo.engine.feed import Feed
+from kdvideo.engine.graph import build_step
 from kdvideo.engine.guards import describe_samples, out_of_memory_means
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.scalars import StepScalars, epoch_means
-from kdvideo.engine.step import StepOptions, TrainStep
+from kdvideo.engine.step import StepOptions
 from kdvideo.engine.stop import Preempted
 from kdvideo.tasks.task import Task
 
@@ -90,7 +91,7 @@ class Trainer:
         self.schedule = schedule
         self.num_epochs = num_epochs
         self.device = device
-        self.run_step = TrainStep(task, optimizer=optimizer, device=device, options=options or StepOptions())
+        self.run_step = build_step(task, optimizer=optimizer, device=device, options=options or StepOptions())
         self.batch_transform = batch_transform
         self.hooks: Sequence[Hook] = ()
         self.should_stop: Callable[[], bool] = lambda: False

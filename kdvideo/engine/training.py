@@ -73,6 +73,7 @@ def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.de
             clip_gradients=cfg.SOLVER.CLIP_GRADIENTS,
             accumulate=cfg.SOLVER.ACCUMULATE,
             scale_loss=cfg.SOLVER.AMP == "fp16",
+            graphed=cfg.SOLVER.CUDA_GRAPH,
         ),
         batch_transform=build_batch_transform(cfg, dataset),
     )

@@ -1,0 +1,51 @@
+"""Which steps cannot be CUDA graphs, and that a request for one says why. tests/gpu has the graphs themselves."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+from toy_trainer import make_trainer
+
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.engine.graph import build_step, graph_obstacle
+from kdvideo.engine.step import StepOptions, TrainStep
+from kdvideo.losses import BankNCE, QueueNCE
+from kdvideo.models.pcl import build_backbone, build_pcl_model
+from kdvideo.tasks import PCLTask
+
+CUDA = torch.device("cuda")
+
+
+def make_task(contrast: nn.Module) -> PCLTask:
+    backbone = build_backbone("r3d_10", width=4, clip_spec=ClipSpec(clip_len=4, size=32))
+    return PCLTask(build_pcl_model(backbone), contrast=contrast)
+
+
+class Counting(nn.ReLU):
+    """Has a state in Python, which a graph would not change."""
+
+
+def test_what_prevents_a_graph():
+    """A step with kdvideo's own parts can be one on a GPU; each obstacle is said in words."""
+    task, options = make_task(BankNCE(num_videos=8)), StepOptions(graphed=True)
+    assert graph_obstacle(task, device=CUDA, options=options) is None
+    assert graph_obstacle(task, device=torch.device("cpu"), options=options) == "there is no GPU"
+    scaled = graph_obstacle(task, device=CUDA, options=StepOptions(graphed=True, scale_loss=True))
+    assert scaled == "the scale of fp16's loss changes"
+    queued = graph_obstacle(make_task(QueueNCE(length=4)), device=CUDA, options=options)
+    assert queued == "contrast.first_queue is a queue, whose rows move"
+    task.trainable.backbone.blocks[0] = nn.Sequential(task.trainable.backbone.blocks[0], Counting())
+    own = graph_obstacle(task, device=CUDA, options=options)
+    assert own is not None
+    assert own.startswith("trainable.backbone.blocks.0.1 is a Counting of your own")
+
+
+def test_without_a_gpu_the_step_runs_as_written(caplog: pytest.LogCaptureFixture):
+    """A config may ask for a graph everywhere."""
+    caplog.set_level(logging.INFO, logger="kdvideo")
+    trainer = make_trainer()
+    options = StepOptions(graphed=True)
+    step = build_step(trainer.task, optimizer=trainer.optimizer, device=torch.device("cpu"), options=options)
+    assert type(step) is TrainStep
+    assert "the step is no CUDA graph, because there is no GPU" in caplog.text
