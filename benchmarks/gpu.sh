@@ -101,13 +101,14 @@ resume() {
 }
 
 study() {
-    local runs=$WORK/runs plan=${STUDY:-benchmarks/study_gpu.yaml}
+    local runs=$WORK/runs plan=${STUDY:-model_zoo/configs/study/ucf101mini_gpu.yaml}
     [ -z "$TOY" ] || plan=$WORK/toy_study.yaml
     # The runs get all but the last 15 seconds; a run that is cut off is continued by the next call.
     # shellcheck disable=SC2086
     timeout "$((PHASE_SECONDS - 15))" $PYTHON -m kdvideo.cli study run "$plan" --data "$(find_data 72)" \
         --output "$runs" ${STUDY_OPTIONS:-}
-    $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report"
+    $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report" --seeds finished ||
+        $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report"
     [ ! -f "$runs/report/summary.json" ] || cp "$runs/report/summary.json" "$OUT/study.json"
     find "$runs" \( -name metrics.jsonl -o -name environment.json -o -name config.yaml -o -path '*/report/*' \) \
         -type f -print0 | tar --null -czf "$OUT/study.tar.gz" -T -

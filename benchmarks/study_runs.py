@@ -55,7 +55,9 @@ def measure(study: Path, videos: Path, *, at_once: int) -> dict[str, float]:
         environment = {**os.environ, "KDVIDEO_HOME": f"{folder}/home"}
         arguments = ["study", "run", study, "--data", videos, "--output", f"{folder}/out", "--at-once", at_once]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([*COMMAND, *map(str, arguments)], check=True, env=environment, stderr=subprocess.DEVNULL)
+        command = [*COMMAND, *map(str, arguments)]
+        # In another folder, because Python looks for kdvideo in the working folder first.
+        subprocess.run(command, check=True, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return {"seconds": round(time.perf_counter() - started, 1), "cpu_seconds": round(cpu, 1)}

@@ -200,11 +200,14 @@ KEYS: dict[str, Key] = {
     "SOLVER.CUDA_GRAPH": key(
         False, TRAINING, comment="the whole step as one CUDA graph, which speeds up small networks; GPUs only"
     ),
+    "SOLVER.CHECKPOINT_EPOCHS": key(
+        1, RESUMABLE | PLACE, at_least(1), comment="epochs between two checkpoints; the last epoch always has one"
+    ),
     "SOLVER.CHECKPOINT_PERIOD": key(
         0,
         RESUMABLE,
         at_least(0),
-        comment="steps between two checkpoints, besides the one after every epoch; 0 for none",
+        comment="steps between two checkpoints, besides those after epochs; 0 for none",
     ),
     "SOLVER.CHECKPOINT_MAX_TO_KEEP": key(
         2, RESUMABLE, at_least(1), comment="the newest and those before it; a damaged one falls back to the one before"

@@ -118,17 +118,21 @@ class MetricsWriter(Hook):
 
 
 class Checkpointer(Hook):
-    """Saves the run after every epoch, when the run is stopped, and every `period` steps.
+    """Saves the run after every `epochs`-th and the last epoch, when it is stopped, and every `period` steps.
 
     Args:
         folder: the run's folder.
+        epochs: number of epochs between checkpoints.
         period: number of steps between checkpoints. 0 for none within an epoch.
         max_to_keep: number of checkpoints to keep, including the newest.
         extra: constant entries of the checkpoint, e.g. how the model is built.
     """
 
-    def __init__(self, folder: RunFolder, *, period: int, max_to_keep: int, extra: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: RunFolder, *, epochs: int = 1, period: int, max_to_keep: int, extra: Mapping[str, Any]
+    ) -> None:
         self.folder = folder
+        self.epochs = epochs
         self.period = period
         self.max_to_keep = max_to_keep
         self.extra = extra
@@ -139,8 +143,9 @@ class Checkpointer(Hook):
             self._save(trainer)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Saves the run after an epoch."""
-        self._save(trainer)
+        """Saves the run after an epoch if a checkpoint is due."""
+        if trainer.epoch % self.epochs == 0 or trainer.epoch == trainer.num_epochs:
+            self._save(trainer)
 
     def before_stop(self, trainer: Trainer) -> None:
         """Saves the run between two steps."""

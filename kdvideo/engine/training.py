@@ -103,6 +103,7 @@ def build_hooks(
         # After the metrics: a line without its checkpoint is written again. In the other order, the line would be lost.
         Checkpointer(
             folder,
+            epochs=cfg.SOLVER.CHECKPOINT_EPOCHS,
             period=cfg.SOLVER.CHECKPOINT_PERIOD,
             max_to_keep=cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP,
             extra={

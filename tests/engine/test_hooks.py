@@ -30,6 +30,18 @@ def test_checkpoint_period(tmp_path: Path):
     assert saved == [(2, 0, 2), (3, 1, 0), (4, 1, 1), (6, 1, 3), (6, 2, 0), (8, 2, 2), (9, 3, 0)]
 
 
+def test_a_checkpoint_after_every_second_and_the_last_epoch(tmp_path: Path):
+    saved: dict[int, int] = {}
+
+    class Seen(Hook):
+        def after_epoch(self, trainer, metrics):
+            saved[trainer.epoch] = load_checkpoint(RunFolder(tmp_path))["epoch"] if any(tmp_path.glob("*.pt")) else 0
+
+    checkpointer = Checkpointer(RunFolder(tmp_path), epochs=2, period=0, max_to_keep=2, extra={})
+    run(make_trainer(), checkpointer, Seen())
+    assert saved == {1: 0, 2: 2, 3: 3}
+
+
 def test_the_best_epoch_is_kept(tmp_path: Path):
     """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
     (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
