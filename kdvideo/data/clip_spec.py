@@ -100,8 +100,7 @@ def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
     Returns:
         float32 of the same shape. A residual frame is `x[t - 1] - x[t]`, the first one `x[T - 1] - x[0]`.
     """
-    mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1, 1)
-    std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1, 1)
+    mean, std = (_per_channel(values, clips.device) for values in (spec.mean, spec.std))
     return normalise_clips(clips, mean=mean, std=std, modality=spec.modality)
 
 
@@ -118,3 +117,8 @@ def normalise_clips(clips: Tensor, *, mean: Tensor, std: Tensor, modality: Modal
     if modality == "rgb":
         return normalised
     return normalised.roll(1, dims=-3) - normalised
+
+
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """Returns `[3, 1, 1, 1]`. The values are filled in on the device, because a copy to it would wait for it."""
+    return torch.stack([torch.full((1, 1, 1), value, device=device) for value in values])

@@ -39,6 +39,8 @@ def average_running_statistics(task: Task) -> None:
 
     As a result, every rank has the same task between two steps, and any rank could evaluate or save it.
     """
+    if world_size() == 1:
+        return
     statistics = [
         buffer
         for module in task.trainable.modules()
@@ -46,7 +48,7 @@ def average_running_statistics(task: Task) -> None:
         for buffer in (module.running_mean, module.running_var)
         if isinstance(buffer, Tensor)
     ]
-    if world_size() == 1 or not statistics:
+    if not statistics:
         return
     flat = torch.cat([buffer.flatten() for buffer in statistics])
     distributed.all_reduce(flat)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdvideo.distributed import mean_over_ranks
 from kdvideo.engine.step import GRAD_NORM, LOSS_SCALE
+from kdvideo.host_copy import HostCopy
 
 __all__ = ["SKIPPED", "StepScalars", "epoch_means"]
 
@@ -31,11 +32,8 @@ class StepScalars(Mapping[str, float]):
         self.place = place
         self._names = tuple(results)
         values = mean_over_ranks(torch.stack(list(results.values())))
-        self.is_late = values.is_cuda
-        self._copy = values.to("cpu", non_blocking=True)  # into pinned memory
-        self._arrival = torch.cuda.Event(blocking=True) if self.is_late else None
-        if self._arrival is not None:
-            self._arrival.record()
+        self._copy = HostCopy(values)
+        self.is_late = self._copy.is_late
 
     def __getitem__(self, name: str) -> float:
         return self._logged[name]
@@ -72,9 +70,7 @@ class StepScalars(Mapping[str, float]):
 
     @cached_property
     def _values(self) -> dict[str, float]:
-        if self._arrival is not None:
-            self._arrival.synchronize()
-        return dict(zip(self._names, self._copy.tolist(), strict=True))
+        return dict(zip(self._names, self._copy.read().tolist(), strict=True))
 
     @cached_property
     def _logged(self) -> dict[str, float]:

@@ -188,6 +188,7 @@ class Trainer:
             if self.should_stop():
                 self._stop()
         self._read()
+        self.task.flush()
         means = epoch_means(self._sums, len(self.loader))
         self.epoch, self.epoch_step = self.epoch + 1, 0
         self._sums.clear()
@@ -214,6 +215,7 @@ class Trainer:
 
     def _stop(self) -> None:
         self._read()
+        self.task.flush()
         for hook in self.hooks:
             hook.before_stop(self)
         wait_for_all()  # as soon as one process ends, torchrun and srun end the others
@@ -239,7 +241,7 @@ class Trainer:
             group["lr"] = self.schedule.rate(progress, group)
 
     def _to_device(self, batch: Batch) -> Batch:
-        batch = self.feed.to_device(batch)
+        batch = self.feed.to_device(self.task.complete_batch(batch))
         return batch if self.batch_transform is None else self.batch_transform(batch)
 
     def _read(self) -> None:

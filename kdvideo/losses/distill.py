@@ -187,8 +187,8 @@ class SimilarityDistillation(DistillationLoss):
             `[M, A - 1 + queued]`.
         """
         itself = torch.arange(len(clips), device=clips.device)[:, None] + rank() * len(clips)
-        others = itself != torch.arange(len(batch), device=clips.device)
-        # m = clip, a = anchor, d = feature
-        in_batch = torch.einsum("md,ad->ma", clips, batch)[others].view(len(clips), -1)
+        others = torch.arange(len(batch) - 1, device=clips.device).expand(len(clips), -1)
+        # m = clip, a = anchor, d = feature. A boolean mask would make a GPU's host wait for the number of its ones.
+        in_batch = torch.einsum("md,ad->ma", clips, batch).gather(1, others + (others >= itself).long())
         queued = torch.einsum("md,ad->ma", clips, queue.rows.to(clips.dtype))
         return torch.log_softmax(torch.cat((in_batch, queued), dim=1) / self.temperature, dim=1)

@@ -1,6 +1,6 @@
 """A noise-contrastive loss with negatives from a queue of the latest projections."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from fvcore.common.config import CfgNode
@@ -24,7 +24,8 @@ class Queue(nn.Module):
         length 5, three batches of 2:    a a . . .    a a b b .    c a b b c
                                              ^                ^      ^        the next place to write
 
-    The checkpoint stores `places[length, dim]` and the number of rows that were ever pushed.
+    The checkpoint stores `places[length, dim]` and the number of rows that were ever pushed. On a GPU, both stay there
+    at their address. How many places are filled, the host counts on its own.
 
     Args:
         length: number of places.
@@ -46,21 +47,36 @@ class Queue(nn.Module):
         super().__init__()
         self.register_buffer("places", torch.zeros(length, dim, dtype=dtype))
         self.register_buffer("num_pushed", torch.zeros((), dtype=torch.int64))
+        self._num_filled = 0
+        self.register_load_state_dict_post_hook(_count_filled)
+
+    @property
+    def is_steady(self) -> bool:
+        """Tells whether the queue is full, so that the shape of `rows` stays as it is."""
+        return self._num_filled == len(self.places)
 
     @property
     def rows(self) -> Tensor:
-        """The stored rows. `[min(length, pushed so far), dim]`, unordered."""
-        return self.places[: int(self.num_pushed)]
+        """A copy of the stored rows. `[min(length, pushed so far), dim]`, unordered."""
+        return self.places[: self._num_filled].clone()
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Writes `rows[B, dim]` over the oldest rows. If there are more rows than places, the last ones stay."""
+        """Writes `rows[B, dim]` over the oldest rows. If there are more rows than places, the last ones stay.
+
+        It writes in place. The backward of the current loss comes later and needs the old rows, which is why `rows` is
+        a copy.
+        """
         length = len(self.places)
         kept = rows[-length:]
         where = (self.num_pushed + torch.arange(len(kept), device=rows.device)) % length
-        # Not in place: the backward of the current loss comes later and needs the old rows.
-        self.places = self.places.index_copy(0, where, kept.to(self.places.dtype))
+        self.places.index_copy_(0, where, kept.to(self.places.dtype))
         self.num_pushed += len(kept)
+        self._num_filled = min(self._num_filled + len(kept), length)
+
+
+def _count_filled(queue: Any, incompatible_keys: object) -> None:
+    queue._num_filled = min(int(queue.num_pushed), len(queue.places))
 
 
 @LOSSES.register_as("queue_nce")

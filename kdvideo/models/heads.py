@@ -77,7 +77,8 @@ class OrderHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Computes the logits of a tuple. `[B, N, D]` -> `[B, num_classes]`."""
-        pairs = torch.stack([features[:, pair].flatten(1) for pair in self.pairs], dim=1)  # [B, pairs, 2D]
+        clips = features.unbind(dim=1)  # a list of numbers as an index would be copied to the device
+        pairs = torch.stack([torch.cat((clips[i], clips[j]), dim=1) for i, j in self.pairs], dim=1)  # [B, pairs, 2D]
         return self.fc(torch.relu(self.pair_fc(pairs)).flatten(1))
 
 

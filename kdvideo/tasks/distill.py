@@ -173,6 +173,15 @@ class DistillTask(Task):
 
         return compute() if self.replay is None else self.replay.answer(batch, compute)
 
+    def complete_batch(self, batch: Batch) -> Batch:
+        """Adds the answers of `replay` to a batch, if there is one."""
+        return batch if self.replay is None else self.replay.look_up(batch)
+
+    def flush(self) -> None:
+        """Writes the teacher's latest answers to `replay`."""
+        if self.replay is not None:
+            self.replay.flush()
+
     def task_state(self) -> dict[str, Tensor]:
         """Returns the contrastive loss's memory, the distillation losses' queues, and the adapter."""
         return self._besides_student().state_dict()

@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from torch import Tensor
 
 from kdvideo.data.batch import Batch
 from kdvideo.files import allocate, locked, write_text
+from kdvideo.host_copy import HostCopy
 
 __all__ = ["ReplayStore", "replay_size"]
 
 KEY_NAME = "key.json"
 _CHECK = np.dtype("<u4")
+_ANSWER = "answer_"  # begins the names of a batch's answers
 _LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are created or extended
 logger = logging.getLogger("kdvideo")
 
@@ -71,6 +73,7 @@ class ReplayStore:
         self.key_hash = hashlib.sha256(text.encode()).hexdigest()
         self.directory = directory / self.key_hash[:16]
         self.num_videos = num_videos
+        self._unwritten: tuple[np.ndarray, HostCopy] | None = None  # places of the latest answers, and the answers
         num_rows = num_epochs * num_videos
         size = replay_size(shapes, num_epochs=num_epochs, num_videos=num_videos)
         logger.info("teacher replay: %.1f MB in %s", size / 1e6, self.directory)
@@ -90,31 +93,75 @@ class ReplayStore:
         there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
 
+    def look_up(self, batch: Batch) -> Batch:
+        """Adds the stored answers to a batch in the host's memory, before it moves to the device.
+
+        Args:
+            batch: `epoch` and `index`, `[B]`.
+
+        Returns:
+            The batch with `answer_NAME` `[B, ...]` for each output, in pinned memory where there is a GPU. If one is
+            missing, it also has `is_answered` `[B, outputs]`, and `answer_places`, which stays in the host's memory:
+            the samples' rows, and whether each output is missing.
+        """
+        rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
+        values = {name: mapped[rows] for name, mapped in self._values.items()}  # copies
+        missing = [self._valid[name][rows] != _checksums(of_name) for name, of_name in values.items()]
+        added: dict[str, Any] = {_ANSWER + name: _pinned(torch.from_numpy(of_name)) for name, of_name in values.items()}
+        if np.any(missing):
+            added["is_answered"] = _pinned(torch.from_numpy(~np.stack(missing, axis=1)))
+            added["answer_places"] = np.stack([rows, *missing], axis=1)
+        return cast("Batch", {**batch, **added})
+
     def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the outputs for a batch. It computes and stores missing ones.
 
         If one answer is missing, the whole batch is computed. A part of it would give different last bits, and a killed
-        run could then not be repeated exactly.
+        run could then not be repeated exactly. New answers are stored at the next call, so that this one need not wait
+        for the device.
 
         Args:
-            batch: `epoch` and `index`, `[B]`.
+            batch: what `look_up` returns, on the device. Without answers, they are looked up now.
             compute: computes the teacher's outputs for the batch.
 
         Returns:
             For each output, `[B, ...]` on the device of the batch.
         """
-        rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
         device = batch["index"].device
-        values = {name: mapped[rows] for name, mapped in self._values.items()}  # copies
-        missing = {name: self._valid[name][rows] != _checksums(of_name) for name, of_name in values.items()}
-        if any(of_name.any() for of_name in missing.values()):
-            computed = compute()
-            for name, places in missing.items():
-                new = computed[name].detach().float().cpu().numpy()[places]
-                values[name][places] = new
-                self._values[name][rows[places]] = new
-                self._valid[name][rows[places]] = _checksums(new)
-        return {name: torch.from_numpy(of_name).to(device) for name, of_name in values.items()}
+        if _ANSWER + next(iter(self._values)) not in batch:
+            batch = self.look_up(batch)
+        given: dict[str, Any] = dict(batch)
+        found = {name: given[_ANSWER + name].to(device, non_blocking=True) for name in self._values}
+        if "answer_places" not in given:
+            return found
+        computed = compute()
+        new = {name: computed[name].detach().float() for name in found}
+        self._store_later(given["answer_places"], new)
+        there = given["is_answered"].to(device, non_blocking=True)
+        return {
+            name: torch.where(there[:, i].view(-1, *[1] * (of_name.dim() - 1)), of_name, new[name])
+            for i, (name, of_name) in enumerate(found.items())
+        }
+
+    def flush(self) -> None:
+        """Writes the answers that are on their way from the device."""
+        if self._unwritten is None:
+            return
+        (places, copy), self._unwritten = self._unwritten, None
+        rows, missing = places[:, 0], places[:, 1:].astype(bool)
+        sizes = [math.prod(mapped.shape[1:]) for mapped in self._values.values()]
+        for i, (name, values) in enumerate(zip(self._values, copy.read().split(sizes, dim=1), strict=True)):
+            chosen = missing[:, i]
+            new = np.ascontiguousarray(values.numpy()[chosen])
+            self._values[name][rows[chosen]] = new.reshape(-1, *self._values[name].shape[1:])
+            self._valid[name][rows[chosen]] = _checksums(new)
+
+    def _store_later(self, places: np.ndarray, new: Mapping[str, Tensor]) -> None:
+        copy = HostCopy(torch.cat([of_name.flatten(1) for of_name in new.values()], dim=1))
+        self.flush()
+        self._unwritten = places, copy
+        if not copy.is_late:
+            self.flush()
 
     def _claim(self, key: str) -> None:
         path = self.directory / KEY_NAME
@@ -122,6 +169,10 @@ class ReplayStore:
             write_text(path, key)
         elif path.read_text(encoding="utf-8") != key:
             raise ValueError(f"{path} is of another key than its folder's name says: remove the folder")
+
+
+def _pinned(values: Tensor) -> Tensor:
+    return values.pin_memory() if torch.cuda.is_available() else values
 
 
 def _checksums(values: np.ndarray) -> np.ndarray:

@@ -47,6 +47,22 @@ class Task(nn.Module):
         """Returns the number of other videos' numbers that each sample needs as `negatives`."""
         return 0
 
+    @property
+    def is_steady(self) -> bool:
+        """Tells whether `forward`'s shapes depend on the batch's shapes alone. A queue that fills up is not steady."""
+        return all(getattr(module, "is_steady", True) for module in self.modules() if module is not self)
+
+    def complete_batch(self, batch: Batch) -> Batch:
+        """Adds to a batch of the loader what is known on the host, before it moves to the device. By default, nothing.
+
+        Args:
+            batch: in the host's memory.
+        """
+        return batch
+
+    def flush(self) -> None:
+        """Writes what is still on its way from the device. The trainer calls it when it pauses. By default, nothing."""
+
     def describe(self) -> str:
         """Returns a one-line description for the log."""
         return type(self).__name__
