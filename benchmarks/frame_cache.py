@@ -1,10 +1,11 @@
-"""Samples a second of one core before collation: from cached frames, and from proxies.
+"""Samples a second of one core before collation: from cached frames, from proxies, and if a device holds the frames.
 
     python benchmarks/frame_cache.py --root ../shared/data/ucf101-mini
 
 It makes proxies of some videos and caches their frames, all in a temporary folder. Then it reads the same training
 samples of 3 clips of 16 x 112 x 112 in turn: from the proxies and from the cache, with the augmentation left to the
-device and done by the worker. The last line is JSON.
+device and done by the worker; and with the pixels left to the device, too, so that a sample only says where they are.
+At last the device fetches and augments batches of 16 such samples. The last line is JSON.
 """
 
 import argparse
@@ -17,20 +18,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.utils.data import default_collate
 
 from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.cache.fill import cache_frames
+from kdvideo.data.cache.frames import map_frames
+from kdvideo.data.cache.resident import ResidentFrames
 from kdvideo.data.checking.isolation import available_cores
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.plan import TupleLayout
 from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.proxies.transcode import write_proxy
-from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.samples import TrainTuples, TupleConfig, augment_batch
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.engine.memory import keep_freed_memory
 
 CONFIG = TupleConfig(TupleLayout(ClipSpec(), tuple_len=3, interval=8), VCP(), AugmentConfig(), short_side=128)
+BATCH = 16
 PLACES = ("device", "worker")  # where colours, blur and pretext operation are done
 
 
@@ -59,6 +65,9 @@ def measure(sources: dict[str, VideoList], *, rounds: int) -> dict[str, list[flo
         for name, videos in sources.items()
         for place in PLACES
     }
+    planned = TrainTuples(sources["cache"], CONFIG, seed=0, num_negatives=1024, augment_on="device")
+    planned.resident_shapes = [frames.shape[-2:] for frames in frames_of(sources["cache"])]
+    datasets["resident_device"] = planned
     for dataset in datasets.values():  # the files are in memory, and mapped, from here on
         read_all(dataset, epoch=0)
     rates: dict[str, list[float]] = {name: [] for name in datasets}
@@ -66,6 +75,42 @@ def measure(sources: dict[str, VideoList], *, rounds: int) -> dict[str, list[flo
         for name, dataset in datasets.items():
             rates[name].append(read_all(dataset, epoch=epoch))
     return rates
+
+
+def frames_of(videos: VideoList) -> list[Tensor]:
+    """The cached frames of all videos, mapped."""
+    mapped = [map_frames(one.path) for one in videos.cached if one]
+    return [frames for frames in mapped if frames is not None]
+
+
+def fetch_batches(videos: VideoList, device: torch.device, *, rounds: int) -> dict[str, dict[str, float]]:
+    """Tuples a second that the device fetches and augments, batches of 16, in each round of 10."""
+    resident = ResidentFrames(frames_of(videos), size=CONFIG.layout.clip.size, device=device)
+    dataset = TrainTuples(videos, CONFIG, seed=0, num_negatives=1024, augment_on="device")
+    dataset.resident_shapes = resident.shapes
+    batch = default_collate([dataset[(0, i % len(dataset))] for i in range(BATCH)])
+    batch = {name: value.to(device) for name, value in batch.items()}
+    steps = {
+        "fetch": resident.add_clips,
+        "fetch_and_augment": lambda batch: augment_batch(resident.add_clips(batch), pretext=CONFIG.pretext),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in steps}
+    for round_number in range(rounds + 1):  # the first one warms up
+        for name, step in steps.items():
+            wait_for(device)
+            started = time.perf_counter()
+            for _ in range(10):
+                step(batch)
+            wait_for(device)
+            if round_number > 0:
+                rates[name].append(10 * BATCH / (time.perf_counter() - started))
+    return {name: summarise(values) for name, values in rates.items()}
+
+
+def wait_for(device: torch.device) -> None:
+    """Waits until the device has done everything."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def paired(rates: dict[str, list[float]], place: str) -> list[float]:
@@ -85,6 +130,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="a folder of Class/video.avi")
     parser.add_argument("--videos", type=int, default=64, help="a sample of each is read")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", type=torch.device, default="cpu", help="where frames are held, e.g. cuda")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as a run does
@@ -96,11 +142,14 @@ def main() -> None:
         )
         seconds = time.perf_counter() - started
         size = sum(one.path.stat().st_size for one in cached.cached if one)
+        on_device = fetch_batches(cached, options.device, rounds=options.rounds)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         rates = measure({"proxy": proxies, "cache": cached}, rounds=options.rounds)
     result = {
         "samples_per_second": {name: summarise(values) for name, values in rates.items()},
         "cache_vs_proxy": {place: summarise(paired(rates, place)) for place in PLACES},
+        "device_tuples_per_second": on_device,
+        "device": torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "cpu",
         "videos": len(proxies),
         "cache_megabytes": round(size / 1e6),
         "seconds_to_fill": round(seconds, 1),

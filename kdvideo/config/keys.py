@@ -135,6 +135,13 @@ KEYS: dict[str, Key] = {
         comment="folder that keeps all decoded frames, resized to SHORT_SIDE, for this and later runs; "
         '"auto" is KDVIDEO_HOME/frames, "" decodes each clip when it is needed',
     ),
+    "DATA.CACHE_ON": key(
+        "auto",
+        RESUMABLE | PLACE,
+        one_of("auto", "host", "device"),
+        comment="where CACHE's training frames are read with AUGMENT_ON device: the device's memory or the host's; "
+        '"auto" is a GPU\'s where it has the room',
+    ),
     "DATA.AUGMENT_ON": key(
         "worker",
         TRAINING | SAMPLE,

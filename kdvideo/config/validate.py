@@ -60,6 +60,11 @@ def _validate_losses(cfg: CfgNode) -> None:
 def _validate_together(cfg: CfgNode) -> None:
     if cfg.DATA.SHORT_SIDE < cfg.CLIP.SIZE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least CLIP.SIZE, {cfg.CLIP.SIZE}")
+    if cfg.DATA.CACHE_ON == "device" and not (cfg.DATA.CACHE and cfg.DATA.AUGMENT_ON == "device"):
+        raise ValueError(
+            "DATA.CACHE_ON is device, which needs DATA.CACHE, the frames' folder, and DATA.AUGMENT_ON device: set "
+            "them, or leave it at auto"
+        )
     if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
         pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
         with naming_keys():

@@ -39,6 +39,10 @@ class Batch(TypedDict, total=False):
             augmentation is left to the training device; `augment_batch` uses them up.
         blur_sigma: float32 `[B, N]`, the width of each clip's blur in pixels; 0 leaves a clip sharp.
         pretext_argument: int64 `[B]`, the variant of the pretext operation.
+        frames: int64 `[B, N, T]`, the clips' frames in their videos. This and the following keys are there in place of
+            `clips` if the device holds all frames; `ResidentFrames.add_clips` uses them up.
+        corner: int64 `[B, N, 2]`, each crop's first row and column.
+        flip: bool `[B, N]`, whether a clip is mirrored left to right.
     """
 
     clips: Tensor
@@ -51,6 +55,9 @@ class Batch(TypedDict, total=False):
     color: Tensor
     blur_sigma: Tensor
     pretext_argument: Tensor
+    frames: Tensor
+    corner: Tensor
+    flip: Tensor
 
 
 class Sample(TypedDict, total=False):
@@ -66,6 +73,9 @@ class Sample(TypedDict, total=False):
     color: Tensor
     blur_sigma: Tensor
     pretext_argument: int
+    frames: Tensor
+    corner: Tensor
+    flip: Tensor
 
 
 def batch_size(batch: Batch) -> int:

@@ -1,10 +1,14 @@
 """Labelled training clips, for finetuning and for training from scratch."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch.utils.data import Dataset
 
 from kdvideo.data.augment.plan import AugmentConfig, AugmentPlace, augment_each, stack_maps
 from kdvideo.data.batch import Sample, SampleKey
+from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import plan_clip
 from kdvideo.data.videos import VideoList
@@ -24,6 +28,9 @@ class TrainClips(Dataset):
         short_side: pixels to which a frame's shorter side is resized before the crop.
         seed: the run's seed.
         augment_on: "device" leaves the colours and the blur to `kdvideo.data.samples.augment_batch`.
+
+    Attributes:
+        resident_shapes: as in `TrainTuples`.
     """
 
     def __init__(
@@ -42,9 +49,15 @@ class TrainClips(Dataset):
         self.short_side = short_side
         self.seed = seed
         self.augment_on = augment_on
+        self.resident_shapes: Sequence[tuple[int, int]] = ()
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    @property
+    def clip_size(self) -> int:
+        """Height and width of the clips."""
+        return self.clip.size
 
     def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
         """Reads the labelled clip of one video and epoch.
@@ -55,16 +68,13 @@ class TrainClips(Dataset):
         key = SampleKey(*key)
         num_frames = self.videos.num_frames[key.video]
         frames, augment = plan_clip(self.clip, self.augment, seed=self.seed, key=key, num_frames=num_frames)
-        clips = self.videos.read_clips(
-            key.video,
-            [frames],
-            places=[augment.crop],
-            flips=[augment.flip],
-            short_side=self.short_side,
-            size=self.clip.size,
-        )
         class_id = self.videos.records[key.video].class_id
         sample: Sample = {"class_id": class_id, "index": key.video, "epoch": key.epoch}
+        cut: Any = {"places": [augment.crop], "flips": [augment.flip], "size": self.clip_size}
+        if self.resident_shapes:
+            located = locate_clips([frames], shape=self.resident_shapes[key.video], **cut)
+            return {**sample, **stack_maps([augment]), **located}
+        clips = self.videos.read_clips(key.video, [frames], short_side=self.short_side, **cut)
         if self.augment_on == "device":
             return {**sample, **stack_maps([augment]), "clips": torch.stack(clips)}
         return {**sample, "clips": augment_each(clips, [augment])}

@@ -1,5 +1,6 @@
 """Torch datasets that execute plans: they decode the planned frames, crop, augment and apply the pretext."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from kdvideo.data.augment.plan import (
     stack_maps,
 )
 from kdvideo.data.batch import Batch, Sample, SampleKey
+from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
     SamplePlan,
@@ -64,6 +66,10 @@ class TrainTuples(Dataset):
         seed: the run's seed.
         num_negatives: how many other videos' numbers go with a sample; 0 for losses that need none.
         augment_on: "device" leaves the colours, the blur and the pretext operation to `augment_batch`.
+
+    Attributes:
+        resident_shapes: height and width of each video's frames, once the device holds all of them. Samples then have
+            no pixels: `ResidentFrames.add_clips` adds them.
     """
 
     def __init__(
@@ -80,9 +86,15 @@ class TrainTuples(Dataset):
         self.seed = seed
         self.num_negatives = num_negatives
         self.augment_on = augment_on
+        self.resident_shapes: Sequence[tuple[int, int]] = ()
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    @property
+    def clip_size(self) -> int:
+        """Height and width of the clips."""
+        return self.config.layout.clip.size
 
     def plan(self, key: SampleKey) -> SamplePlan:
         """Returns what the sample is made of."""
@@ -106,15 +118,6 @@ class TrainTuples(Dataset):
 
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
         """Reads the planned sample, with `clips` `[N, C, T, H, W]`."""
-        config = self.config
-        clips = self.videos.read_clips(
-            key.video,
-            plan.clips,
-            places=plan.places,
-            flips=plan.flips,
-            short_side=config.short_side,
-            size=config.layout.clip.size,
-        )
         negatives = plan_negatives(seed=self.seed, key=key, num_videos=len(self), num_negatives=self.num_negatives)
         sample: Sample = {
             "pretext_label": plan.pretext.label,
@@ -122,10 +125,15 @@ class TrainTuples(Dataset):
             "epoch": key.epoch,
             "negatives": torch.from_numpy(negatives),
         }
+        cut: Any = {"places": plan.places, "flips": plan.flips, "size": self.clip_size}
+        if self.resident_shapes:
+            located = locate_clips(plan.clips, shape=self.resident_shapes[key.video], **cut)
+            return {**sample, **stack_maps(plan.augments), **located, "pretext_argument": plan.pretext.argument}
+        clips = self.videos.read_clips(key.video, plan.clips, short_side=self.config.short_side, **cut)
         if self.augment_on == "device":
             maps = stack_maps(plan.augments)
             return {**sample, **maps, "clips": torch.stack(clips), "pretext_argument": plan.pretext.argument}
-        return {**sample, "clips": config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)}
+        return {**sample, "clips": self.config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)}
 
 
 def augment_batch(batch: Batch, *, pretext: Pretext | None) -> Batch:

@@ -7,7 +7,7 @@ worker's batch in a thread, and the run would wait for it for ever.
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = ["batch_samples", "pass_sample"]
 
 logger = logging.getLogger("kdvideo")
 _SHARED_MEMORY = "/dev/shm"  # on Linux; elsewhere PyTorch's shared memory has no limit of its own
+_SMALL = 1 << 19  # bytes; a batch without pixels takes the pipe, since mapping its ten tensors takes longer
 _RESERVE = 1 << 20  # bytes kept for the semaphores of later processes
 
 
@@ -37,24 +38,28 @@ def _send(shared: Callable[[Any], Any], own: Callable[[Any], Any], samples: Any)
     worker = get_worker_info()
     if worker is None:
         return shared(samples)
-    needed = _count_bytes(samples) * worker.num_workers  # all workers may be about to take as much
+    num_bytes = _count_bytes(samples)
+    if num_bytes <= _SMALL:
+        return _map_tensors(partial(_ByValue, receive=torch.from_numpy), own(samples))
+    needed = num_bytes * worker.num_workers  # all workers may be about to take as much
     if needed + _RESERVE <= _free_bytes():
         try:
             return _map_tensors(Tensor.share_memory_, shared(samples))
         except RuntimeError as error:
             if "shared memory" not in str(error) and "</torch" not in str(error):
                 raise
-    return _map_tensors(_ByValue, own(samples))
+    return _map_tensors(partial(_ByValue, receive=_receive), own(samples))
 
 
 class _ByValue:
-    """A tensor that is pickled with its values, and unpickled as a tensor."""
+    """A tensor that is pickled with its values, and unpickled as a tensor, by `receive`."""
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, *, receive: Callable[[np.ndarray], Tensor]) -> None:
         self.tensor = tensor
+        self.receive = receive
 
     def __reduce__(self) -> tuple[Callable[[np.ndarray], Tensor], tuple[np.ndarray]]:
-        return _receive, (self.tensor.numpy(),)
+        return self.receive, (self.tensor.numpy(),)
 
 
 def _receive(values: np.ndarray) -> Tensor:

@@ -1,7 +1,6 @@
 """Builds the parts of a run from a config."""
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from kdvideo.data.datasets.repeats import find_repeats
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import EpochSampler, create_loader
 from kdvideo.data.plan import TupleLayout
-from kdvideo.data.samples import TrainTuples, TupleConfig, augment_batch
+from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.subsets import hold_out, take_fraction
 from kdvideo.data.videos import VideoList
 from kdvideo.distributed import main_first, rank, world_size
 from kdvideo.engine.guards import full_memory, out_of_memory_means
-from kdvideo.engine.trainer import BatchTransform
 from kdvideo.evaluation.clip_outputs import Views
 from kdvideo.evaluation.pretext import EvalConfig
 from kdvideo.evaluation.protocol import Lists
@@ -39,7 +37,6 @@ from kdvideo.zoo.formats import parse_clip_spec
 
 __all__ = [
     "build_augment_config",
-    "build_batch_transform",
     "build_clip_spec",
     "build_eval_config",
     "build_model",
@@ -283,13 +280,6 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
     return create_loader(
         dataset, batch_size=batch_size // world_size(), num_workers=cfg.DATA.NUM_WORKERS, sampler=sampler
     )
-
-
-def build_batch_transform(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> BatchTransform | None:
-    """Returns the augmentation that runs on the device. It is None if the workers augment."""
-    if cfg.DATA.AUGMENT_ON == "worker":
-        return None
-    return partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)
 
 
 def configured_zoo(cfg: CfgNode) -> Zoo:

@@ -9,7 +9,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import plain_config
 from kdvideo.distributed import is_main, world_size
-from kdvideo.engine.build import build_batch_transform, build_train_loader
+from kdvideo.engine.build import build_train_loader
 from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import use_huge_pages
@@ -17,6 +17,7 @@ from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
 from kdvideo.engine.precision import AMP_DTYPES, compile_preparation, prepare_frozen, prepare_student
 from kdvideo.engine.replay import open_replay
+from kdvideo.engine.resident import build_batch_transform, keep_on_device
 from kdvideo.engine.run import Measurements, RunParts
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.step import StepOptions
@@ -61,6 +62,7 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
 def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.device) -> Trainer:
     """Builds loader, optimizer and schedule, and the trainer that connects them with the task."""
     dataset = parts.build_dataset(task)
+    resident = keep_on_device(cfg, dataset, device=device)
     optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(parts.model))
     return Trainer(
         task,
@@ -75,7 +77,7 @@ def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.de
             scale_loss=cfg.SOLVER.AMP == "fp16",
             graphed=cfg.SOLVER.CUDA_GRAPH,
         ),
-        batch_transform=build_batch_transform(cfg, dataset),
+        batch_transform=build_batch_transform(cfg, dataset, resident),
     )
 
 

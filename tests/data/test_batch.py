@@ -41,7 +41,11 @@ def test_datasets_write_listed_keys_only(videos: VideoList, place: str):
         TaughtTuples(videos, CONFIG, num_negatives=2, teacher=CLIP, **options)[SampleKey(0, 1)],
         TrainClips(videos, CLIP, augment=AugmentConfig(), short_side=36, **options)[SampleKey(0, 1)],
     ]
-    left_to_the_device = {"color", "blur_sigma", "pretext_argument"}
+    if place == "device":
+        resident = TrainTuples(videos, CONFIG, num_negatives=2, **options)
+        resident.resident_shapes = [(36, 48)] * 4
+        samples.append(resident[SampleKey(0, 1)])
+    left_to_the_device = {"color", "blur_sigma", "pretext_argument", "frames", "corner", "flip"}
     expected = set(Sample.__annotations__) - (set() if place == "device" else left_to_the_device)
     assert set().union(*samples) == expected
 

@@ -21,7 +21,7 @@ class _Samples(Dataset):
     """Tensors, an array, a number, a name; `batch_size` None gives them as they are."""
 
     def __getitem__(self, index: int) -> dict:
-        clips = torch.arange(12, dtype=torch.uint8).view(3, 4) + index
+        clips = torch.arange(3 << 18).to(torch.uint8).view(3, -1) + index  # more than goes by value anyway
         return {"clips": clips, "array": clips.float().numpy(), "index": index, "name": str(index), "pair": (clips, 1)}
 
     def __len__(self) -> int:
@@ -48,6 +48,29 @@ def test_both_ways_give_the_same(batch_size: int | None, free: int, monkeypatch:
         assert torch.is_tensor(batch["array"])
         assert batch["clips"].is_shared() == (free > 0)
     assert [record.message[:13] for record in caplog.records] == ([] if free else ["shared memory"])
+
+
+class _Plans(Dataset):
+    """Samples without pixels."""
+
+    def __getitem__(self, index: int) -> dict:
+        return {"frames": torch.arange(index, index + 16), "index": index}
+
+    def __len__(self) -> int:
+        return 4
+
+
+def test_what_is_small_goes_by_value(monkeypatch: pytest.MonkeyPatch, caplog):
+    """Without a warning, whatever is free; the values may be changed."""
+    from kdvideo.data import transport
+
+    transport._tell_once.cache_clear()
+    monkeypatch.setattr(transport, "_free_bytes", lambda: 0)
+    for batch in create_loader(_Plans(), batch_size=2, num_workers=1):
+        assert torch.equal(batch["frames"], batch["index"][:, None] + torch.arange(16))
+        assert not batch["frames"].is_shared()
+        batch["frames"].zero_()
+    assert not caplog.records
 
 
 FILLS_IT = """
