@@ -31,12 +31,12 @@ def examine() -> Iterator[Finding]:
         "video readers": _reader,
         "CPU": _cpu,
         "bf16 training": _bf16,
-        "GPU": _gpu,
         "shared memory": _shared_memory,
         "KDVIDEO_HOME": _home,
         "zoo": _shipped,
     }
     yield from (_look(what, look) for what, look in looks.items())
+    yield from _gpus()
     yield from (_optional(module, package) for module, package in OPTIONAL_PACKAGES.items())
 
 
@@ -87,13 +87,13 @@ def _bf16() -> Finding:
     return Finding("bf16 training", "wrong weight gradients of convolutions over few frames", advice)
 
 
-def _gpu() -> Finding:
-    import torch
+def _gpus() -> Iterator[Finding]:
+    try:
+        from kdvideo.engine.gpu import examine_gpus
 
-    if not torch.cuda.is_available():
-        return Finding("GPU", "none that PyTorch can use: everything runs on the CPU")
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("GPU", ", ".join(names))
+        yield from examine_gpus()
+    except Exception as error:  # the package is missing, or a GPU is full or broken
+        yield Finding("GPU", f"cannot be looked at ({first_line(error)})", "mend what is named above first")
 
 
 def _shared_memory() -> Finding:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdvideo.cli.options import add_model_argument, add_time_limit
+from kdvideo.cli.options import add_device, add_model_argument, add_time_limit
 from kdvideo.errors import naming
 
 __all__ = ["add_arguments"]
@@ -24,6 +24,7 @@ def add_arguments(commands: Any) -> None:
     )
     parser.add_argument("--clips", type=int, default=10, help="clips of a video (default %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
+    add_device(parser)
     add_time_limit(parser)
     parser.set_defaults(run=_run)
 
@@ -49,6 +50,7 @@ def _run(options: argparse.Namespace) -> None:
         num_clips=options.clips,
         num_workers=options.workers,
         time_limit=options.time_limit,
+        device=options.device,
     )
     progress = tqdm(outputs, total=len(videos), unit="video", disable=None)
     failed = write_features(options.out, progress, root=options.folder, facts=facts)

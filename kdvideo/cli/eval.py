@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import add_device
 from kdvideo.cli.process import long_work
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--crops", type=int, choices=(1, 3), default=1, help="of each clip (default %(default)s)")
     parser.add_argument("--all-splits", action="store_true", help="splits 1, 2 and 3, and their mean")
     parser.add_argument("--save", action="store_true", help="write metrics and protocol into the model's zoo entry")
+    add_device(parser)
     add_import_argument(parser)
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values, DATA.ROOT first"
@@ -52,7 +54,9 @@ def _run(options: argparse.Namespace) -> None:
             entry = check_recordable(options.model, zoo=zoo)
     splits = (1, 2, 3) if options.all_splits else ()
     with long_work():
-        evaluation = evaluate(cfg, protocols=options.protocols, num_crops=options.crops, splits=splits)
+        evaluation = evaluate(
+            cfg, protocols=options.protocols, num_crops=options.crops, splits=splits, device=options.device
+        )
     if os.environ.get("RANK", "0") != "0":  # rank 0 speaks and writes
         return
     print(_table(evaluation))

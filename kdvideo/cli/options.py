@@ -5,10 +5,11 @@ import math
 
 from kdvideo.cli.imports import add_import_argument
 
-__all__ = ["EXIT_STOPPED", "FLAGS", "add_model_argument", "add_time_limit"]
+__all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit"]
 
 EXIT_STOPPED = 75  # the command was asked to stop and can continue: os.EX_TEMPFAIL, which Windows does not have
 FLAGS = {  # options for the parameters that errors name
+    "device": "--device",
     "gallery": "--gallery FILE.parquet",
     "import": "--import",
     "licence": "--licence",
@@ -28,6 +29,13 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
     )
     add_import_argument(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device` to commands that run a network."""
+    parser.add_argument(
+        "--device", default="", metavar="NAME", help="cpu, cuda or cuda:N (default: the GPU, where there is one)"
+    )
 
 
 def add_time_limit(parser: argparse.ArgumentParser, *, default: float = 120.0) -> None:

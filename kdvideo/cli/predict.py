@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdvideo.cli.options import add_model_argument, add_time_limit
+from kdvideo.cli.options import add_device, add_model_argument, add_time_limit
 from kdvideo.foreign import printable
 
 __all__ = ["add_arguments"]
@@ -18,6 +18,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--gallery", type=Path, help="what `kdvideo embed` wrote with the same model")
     parser.add_argument("--top", type=int, default=5, help="answers per video (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
+    add_device(parser)
     add_time_limit(parser)
     parser.set_defaults(run=_run)
 
@@ -41,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"--top is {options.top}; it must be 1 or more")
     videos = list_videos(options.videos)
     failed = 0
-    predictor = Predictor(options.model, gallery=options.gallery)
+    predictor = Predictor(options.model, gallery=options.gallery, device=options.device)
     for one in predictor(videos, top=options.top, time_limit=options.time_limit):
         failed += one.problem is not None
         print(printable(line(one)), flush=True)

@@ -10,6 +10,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import require_videos, validate_values
 from kdvideo.config.naming import naming_keys
+from kdvideo.device import choose_device
 from kdvideo.distributed import is_main, process_group
 from kdvideo.engine.build import (
     build_eval_config,
@@ -22,7 +23,7 @@ from kdvideo.engine.build import (
     load_lists,
     read_clip_spec,
 )
-from kdvideo.engine.environment import prepare_output
+from kdvideo.engine.environment import computing, prepare_output
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
 from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means
 from kdvideo.engine.identity import former_class_order
@@ -66,7 +67,12 @@ class _Network:
 @naming_keys()
 @process_group()
 def evaluate(
-    cfg: CfgNode, *, protocols: Sequence[str] = (), num_crops: int = 1, splits: Sequence[int] = ()
+    cfg: CfgNode,
+    *,
+    protocols: Sequence[str] = (),
+    num_crops: int = 1,
+    splits: Sequence[int] = (),
+    device: str = "",
 ) -> Evaluation:
     """Measures MODEL.WEIGHTS, else the checkpoint in OUTPUT_DIR, else random weights drawn from SEED.
 
@@ -79,24 +85,33 @@ def evaluate(
         protocols: names from `kdvideo.evaluation.choice.PROTOCOLS`. Defaults to the result of `choose_protocols`.
         num_crops: crops per clip, 1 or 3, for all protocols except "pretext".
         splits: splits of the dataset. Defaults to DATA.SPLIT.
+        device: see `kdvideo.device.choose_device`.
 
     Raises:
-        ValueError: the config, dataset or weights cannot work, or a protocol does not fit them.
+        ValueError: the device, config, dataset or weights cannot work, or a protocol does not fit them.
         FloatingPointError: the network's outputs are not finite.
         MemoryError: memory ran out. The message says which setting to lower.
     """
     check_protocols(protocols)
     validate_values(cfg)
     require_videos(cfg)
+    chosen = choose_device(device)
     folder = prepare_output(cfg)
-    with log_to(folder.log):
-        return _evaluate(cfg, folder, protocols=protocols, num_crops=num_crops, splits=splits)
+    arithmetic = computing(chosen, precision="fp32", deterministic=cfg.SOLVER.DETERMINISTIC)
+    with log_to(folder.log), arithmetic:
+        network = _find_network(cfg, folder, chosen)
+        return _evaluate(cfg, folder, network, protocols=protocols, num_crops=num_crops, splits=splits)
 
 
 def _evaluate(
-    cfg: CfgNode, folder: RunFolder, *, protocols: Sequence[str], num_crops: int, splits: Sequence[int]
+    cfg: CfgNode,
+    folder: RunFolder,
+    network: _Network,
+    *,
+    protocols: Sequence[str],
+    num_crops: int,
+    splits: Sequence[int],
 ) -> Evaluation:
-    network = _find_network(cfg, folder)
     lists = [load_lists(cfg, split=split) for split in splits or (cfg.DATA.SPLIT,)]
     classes = Classes.of(lists)
     if network.weights is not None:
@@ -127,7 +142,7 @@ def _evaluate(
     return evaluation
 
 
-def _find_network(cfg: CfgNode, folder: RunFolder) -> _Network:
+def _find_network(cfg: CfgNode, folder: RunFolder, device: torch.device) -> _Network:
     """Finds the network to measure, and moves it to the device that computes."""
     source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")
     model: Model
@@ -143,7 +158,6 @@ def _find_network(cfg: CfgNode, folder: RunFolder) -> _Network:
     size = backbone_of(model).clip_spec.size
     if size > cfg.DATA.SHORT_SIDE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least the size of a clip, {size}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).to(memory_format=torch.channels_last_3d).eval()
     return _Network(model, source or cfg.MODEL.BACKBONE, weights)
 

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.device import choose_device
 from kdvideo.inference.gallery import Gallery, GalleryFacts
 from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
 from kdvideo.models.pcl import ClassificationModel
@@ -61,13 +60,15 @@ class Predictor:
         source: the model's zoo name, path or URL.
         gallery: a file that `kdvideo embed` wrote. Defaults to none for a classifier, which answers with its classes,
             else to the gallery beside the model's weights.
+        device: see `kdvideo.device.choose_device`.
 
     Raises:
-        ValueError: the model has no classes and there is no gallery, or the gallery is another model's.
+        ValueError: there is no such device; the model has no classes and there is no gallery; or the gallery is
+            another model's.
     """
 
-    def __init__(self, source: str, *, gallery: Path | None = None) -> None:
-        model, weights = _load(source)
+    def __init__(self, source: str, *, gallery: Path | None = None, device: str = "") -> None:
+        model, weights = _load(source, device)
         self.model = model
         self.weights = weights
         self.gallery: Gallery | None = None
@@ -118,6 +119,7 @@ def compute_features(
     num_clips: int = NUM_CLIPS,
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
+    device: str = "",
 ) -> tuple[Iterator[VideoOutput], GalleryFacts]:
     """Computes features `[S, D]` of each video's S clips.
 
@@ -127,11 +129,12 @@ def compute_features(
         num_clips: the number of clips per video.
         num_workers: the number of processes that decode.
         time_limit: seconds that a video may take.
+        device: see `kdvideo.device.choose_device`.
 
     Returns:
         The features, computed as they are asked for, and which model gives them.
     """
-    model, weights = _load(source)
+    model, weights = _load(source, device)
     backbone = backbone_of(model)
     outputs = compute_video_outputs(
         backbone,
@@ -145,6 +148,7 @@ def compute_features(
     return outputs, GalleryFacts(name, weights.sha256, num_clips)
 
 
-def _load(source: str) -> tuple[Model, Weights]:
+def _load(source: str, device: str) -> tuple[Model, Weights]:
+    chosen = choose_device(device)
     model, weights = load_model(source)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), weights
+    return model.to(chosen).eval(), weights

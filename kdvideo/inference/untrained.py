@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from kdvideo.data.datasets.records import check_inside
 from kdvideo.data.readers.decode import TIME_LIMIT
+from kdvideo.device import choose_device
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.videos import VideoOutput, compute_video_outputs
 from kdvideo.names import name_of_text
@@ -53,7 +54,7 @@ def untrained_gallery(
         torch.manual_seed(seed)
         backbone = spec.build_backbone()
     outputs = compute_video_outputs(
-        backbone.to("cuda" if torch.cuda.is_available() else "cpu"),
+        backbone.to(choose_device()),
         [root / check_inside(name_of_text(name), origin="the gallery") for name in gallery.names],
         spec=backbone.clip_spec,
         num_clips=facts.num_clips,

@@ -22,7 +22,7 @@ def test_embed_then_predict(tiny_dataset: Path, tmp_path: Path, capsys: pytest.C
     assert answer["video"] == video
     assert answer["best"][0]["video"].endswith(Path(video).name)
     (tmp_path / "torn.avi").write_bytes(b"")
-    assert main(["predict", str(tmp_path / "torn.avi"), "--gallery", str(gallery)]) == 1
+    assert main(["predict", str(tmp_path / "torn.avi"), "--gallery", str(gallery), "--device", "cpu"]) == 1
     assert (
         capsys.readouterr().out
         == f"{tmp_path / 'torn.avi'}: cannot be opened: Invalid data found when processing input\n"
@@ -30,11 +30,16 @@ def test_embed_then_predict(tiny_dataset: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "x.avi").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
     for arguments, message in (
         (["embed", str(tmp_path / "no"), "--out", "x.parquet"], "is not a folder: give the folder of the videos"),
-        (["embed", str(tmp_path), "--out", "x.parquet"], "holds no video"),
+        (["embed", str(tmp_path / "empty"), "--out", "x.parquet"], "holds no video"),
         (["embed", str(tmp_path), "--out", "x", "--clips", "0"], "--clips is 0; it must be 1 or more"),
         (["predict", str(tmp_path), "--top", "0"], "--top is 0; it must be 1 or more"),
+        (["predict", str(tmp_path / "x.avi"), "--device", "gpu"], "--device is 'gpu'; it must be cpu, cuda or"),
+        (["embed", str(tmp_path), "--out", "x.parquet", "--device", "cuda:99"], "--device is cuda:99, but "),
+        (["eval", SHIPPED, "--device", "tpu", "DATA.ROOT", str(tmp_path)], "--device is 'tpu'; it must be"),
         (["export", "r3d_11", "--out", str(tmp_path / "m.onnx")], "r3d_11"),
     ):
         assert main(arguments) == 2
