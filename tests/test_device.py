@@ -118,6 +118,7 @@ def test_torch_without_cudnn_is_warned_of(version: str, cudnn: int, warned: bool
     """As PyTorch's issue 166122 has it; nobody without a GPU hears of it."""
     monkeypatch.setattr(torch, "__version__", version)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: cudnn)
+    pretend(monkeypatch, gpus=0)
     assert slow_convolutions() is None
     pretend(monkeypatch, gpus=1)
     assert (slow_convolutions() is not None) == warned

@@ -14,6 +14,7 @@ from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.data.samples import VideoList
 from kdvideo.engine.build import load_videos
+from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
 from kdvideo.engine.run_folder import METRICS_NAME
@@ -55,7 +56,7 @@ def test_teacher_student_and_its_student(tiny_overrides: list[str], tmp_path: Pa
     report = kdvideo.load_pretrained(entry.model.build(), str(tmp_path / "zoo" / "weights" / entry.file))
     assert (report.new, report.dropped) == ((), {})
     assert torch.equal(
-        torch.load(tmp_path / "third.c" / "checkpoint.pt", weights_only=True)["student"]["pretext_head.fc.weight"],
+        read_state(tmp_path / "third.c" / "checkpoint.pt")["student"]["pretext_head.fc.weight"],
         result.model.state_dict()["pretext_head.fc.weight"],
     )
 
@@ -79,7 +80,7 @@ def test_evaluation_in_bf16_leaves_training_and_the_final_metrics(tiny_overrides
     for amp in ("fp32", "bf16"):
         run(tiny_overrides, "EVAL.AMP", amp, "OUTPUT_DIR", str(tmp_path / amp))
         runs[amp] = metrics_lines(tmp_path / amp)
-        runs[amp].append(torch.load(tmp_path / amp / "checkpoint.pt", weights_only=True)["student"])
+        runs[amp].append(read_state(tmp_path / amp / "checkpoint.pt")["student"])
     *exact, final, weights = runs["fp32"]
     *rounded, other_final, other_weights = runs["bf16"]
     assert final == other_final

@@ -48,6 +48,7 @@ def steps_of(case: str, data: Path, out: Path) -> list[dict[str, Any]]:
     places = ["DATA.ROOT", str(data), "OUTPUT_DIR", str(out), "ZOO.DIR", str(out / "zoo")]
     cfg = load_config(None, f"{COMMON} {RUNS[case]} {SHORT}".split() + places)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)  # a CPU made the record
         task = TASKS.get(cfg.TASK.NAME)
         patch.setattr(task, "forward", recorded(task.forward, steps.append))
         train(cfg)
