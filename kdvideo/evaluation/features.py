@@ -5,6 +5,7 @@ import math
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.data.clip_spec import ClipSpec, normalise_clips
 from kdvideo.data.loader import gather_shares
 from kdvideo.data.transfer import transfer_to
 from kdvideo.device import float32_convolutions
@@ -97,13 +98,12 @@ def compute_outputs(
     """
     was_training = model.training
     model.eval()
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1, 1) for values in (spec.mean, spec.std))
+    prepare = partial(normalise_clips, mean=mean, std=std, modality=spec.modality)
     if device.type == "cuda":
         batches = _larger_batches(batches, batch_size or clips_of_gpu(spec, device), device=device)
     with float32_convolutions(device, tf32=False):
-        outputs = [
-            output(prepare_clips(clips.to(device).flatten(0, 1), spec)).unflatten(0, clips.shape[:2])
-            for clips in batches
-        ]
+        outputs = [output(prepare(clips.to(device).flatten(0, 1))).unflatten(0, clips.shape[:2]) for clips in batches]
     model.train(was_training)
     gathered = gather_shares(torch.cat(outputs).cpu() if outputs else torch.empty(0))
     if not gathered.isfinite().all():
