@@ -1,7 +1,7 @@
 """Whole steps on fake CUDA tensors, with a count of what would make the host wait for a GPU."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from types import SimpleNamespace
@@ -77,6 +77,8 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch, read: list[int]) -> Iterator[None]
 
     monkeypatch.setattr(HostCopy, "read", pretend)
     monkeypatch.setattr(torch.cuda, "Event", lambda **_: SimpleNamespace(record=lambda: None))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # also where there is a real one
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(Tensor, "backward", _backward)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
@@ -119,15 +121,3 @@ def _backward(loss: Tensor) -> None:
                 users[after] -= 1
                 if users[after] == 0:
                     ready.append(after)
-
-
-def batch_of(size: int, *, tuple_len: int, clip_len: int, pixels: int, num_negatives: int) -> Mapping[str, Tensor]:
-    """A batch of the loader, with all that any task asks for."""
-    return {
-        "clips": torch.zeros(size, tuple_len, 3, clip_len, pixels, pixels, dtype=torch.uint8),
-        "pretext_label": torch.zeros(size, dtype=torch.int64),
-        "index": torch.arange(size),
-        "epoch": torch.zeros(size, dtype=torch.int64),
-        "negatives": torch.zeros(size, num_negatives, dtype=torch.int64),
-        "class_id": torch.zeros(size, dtype=torch.int64),
-    }

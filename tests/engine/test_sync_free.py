@@ -1,11 +1,14 @@
 """No step waits for a GPU: whole steps of the trainer on fake CUDA tensors, with every wait counted."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from fake_gpu import Waits, batch_of, fake_gpu, move
+from fake_gpu import Waits, fake_gpu, move
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils.data import DataLoader
 
@@ -19,9 +22,10 @@ from kdvideo.engine.trainer import Trainer
 from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
 from kdvideo.models.spec import backbone_of
 from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.tasks.replay import ReplayStore
 
 CLIP = ClipSpec(clip_len=8, size=32)
-NUM_VIDEOS, BATCH_SIZE, NUM_NEGATIVES, NUM_STEPS = 9, 4, 3, 3
+NUM_VIDEOS, BATCH_SIZE, NUM_NEGATIVES, NUM_STEPS = 9, 4, 3, 2
 CUDA = torch.device("cuda")
 
 
@@ -51,32 +55,52 @@ def build_trainer(*options: str, on_device: bool = False) -> Trainer:
         schedule=build_schedule(cfg, optimizer),
         num_epochs=NUM_STEPS,
         device=CUDA,
-        options=StepOptions(clip_gradients=1.0, accumulate=cfg.SOLVER.ACCUMULATE),
-        batch_transform=partial(augment_batch, pretext=pretext) if on_device else None,
+        options=StepOptions(clip_gradients=1.0, accumulate=cfg.SOLVER.ACCUMULATE, scale_loss=cfg.SOLVER.AMP == "fp16"),
+        batch_transform=partial(augment_batch, pretext=None if kind.needs_labels else pretext()) if on_device else None,
     )
 
 
-def count_waits(monkeypatch: pytest.MonkeyPatch, *options: str, on_device: bool = False) -> None:
-    """Three steps: each copies once to the host, and nothing waits. Numbers are read one step late."""
+def make_batch(*, tuple_len: int = 3, on_device: bool = False) -> dict[str, torch.Tensor]:
+    """A batch of the loader, with all that any task asks for."""
+    shape = (BATCH_SIZE, tuple_len)
+    numbers = torch.zeros(BATCH_SIZE, dtype=torch.int64)
+    batch = {
+        "clips": torch.zeros(*shape, 3, CLIP.clip_len, CLIP.size, CLIP.size, dtype=torch.uint8),
+        "pretext_label": numbers,
+        "index": numbers,
+        "epoch": numbers,
+        "negatives": torch.zeros(BATCH_SIZE, NUM_NEGATIVES, dtype=torch.int64),
+        "class_id": numbers,
+    }
+    if on_device:
+        batch |= {"color": torch.zeros(*shape, 3, 6), "blur_sigma": torch.zeros(shape), "pretext_argument": numbers}
+    return batch
+
+
+def check_steps(
+    monkeypatch: pytest.MonkeyPatch,
+    *options: str,
+    on_device: bool = False,
+    replay: ReplayStore | None = None,
+    complete: Callable[[dict], dict] | None = None,
+    copies: int = 1,
+) -> None:
+    """Two steps: each copies once to the host, and nothing waits. Numbers are read one step late."""
     read: list[int] = []
     with fake_gpu(monkeypatch, read):
         trainer = build_trainer(*options, on_device=on_device)
         trainer.run_step.forward.train()
+        if complete is not None:
+            trainer.task.complete_batch = complete
+            trainer.task.replay = replay
         for step in range(NUM_STEPS):
-            batch = batch_of(
-                BATCH_SIZE, tuple_len=3, clip_len=CLIP.clip_len, pixels=CLIP.size, num_negatives=NUM_NEGATIVES
-            )
-            if trainer.task.needs_labels:
-                batch["clips"] = batch["clips"][:, :1]
-            if on_device:
-                batch["color"] = torch.zeros(BATCH_SIZE, 3, 3, 6)
-                batch["blur_sigma"] = torch.zeros(BATCH_SIZE, 3)
-                batch["pretext_argument"] = torch.zeros(BATCH_SIZE, dtype=torch.int64)
+            batch = make_batch(tuple_len=1 if trainer.task.needs_labels else 3, on_device=on_device)
             with Waits() as counted:
                 scalars = trainer._train_step(batch)
             assert scalars.is_late
+            assert trainer.run_step.scaler.is_enabled() == ("fp16" in options)
             assert not +counted.waits, (step, counted.waits)
-            assert counted.copies_to_host == 1, step
+            assert counted.copies_to_host == copies, step
             assert len(read) == step  # those of the step before
             assert all(parameter.grad.is_cuda for parameter in trainer.task.trainable.parameters())
 
@@ -85,30 +109,51 @@ def count_waits(monkeypatch: pytest.MonkeyPatch, *options: str, on_device: bool 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_pcl(monkeypatch, loss: str, accumulate: int):
     """With each contrastive loss; in two parts, too."""
-    count_waits(monkeypatch, "CONTRAST.NAME", loss, "SOLVER.ACCUMULATE", str(accumulate))
+    check_steps(monkeypatch, "CONTRAST.NAME", loss, "SOLVER.ACCUMULATE", str(accumulate))
 
 
 @pytest.mark.parametrize("loss", ["logit_distillation", "embedding_distillation", "similarity_distillation"])
 def test_distill(monkeypatch, loss: str):
     """With each distillation loss."""
     losses = ["TEACHER.LOSSES", f"[{loss}]", "TEACHER.NUM_ANCHORS", "20"]
-    count_waits(monkeypatch, "TASK.NAME", "distill", *losses)
+    check_steps(monkeypatch, "TASK.NAME", "distill", *losses)
 
 
 @pytest.mark.parametrize("pretext", PRETEXTS.names())
-def test_pretexts(monkeypatch, pretext: str):
-    """Each of them, on the network that it asks for."""
-    count_waits(monkeypatch, "PRETEXT.NAME", pretext)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_pretexts(monkeypatch, pretext: str, on_device: bool):
+    """Each of them, on the network that it asks for; with its operation and the augmentation on the device, too."""
+    check_steps(monkeypatch, "PRETEXT.NAME", pretext, on_device=on_device)
 
 
-def test_supervised(monkeypatch):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_supervised(monkeypatch, on_device: bool):
     """One clip per video."""
-    count_waits(monkeypatch, "TASK.NAME", "supervised")
+    check_steps(monkeypatch, "TASK.NAME", "supervised", on_device=on_device)
+
+
+def test_fp16(monkeypatch):
+    """The scaler looks at nothing, and the fused optimizer skips a step by itself."""
+    check_steps(monkeypatch, "SOLVER.AMP", "fp16")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_replay(monkeypatch, tmp_path: Path, missing: bool):
+    """Answers come with the batch. New ones are copied once more, and nobody waits for them, either."""
+    store = ReplayStore(tmp_path, {}, shapes={"pretext_logits": (5,)}, num_epochs=1, num_videos=NUM_VIDEOS)
+    places = np.zeros((BATCH_SIZE, 2), dtype=np.int64)
+    monkeypatch.setattr(store, "flush", lambda: None)
+
+    def complete(batch: dict) -> dict:
+        more = {"is_answered": torch.zeros(BATCH_SIZE, 1, dtype=torch.bool), "answer_places": places} if missing else {}
+        return {**batch, "answer_pretext_logits": torch.zeros(BATCH_SIZE, 5), **more}
+
+    check_steps(monkeypatch, "TASK.NAME", "distill", replay=store, complete=complete, copies=1 + missing)
 
 
 def test_adamw(monkeypatch):
     """The other optimizer."""
-    count_waits(monkeypatch, "SOLVER.OPTIMIZER", "adamw")
+    check_steps(monkeypatch, "SOLVER.OPTIMIZER", "adamw")
 
 
 def test_what_waits_is_counted(monkeypatch):

@@ -18,7 +18,7 @@ from kdvideo.tasks.task import Task
 class _Numbers(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
-        return {"x": torch.tensor([float(index)]), "epoch": epoch}
+        return {"x": torch.tensor([float(index)]), "epoch": epoch, "index": index}
 
     def __len__(self) -> int:
         return 6
