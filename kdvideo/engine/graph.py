@@ -12,7 +12,6 @@ from kdvideo.data.batch import Batch, map_batch
 from kdvideo.distributed import world_size
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.errors import first_line
-from kdvideo.losses.queue import Queue
 from kdvideo.tasks.task import Task
 
 __all__ = ["GraphedStep", "build_step", "graph_obstacle"]
@@ -46,11 +45,7 @@ def graph_obstacle(task: Task, *, device: torch.device, options: StepOptions) ->
         return "several processes exchange gradients"
     if options.scale_loss:
         return "the scale of fp16's loss changes"
-    if getattr(task, "replay", None) is not None:
-        return "the teacher's answers are read from a disk"
     for name, module in task.named_modules():
-        if isinstance(module, Queue):
-            return f"{name} is a queue, whose rows move"
         if type(module).__module__.partition(".")[0] not in _KNOWN:
             return (
                 f"{name or 'the task'} is a {type(module).__name__} of your own, whose Python code would not run again"
@@ -64,7 +59,7 @@ class GraphedStep(TrainStep):
     ::
 
         step 1 to 3      as written, on the stream of the recording
-        step 4           recorded, then replayed
+        step 4           recorded, then replayed; later if queues are not full, or replayed answers are missing
         step 5, ..       the batch is copied to where the recorded kernels read, then they are replayed
 
     Weights, gradients, the optimizer's state, BatchNorm's statistics and the memory banks stay at their addresses. The
@@ -91,7 +86,8 @@ class GraphedStep(TrainStep):
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Trains on one batch; see `TrainStep`. The next call overwrites the result's values."""
         self._send_rates()
-        if self._graph is None and self._num_eager >= _NUM_EAGER_STEPS and not self._failed:
+        is_due = self._graph is None and self._num_eager >= _NUM_EAGER_STEPS and not self._failed
+        if is_due and self.task.is_steady(batch):
             self._record(batch)
         if self._graph is None or _layout(batch) != _layout(self._batch):
             self._num_eager += 1

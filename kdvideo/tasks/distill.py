@@ -173,6 +173,10 @@ class DistillTask(Task):
 
         return compute() if self.replay is None else self.replay.answer(batch, compute)
 
+    def is_steady(self, batch: Batch) -> bool:
+        """Tells what `Task.is_steady` does. Answers that are still to be stored are no steady work."""
+        return super().is_steady(batch) and (self.replay is None or self.replay.has_answers(batch))
+
     def complete_batch(self, batch: Batch) -> Batch:
         """Adds the answers of `replay` to a batch, if there is one."""
         return batch if self.replay is None else self.replay.look_up(batch)

@@ -27,6 +27,7 @@ __all__ = ["ReplayStore", "replay_size"]
 KEY_NAME = "key.json"
 _CHECK = np.dtype("<u4")
 _ANSWER = "answer_"  # begins the names of a batch's answers
+_PLACES = "answer_places"  # a batch's key if answers are missing
 _LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are created or extended
 logger = logging.getLogger("kdvideo")
 
@@ -110,7 +111,7 @@ class ReplayStore:
         added: dict[str, Any] = {_ANSWER + name: _pinned(torch.from_numpy(of_name)) for name, of_name in values.items()}
         if np.any(missing):
             added["is_answered"] = _pinned(torch.from_numpy(~np.stack(missing, axis=1)))
-            added["answer_places"] = np.stack([rows, *missing], axis=1)
+            added[_PLACES] = np.stack([rows, *missing], axis=1)
         return cast("Batch", {**batch, **added})
 
     def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -132,16 +133,20 @@ class ReplayStore:
             batch = self.look_up(batch)
         given: dict[str, Any] = dict(batch)
         found = {name: given[_ANSWER + name].to(device, non_blocking=True) for name in self._values}
-        if "answer_places" not in given:
+        if _PLACES not in given:
             return found
         computed = compute()
         new = {name: computed[name].detach().float() for name in found}
-        self._store_later(given["answer_places"], new)
+        self._store_later(given[_PLACES], new)
         there = given["is_answered"].to(device, non_blocking=True)
         return {
             name: torch.where(there[:, i].view(-1, *[1] * (of_name.dim() - 1)), of_name, new[name])
             for i, (name, of_name) in enumerate(found.items())
         }
+
+    def has_answers(self, batch: Batch) -> bool:
+        """Tells whether `look_up` has found all answers to a batch."""
+        return _ANSWER + next(iter(self._values)) in batch and _PLACES not in batch
 
     def flush(self) -> None:
         """Writes the answers that are on their way from the device."""

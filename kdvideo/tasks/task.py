@@ -47,10 +47,15 @@ class Task(nn.Module):
         """Returns the number of other videos' numbers that each sample needs as `negatives`."""
         return 0
 
-    @property
-    def is_steady(self) -> bool:
-        """Tells whether `forward`'s shapes depend on the batch's shapes alone. A queue that fills up is not steady."""
-        return all(getattr(module, "is_steady", True) for module in self.modules() if module is not self)
+    def is_steady(self, batch: Batch) -> bool:
+        """Tells whether `forward` does with this batch what it does with every later batch of the same keys and shapes.
+
+        A module that changes from step to step, as a queue that fills up, has `is_steady` False as long as it does.
+
+        Args:
+            batch: a batch on the device.
+        """
+        return all(getattr(module, "is_steady", True) for module in self.modules())
 
     def complete_batch(self, batch: Batch) -> Batch:
         """Adds to a batch of the loader what is known on the host, before it moves to the device. By default, nothing.

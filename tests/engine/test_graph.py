@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from toy_trainer import make_trainer
 
+from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.engine.graph import build_step, graph_obstacle
 from kdvideo.engine.step import StepOptions, TrainStep
@@ -33,12 +34,24 @@ def test_what_prevents_a_graph():
     assert graph_obstacle(task, device=torch.device("cpu"), options=options) == "there is no GPU"
     scaled = graph_obstacle(task, device=CUDA, options=StepOptions(graphed=True, scale_loss=True))
     assert scaled == "the scale of fp16's loss changes"
-    queued = graph_obstacle(make_task(QueueNCE(length=4)), device=CUDA, options=options)
-    assert queued == "contrast.first_queue is a queue, whose rows move"
+    assert graph_obstacle(make_task(QueueNCE(length=4)), device=CUDA, options=options) is None
     task.trainable.backbone.blocks[0] = nn.Sequential(task.trainable.backbone.blocks[0], Counting())
     own = graph_obstacle(task, device=CUDA, options=options)
     assert own is not None
     assert own.startswith("trainable.backbone.blocks.0.1 is a Counting of your own")
+
+
+def test_a_queue_is_steady_when_it_is_full():
+    """Until then, its rows have another shape in each step."""
+    task = make_task(QueueNCE(length=4, dim=8)).train()
+    steady = []
+    for number in range(3):
+        steady.append(task.is_steady(Batch()))
+        task.contrast(torch.ones(2, 2, 8), torch.arange(2) + 2 * number)
+    assert [*steady, task.is_steady(Batch())] == [False, False, True, True]
+    other = make_task(QueueNCE(length=4, dim=8))
+    other.load_task_state(task.task_state())
+    assert other.is_steady(Batch())
 
 
 def test_without_a_gpu_the_step_runs_as_written(caplog: pytest.LogCaptureFixture):

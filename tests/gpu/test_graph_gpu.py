@@ -1,21 +1,23 @@
 """A step as a CUDA graph against the same steps as they are written."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn, optim
 
 from kdvideo.config import get_defaults
-from kdvideo.data.batch import Batch
+from kdvideo.data.batch import Batch, map_batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.engine.graph import GraphedStep
 from kdvideo.engine.optim import build_optimizer
 from kdvideo.engine.precision import prepare_frozen, prepare_student
 from kdvideo.engine.step import StepOptions, TrainStep
-from kdvideo.losses import BankNCE, LogitDistillation
+from kdvideo.losses import BankNCE, ContrastiveLoss, LogitDistillation, QueueNCE
 from kdvideo.models.pcl import PCLModel, build_backbone, build_pcl_model
 from kdvideo.tasks import DistillTask, FrozenTeacher
+from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
 
 pytestmark = [
@@ -40,8 +42,17 @@ def make_model(width: int) -> PCLModel:
     )
 
 
-def make_step(kind: type[TrainStep], *, solver: str, amp: str, dropout: bool = False, accumulate: int = 1) -> TrainStep:
-    """A distillation step with banks, weights drawn from seed 0."""
+def make_step(
+    kind: type[TrainStep],
+    *,
+    solver: str,
+    amp: str,
+    dropout: bool = False,
+    accumulate: int = 1,
+    contrast: ContrastiveLoss | None = None,
+    replay: ReplayStore | None = None,
+) -> TrainStep:
+    """A distillation step, with banks if nothing else is said, weights drawn from seed 0."""
     torch.manual_seed(0)
     cfg = get_defaults()
     cfg.SOLVER.merge_from_list(["OPTIMIZER", solver, "AMP", amp, "BATCH_SIZE", TUPLES])
@@ -51,9 +62,10 @@ def make_step(kind: type[TrainStep], *, solver: str, amp: str, dropout: bool = F
     prepare_frozen(teacher, torch.bfloat16 if amp == "bf16" else torch.float32)
     task = DistillTask(
         student,
-        contrast=BankNCE(num_videos=VIDEOS, num_negatives=8),
+        contrast=BankNCE(num_videos=VIDEOS, num_negatives=8) if contrast is None else contrast,
         teacher=FrozenTeacher(teacher, clip_spec=CLIP),
         losses={"logit_distillation": (1.0, LogitDistillation())},
+        replay=replay,
     ).to("cuda")
     prepare_student(student.backbone, cfg, device=torch.device("cuda"))
     optimizer = build_optimizer(cfg, task.trainable, backbone=student.backbone)
@@ -63,13 +75,13 @@ def make_step(kind: type[TrainStep], *, solver: str, amp: str, dropout: bool = F
 
 def make_batch(number: int, tuples: int = TUPLES) -> Batch:
     generator = torch.Generator().manual_seed(number)
-    batch = Batch(
+    return Batch(
         clips=torch.randint(0, 256, (tuples, 3, 3, 8, 32, 32), dtype=torch.uint8, generator=generator),
         pretext_label=torch.randint(0, 5, (tuples,), generator=generator),
         index=torch.randperm(VIDEOS, generator=generator)[:tuples],
+        epoch=torch.full((tuples,), number),
         negatives=torch.randint(0, VIDEOS, (tuples, 8), generator=generator),
     )
-    return {key: value.cuda() for key, value in batch.items()}  # type: ignore[attr-defined, return-value]
 
 
 def take_steps(step: TrainStep, *, tuples: dict[int, int] | None = None) -> list[dict[str, float]]:
@@ -79,7 +91,8 @@ def take_steps(step: TrainStep, *, tuples: dict[int, int] | None = None) -> list
         for group in step.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(number)
-        results = step(make_batch(number, (tuples or {}).get(number, TUPLES)))
+        batch = step.task.complete_batch(make_batch(number, (tuples or {}).get(number, TUPLES)))
+        results = step(map_batch(batch, lambda value: value.cuda() if isinstance(value, torch.Tensor) else value))
         lines.append({name: value.item() for name, value in results.items()})
     return lines
 
@@ -115,6 +128,19 @@ def test_accumulated_parts():
     """All parts are in the graph."""
     graphed, written = (make_step(kind, solver="sgd", amp="bf16", accumulate=2) for kind in (GraphedStep, TrainStep))
     assert take_steps(graphed) == take_steps(written)
+    compare(graphed, written)
+
+
+def test_full_queues_and_replayed_answers(tmp_path: Path):
+    """Queues are written where they are, and answers come with the batch; the first steps fill queues and store."""
+    store = ReplayStore(tmp_path, {}, shapes={"pretext_logits": (5,)}, num_epochs=STEPS, num_videos=VIDEOS)
+    written, graphed = (
+        make_step(kind, solver="sgd", amp="bf16", contrast=QueueNCE(length=2 * TUPLES), replay=store)
+        for kind in (TrainStep, GraphedStep)
+    )
+    lines = take_steps(written)
+    store.flush()
+    assert take_steps(graphed) == lines
     compare(graphed, written)
 
 

@@ -62,6 +62,47 @@ def test_what_is_missing_is_computed(tmp_path: Path):
     assert torch.equal(answer[1], computed(mixed, offset=0.5)["pretext_logits"][1])
 
 
+def test_answers_travel_with_the_batch(tmp_path: Path):
+    """In one batch, or in parts of it; the store is asked on the host, and steady is what finds all answers."""
+    store, whole = open_store(tmp_path), batch(0, 1, 2, 3, 4)
+    assert not store.has_answers(whole)
+    looked_up = store.look_up(whole)
+    assert not store.has_answers(looked_up)
+    for part in (slice(0, 2), slice(2, 4)):
+        cut = {key: value[part] for key, value in looked_up.items()}
+        answer = store.answer(cut, lambda cut=cut: computed(cut))["pretext_logits"]
+        assert torch.equal(answer, computed(cut)["pretext_logits"])
+    looked_up = store.look_up(whole)
+    assert store.has_answers(looked_up)
+    assert torch.equal(store.answer(looked_up, refuse)["pretext_logits"], computed(whole)["pretext_logits"])
+
+
+class _LateCopy:
+    """A `HostCopy` as it is on a GPU."""
+
+    is_late = True
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values.clone()
+
+    def read(self) -> Tensor:
+        return self.values
+
+
+def test_late_answers_are_stored_one_call_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """None is lost, and each is stored with its own sample."""
+    monkeypatch.setattr("kdvideo.tasks.replay.HostCopy", _LateCopy)
+    store, first, second = open_store(tmp_path), batch(0, 5, 2), batch(1, 3)
+    store.answer(first, lambda: computed(first))
+    assert not store.has_answers(store.look_up(first))
+    store.answer(second, lambda: computed(second))
+    assert [store.has_answers(store.look_up(part)) for part in (first, second)] == [True, False]
+    store.flush()
+    store.flush()
+    for part in (first, second):
+        assert torch.equal(store.answer(part, refuse)["pretext_logits"], computed(part)["pretext_logits"])
+
+
 def test_another_output_is_added(tmp_path: Path):
     """A student with another loss finds the logits, and the features are computed."""
     part = batch(0, 4, 5)
