@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,71 +9,13 @@ import pytest
 import torch
 from fake_gpu import Waits, fake_gpu, move
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-from torch.utils.data import DataLoader
+from whole_steps import BATCH_SIZE, NUM_VIDEOS, build_trainer, make_batch
 
-from kdvideo.config import load_config
-from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.loader import EpochSampler
-from kdvideo.data.samples import augment_batch
-from kdvideo.engine.optim import build_optimizer, build_schedule
-from kdvideo.engine.step import StepOptions
-from kdvideo.engine.trainer import Trainer
-from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
-from kdvideo.models.spec import backbone_of
-from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.registry import PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
 
-CLIP = ClipSpec(clip_len=8, size=32)
-NUM_VIDEOS, BATCH_SIZE, NUM_NEGATIVES, NUM_STEPS = 9, 4, 3, 2
+NUM_STEPS = 2
 CUDA = torch.device("cuda")
-
-
-def build_trainer(*options: str, on_device: bool = False) -> Trainer:
-    """A trainer with its task on the fake GPU; its loader is not used."""
-    cfg = load_config(None, ["MODEL.PROJECTION_DIM", "8", "CONTRAST.NUM_NEGATIVES", str(NUM_NEGATIVES), *options])
-    pretext, kind = PRETEXTS.get(cfg.PRETEXT.NAME), TASKS.get(cfg.TASK.NAME)
-
-    def build_network(name: str):
-        backbone = build_backbone(name, width=4, clip_spec=CLIP)
-        if kind.needs_labels:
-            return ClassificationModel(backbone, num_classes=5)
-        return build_pcl_model(
-            backbone, projection_dim=8, num_pretext_classes=pretext.num_classes, pretext_head=pretext.head
-        )
-
-    teacher = build_network("r2plus1d_10") if kind.needs_teacher else None
-    model = build_network("r3d_10")
-    task = kind.from_config(cfg, model=model, num_videos=NUM_VIDEOS, teacher=teacher)
-    move(task)
-    optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(model))
-    sampler = EpochSampler(NUM_VIDEOS, seed=0, batch_size=BATCH_SIZE)
-    return Trainer(
-        task,
-        DataLoader(range(NUM_VIDEOS), batch_size=BATCH_SIZE, sampler=sampler, drop_last=True),
-        optimizer=optimizer,
-        schedule=build_schedule(cfg, optimizer),
-        num_epochs=NUM_STEPS,
-        device=CUDA,
-        options=StepOptions(clip_gradients=1.0, accumulate=cfg.SOLVER.ACCUMULATE, scale_loss=cfg.SOLVER.AMP == "fp16"),
-        batch_transform=partial(augment_batch, pretext=None if kind.needs_labels else pretext()) if on_device else None,
-    )
-
-
-def make_batch(*, tuple_len: int = 3, on_device: bool = False) -> dict[str, torch.Tensor]:
-    """A batch of the loader, with all that any task asks for."""
-    shape = (BATCH_SIZE, tuple_len)
-    numbers = torch.zeros(BATCH_SIZE, dtype=torch.int64)
-    batch = {
-        "clips": torch.zeros(*shape, 3, CLIP.clip_len, CLIP.size, CLIP.size, dtype=torch.uint8),
-        "pretext_label": numbers,
-        "index": numbers,
-        "epoch": numbers,
-        "negatives": torch.zeros(BATCH_SIZE, NUM_NEGATIVES, dtype=torch.int64),
-        "class_id": numbers,
-    }
-    if on_device:
-        batch |= {"color": torch.zeros(*shape, 3, 6), "blur_sigma": torch.zeros(shape), "pretext_argument": numbers}
-    return batch
 
 
 def check_steps(
@@ -88,11 +29,10 @@ def check_steps(
     """Two steps: each copies once to the host, and nothing waits. Numbers are read one step late."""
     read: list[int] = []
     with fake_gpu(monkeypatch, read):
-        trainer = build_trainer(*options, on_device=on_device)
+        trainer = build_trainer(*options, move=move, num_steps=NUM_STEPS, on_device=on_device, replay=replay)
         trainer.run_step.forward.train()
         if complete is not None:
             trainer.task.complete_batch = complete
-            trainer.task.replay = replay
         for step in range(NUM_STEPS):
             batch = make_batch(tuple_len=1 if trainer.task.needs_labels else 3, on_device=on_device)
             with Waits() as counted:
