@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kdvideo.distributed import is_main
+from kdvideo.engine.background import BackgroundWriter, StateCopy, can_write_beside
 from kdvideo.engine.checkpoint import read_state, save_checkpoint, save_state
 from kdvideo.engine.guards import EVALUATION_MEMORY, first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
@@ -120,6 +121,9 @@ class MetricsWriter(Hook):
 class Checkpointer(Hook):
     """Saves the run after every `epochs`-th and the last epoch, when it is stopped, and every `period` steps.
 
+    On a GPU, a thread writes the file while the training goes on. The training waits for it before the next checkpoint,
+    when it stops, and at its end. An error of the thread ends the training after the current step.
+
     Args:
         folder: the run's folder.
         epochs: number of epochs between checkpoints.
@@ -136,29 +140,46 @@ class Checkpointer(Hook):
         self.period = period
         self.max_to_keep = max_to_keep
         self.extra = extra
+        self.writer = BackgroundWriter()
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:
         """Saves the run if a checkpoint is due."""
+        self.writer.check()
         if self.period and trainer.step % self.period == 0:
             self._save(trainer)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Saves the run after an epoch if a checkpoint is due."""
-        if trainer.epoch % self.epochs == 0 or trainer.epoch == trainer.num_epochs:
+        is_last = trainer.epoch == trainer.num_epochs
+        if is_last or trainer.epoch % self.epochs == 0:
             self._save(trainer)
+        if is_last:
+            self.writer.wait()
 
     def before_stop(self, trainer: Trainer) -> None:
         """Saves the run between two steps."""
         self._save(trainer)
+        self.writer.wait()
+
+    def close(self) -> None:
+        """Waits until the last checkpoint is written."""
+        self.writer.close()
 
     def _save(self, trainer: Trainer) -> None:
-        state = trainer.state()
+        state = {**trainer.state(), **self.extra}
+        if can_write_beside(trainer.device):
+            copied, step = StateCopy(state, device=trainer.device), trainer.step
+            self.writer.start(lambda: self._write(copied.to_cpu(), step))
+        else:
+            self._write(state, trainer.step)
+
+    def _write(self, state: Mapping[str, Any], step: int) -> None:
         if (name := first_not_finite({key: state[key] for key in ("student", "task", "optimizer")})) is not None:
             raise FloatingPointError(
-                f"{name} is not finite after step {trainer.step}; the checkpoint before it is kept: start again with a "
+                f"{name} is not finite after step {step}; the checkpoint before it is kept: start again with a "
                 "lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"
             )
-        save_checkpoint(self.folder, {**state, **self.extra}, max_to_keep=self.max_to_keep)
+        save_checkpoint(self.folder, state, max_to_keep=self.max_to_keep)
 
 
 class Progress(Hook):
