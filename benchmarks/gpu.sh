@@ -60,10 +60,11 @@ steps() {
     step="$step --device cuda"
     $step --profile "$OUT/kernels.txt"
     $step --backbones r3d_10 r2plus1d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay alone
+    $step --backbones r3d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay \
+        --set SOLVER.CUDA_GRAPH on
     $step --compile on --cases online replay
     $step --backbones r3d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay --compile on
-    $step --backbones r3d_10 c3d --cases online --deterministic
-    $step --backbones r3d_10 c3d --cases online --benchmark
+    $step --cases online replay --no-deterministic
     $step --backbones r3d_10 --cases online --tuples 48
     $step --backbones r3d_10 --cases online --amp fp16
 }
