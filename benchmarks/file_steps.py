@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 from one_process import NUM_WARM, StepTimer
-from step_cases import AfterStepHook, KeptBatches, random_teacher
+from step_cases import AfterStepHook, KeptBatches, computing_as_run, random_teacher
 
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import stop_workers
@@ -92,7 +92,7 @@ def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps
     keep_freed_memory()
     logging.basicConfig(level="WARNING")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, computing_as_run(cfg, device.type):
         started = time.perf_counter()
         put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
         parts = _repeat_videos(put_together(cfg, RunFolder(Path(folder)), device=device), repeat)

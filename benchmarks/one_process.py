@@ -98,19 +98,10 @@ def longest_kernels(profiled: profile, *, on_cuda: bool) -> list[dict[str, Any]]
     ] + [{"ms": round(total / 1e3 / NUM_PROFILED, 4), "kernel": "all kernels of a step", "share": 1.0}]
 
 
-def set_cudnn(case: str, settings: StepSettings, *, benchmark: bool) -> None:
-    """Chooses cuDNN's kernels as asked. The plain loop has torch's defaults."""
-    cudnn = torch.backends.cudnn
-    cudnn.allow_tf32 = True
-    cudnn.deterministic = settings.deterministic and case != "plain"
-    cudnn.benchmark = benchmark and case != "plain"
-
-
 def measure_case(case: str, settings: StepSettings, options: argparse.Namespace, rates: dict[str, float]) -> dict:
     """One result; what went wrong is a result, too."""
     on_cuda = settings.device == "cuda"
-    line: dict[str, Any] = {"case": case, **asdict(settings), "benchmark": options.benchmark}
-    set_cudnn(case, settings, benchmark=options.benchmark)
+    line: dict[str, Any] = {"case": case, **asdict(settings)}
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()
     timer = StepTimer(options.steps, profiled=bool(options.profile), on_cuda=on_cuda)

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 from json_lines import write_line
 
-from kdvideo.config.keys import KEYS
 from kdvideo.engine.checkpoint import read_state
 from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 
@@ -35,13 +34,12 @@ def command(folder: Path, options: argparse.Namespace, *, deterministic: bool, r
         "OUTPUT_DIR": folder,
         "SOLVER.EPOCHS": 2,
         "SOLVER.AMP": "bf16",
+        "SOLVER.DETERMINISTIC": deterministic,
         "SOLVER.CHECKPOINT_PERIOD": PERIOD,
         "EVAL.TUPLES_PER_VIDEO": 1,
         "EVAL.CLIPS_PER_VIDEO": 1,
         "EVAL.FINAL_CLIPS_PER_VIDEO": 1,
     }
-    if "SOLVER.DETERMINISTIC" in KEYS:
-        values["SOLVER.DETERMINISTIC"] = "on" if deterministic else "off"
     pairs = [str(item) for pair in values.items() for item in pair]
     return [sys.executable, "-m", "kdvideo.cli", "train", *(["--resume"] if resume else []), *pairs, *options.set]
 

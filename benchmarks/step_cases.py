@@ -6,6 +6,7 @@ replay   the same with TEACHER.REPLAY on, the answers being there after the firs
 alone    the same without a teacher: PCL's own step
 """
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.loader import EpochSampler
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.build import build_model_spec, build_tuple_config
+from kdvideo.engine.environment import computing
 from kdvideo.engine.memory import keep_freed_memory
 from kdvideo.engine.run import FinalResult, Measurements, RunParts, build_student
 from kdvideo.engine.stop import Preempted
@@ -60,7 +62,7 @@ class StepSettings:
     tuples: int = 4
     amp: str = "bf16"
     compiled: bool = False
-    deterministic: bool = False
+    deterministic: bool = True
     width: int = 64
     size: int = 112
     length: int = 16
@@ -78,11 +80,10 @@ class StepSettings:
             "SOLVER.BATCH_SIZE": self.tuples,
             "SOLVER.AMP": self.amp,
             "SOLVER.COMPILE": self.compiled,
+            "SOLVER.DETERMINISTIC": self.deterministic,
             "TEACHER.REPLAY": case == "replay",
             "DATA.NUM_WORKERS": 0,
         }
-        if "DETERMINISTIC" in cfg.SOLVER:
-            values["SOLVER.DETERMINISTIC"] = self.deterministic
         cfg.merge_from_list([item for pair in values.items() for item in pair])
         cfg.merge_from_list(list(self.options))
         return cfg
@@ -156,12 +157,14 @@ def _plain_loss(
 
 def _take_ours(case: str, settings: StepSettings, after_step: AfterStep) -> None:
     """Steps of the trainer that `kdvideo train` builds, which reads batches from memory instead of videos."""
-    trainer = build_steps(case, settings)
     hook = AfterStepHook(after_step)
-    try:
-        trainer.train([hook], should_stop=lambda: hook.ended)
-    except Preempted:
-        return
+    with computing_as_run(settings.config(case), settings.device), contextlib.suppress(Preempted):
+        build_steps(case, settings).train([hook], should_stop=lambda: hook.ended)
+
+
+def computing_as_run(cfg: CfgNode, device: str) -> contextlib.AbstractContextManager[None]:
+    """Sets the arithmetic of a GPU as a run does."""
+    return computing(torch.device(device), precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
 
 
 def build_steps(case: str, settings: StepSettings) -> Trainer:

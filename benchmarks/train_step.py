@@ -141,14 +141,13 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--one-process", action="store_true", help="measure a CPU as a GPU: one case after the other")
     parser.add_argument("--tuples", type=int, help="in a step: 4 on a CPU, 16 on a GPU")
-    parser.add_argument("--amp", choices=("bf16", "fp16", "fp32"), default="bf16", help="SOLVER.AMP")
+    parser.add_argument("--amp", choices=("bf16", "fp16", "fp32", "tf32"), default="bf16", help="SOLVER.AMP")
     parser.add_argument(
         "--compile", choices=("off", "on", "both"), nargs="?", const="on", default="off", help="SOLVER.COMPILE"
     )
     parser.add_argument(
-        "--deterministic", action=argparse.BooleanOptionalAction, default=False, help="SOLVER.DETERMINISTIC"
+        "--deterministic", action=argparse.BooleanOptionalAction, default=True, help="SOLVER.DETERMINISTIC"
     )
-    parser.add_argument("--benchmark", action="store_true", help="torch.backends.cudnn.benchmark")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--length", type=int, default=16)

@@ -9,7 +9,6 @@ import torch
 from resume import train as train_in_process
 
 from kdvideo.config import load_config
-from kdvideo.config.keys import KEYS
 from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.run_folder import METRICS_NAME
 from kdvideo.engine.trainer import Hook
@@ -18,7 +17,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
-DETERMINISTIC = ["SOLVER.DETERMINISTIC", "on"] if "SOLVER.DETERMINISTIC" in KEYS else []
+DETERMINISTIC = ["SOLVER.DETERMINISTIC", "on"]
 
 
 class Trace(Hook):
@@ -74,7 +73,6 @@ def test_replayed_losses_are_those_of_the_teacher(tiny_overrides: list[str], tmp
     assert traces[0] == traces[1] == traces[2]
 
 
-@pytest.mark.skipif(not DETERMINISTIC, reason="this version has no SOLVER.DETERMINISTIC")
 def test_a_deterministic_run_repeats_itself(tiny_overrides: list[str], tmp_path: Path):
     """Same lines, same weights."""
     results = [run(tiny_overrides, *DETERMINISTIC, "OUTPUT_DIR", str(tmp_path / name)) for name in ("one", "two")]
@@ -83,7 +81,6 @@ def test_a_deterministic_run_repeats_itself(tiny_overrides: list[str], tmp_path:
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
-@pytest.mark.skipif(not DETERMINISTIC, reason="this version has no SOLVER.DETERMINISTIC")
 def test_killed_and_resumed_to_the_bit(tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path):
     """SIGKILL in mid-epoch, `--resume`: weights and lines of the run that nothing stopped."""
     options = argparse.Namespace(

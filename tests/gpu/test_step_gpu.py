@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from step_cases import AfterStepHook, StepSettings, build_steps
+from step_cases import AfterStepHook, StepSettings, build_steps, computing_as_run
 
 from kdvideo.engine.stop import Preempted
 
@@ -44,11 +44,11 @@ def take_step(device: str, backbone: str, case: str, amp: str) -> tuple[dict[str
         width=8,
         size=32,
         length=8,
-        deterministic=True,
         options=("CONTRAST.NUM_NEGATIVES", "16"),
     )
-    trainer, hook = build_steps(case, settings), OneStep()
-    with contextlib.suppress(Preempted):
+    hook = OneStep()
+    with computing_as_run(settings.config(case), device), contextlib.suppress(Preempted):
+        trainer = build_steps(case, settings)
         trainer.train([hook], should_stop=lambda: hook.ended)
     losses = {name: value for name, value in hook.scalars.items() if "loss" in name or "distillation" in name}
     gradients = [p.grad.flatten().float().cpu() for p in trainer.task.trainable.parameters() if p.grad is not None]
@@ -58,9 +58,8 @@ def take_step(device: str, backbone: str, case: str, amp: str) -> tuple[dict[str
 @pytest.mark.parametrize("amp", ["fp32", "bf16"])
 @pytest.mark.parametrize("case", ["alone", "online"], ids=["pcl", "distill"])
 @pytest.mark.parametrize("backbone", ["r3d_10", "r2plus1d_10", "c3d"])
-def test_a_step_gives_what_the_cpu_gives(backbone: str, case: str, amp: str, monkeypatch: pytest.MonkeyPatch):
-    """fp32 without TF32; the losses within the tolerance, the gradient as near as the CPU is to itself."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+def test_a_step_gives_what_the_cpu_gives(backbone: str, case: str, amp: str):
+    """fp32 is without TF32; the losses within the tolerance, the gradient as near as the CPU is to itself."""
     losses, gradient = take_step("cpu", backbone, case, amp)
     with torch.backends.mkldnn.flags(enabled=False):
         _, other = take_step("cpu", backbone, case, amp)
@@ -73,11 +72,7 @@ def test_a_step_gives_what_the_cpu_gives(backbone: str, case: str, amp: str, mon
 
 
 def test_the_step_is_repeated_to_the_bit():
-    """With deterministic kernels, twice the same gradient."""
-    torch.backends.cudnn.deterministic = True
-    try:
-        first, second = (take_step("cuda", "r3d_10", "online", "bf16") for _ in range(2))
-    finally:
-        torch.backends.cudnn.deterministic = False
+    """By default, twice the same gradient."""
+    first, second = (take_step("cuda", "r3d_10", "online", "bf16") for _ in range(2))
     assert first[0] == second[0]
     assert torch.equal(first[1], second[1])
