@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that wants a GPU, in at most 9 minutes; the figures of docs/gpu.md.
 #
-#   DATA=FOLDER benchmarks/gpu.sh [--toy] [PHASE[=SECONDS] ...]
+#   benchmarks/gpu.sh DATA=FOLDER [OUT=FOLDER] [--toy] [PHASE[=SECONDS] ...]
 #
 # Phases, in the order in which they run where none is named, each with its time-out in seconds:
 #
@@ -16,11 +16,21 @@
 # (output/gpu), what the phases say to OUT/log.txt; runs, cached frames and compiled code to WORK, a folder that is
 # removed at the end unless it is given. DATA has the proxies, in folders whose names contain 72 and 128
 # (short sides), or is one dataset itself; AVI, if set, is a dataset of source videos. STUDY is the study's yaml,
-# STUDY_OPTIONS further options of `kdvideo study run`. PYTHON (python3) needs no installed kdvideo.
+# STUDY_OPTIONS further options of `kdvideo study run`. PYTHON (python3) needs no installed kdvideo. All of these are
+# environment variables, which may be given as arguments.
 #
 # --toy rehearses all of it on a CPU, with a generated dataset and tiny networks.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+chosen=()
+for argument in "$@"; do
+    if [[ $argument =~ ^[A-Z_]+= ]]; then
+        export "${argument?}"
+    else
+        chosen+=("$argument")
+    fi
+done
+set -- "${chosen[@]}"
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-output/gpu}
 TOTAL=${TOTAL:-540}

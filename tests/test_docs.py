@@ -66,7 +66,7 @@ def test_command(where: str):
             load_config(ROOT / options.config_file if shipped else None, options.overrides)
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    elif words[0] == "python" or words[0].startswith("docs/"):
+    elif words[0] == "python" or words[0].startswith(("docs/", "benchmarks/")):
         assert (ROOT / words[words[0] == "python"]).is_file()
     elif words[:2] == ["pip", "install"]:
         extras = re.fullmatch(r"(?:kdvideo|\.)(?:\[(\w+)\])?", words[2])
