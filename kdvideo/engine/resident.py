@@ -11,6 +11,7 @@ from kdvideo.data.cache.frames import map_frames
 from kdvideo.data.cache.resident import ResidentFrames
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples, augment_batch
+from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.trainer import BatchTransform
 
 __all__ = ["build_batch_transform", "keep_on_device"]
@@ -63,12 +64,14 @@ def keep_on_device(cfg: CfgNode, dataset: TrainTuples | TrainClips, *, device: t
     size = sum(frames.numel() for frames in videos)
     if not asked and size > (room := _SHARE * torch.cuda.mem_get_info(device)[0]):
         logger.info(
-            "frame cache: %.1f GB of frames stay in the host's memory, since the GPU is left all but %.1f GB",
+            "frame cache: frames stay in the host's memory: they take %.1f GB, %g of the GPU's free memory is %.1f GB",
             size / 1e9,
+            _SHARE,
             room / 1e9,
         )
         return None
-    resident = ResidentFrames(videos, size=dataset.clip_size, device=device)
+    with out_of_memory_means("set DATA.CACHE_ON to host"):
+        resident = ResidentFrames(videos, size=dataset.clip_size, device=device)
     dataset.resident_shapes = resident.shapes
     logger.info("frame cache: the %d training videos' %.1f MB of frames are on the %s", len(videos), size / 1e6, device)
     return resident

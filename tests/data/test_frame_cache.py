@@ -251,6 +251,26 @@ def test_killed_while_it_is_written(videos: VideoList, tmp_path: Path):
         assert torch.equal(map_frames(found.cached[i].path), whole)
 
 
+def test_two_runs_at_once(videos: VideoList, tmp_path: Path):
+    """One decodes while the other waits: each video is decoded once, and both have all frames."""
+    context = multiprocessing.get_context("fork")
+    results, fill_all = context.Queue(), fill._fill
+
+    def run() -> None:
+        decoded: list[int] = []
+        fill._fill = lambda sources, **options: decoded.append(len(sources)) or fill_all(sources, **options)
+        found = cache_frames(videos, tmp_path, short_side=SIDE, num_workers=1)
+        results.put((sum(decoded), all(found.cached)))
+
+    processes = [context.Process(target=run) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert sorted(results.get(timeout=120) for _ in processes) == [(0, True), (len(videos), True)]
+    for process in processes:
+        process.join()
+    assert len(list(tmp_path.glob("*.npy"))) == len(videos)
+
+
 def test_a_run_fills_the_folder_that_its_config_names(tiny_overrides: list[str], tmp_path: Path, kdvideo_home: Path):
     """Below it, a folder for each dataset and size; "auto" is in KDVIDEO_HOME, and nothing is the default."""
     places = {"": [], "auto": [kdvideo_home / "frames"], str(tmp_path / "own"): [tmp_path / "own"]}

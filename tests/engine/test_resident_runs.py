@@ -65,9 +65,21 @@ def test_a_gpu_with_room(tiny_overrides: list[str], tmp_path: Path, monkeypatch,
     assert keep_on_device(cfg, dataset, device=CPU) is None  # no GPU
     assert (keep_on_device(cfg, dataset, device=torch.device("cuda")) is not None) == holds
     assert [options["size"] for options in made] == [32] * holds
-    assert any("stay in the host's memory" in line for line in caplog.messages) != holds
+    assert any("frames stay in the host's memory: they take 0.0 GB" in line for line in caplog.messages) != holds
     dataset.videos = replace(videos, cached=[*videos.cached[:3], None, *videos.cached[4:]])
     assert keep_on_device(cfg, dataset, device=torch.device("cuda")) is None
+
+
+def test_a_device_without_the_room(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One line that says what to set."""
+
+    def full(*_, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 99 GiB.")
+
+    monkeypatch.setattr("kdvideo.engine.resident.ResidentFrames", full)
+    overrides = [*tiny_overrides, "DATA.CACHE", str(tmp_path), "DATA.AUGMENT_ON", "device", "DATA.CACHE_ON", "device"]
+    with pytest.raises(MemoryError, match=r"set DATA\.CACHE_ON to host"):
+        train(load_config(None, overrides))
 
 
 class _Shapes:

@@ -69,8 +69,9 @@ def cache_frames(videos: VideoList, folder: Path, *, short_side: int, num_worker
             with locked(folder / ".lock", timeout=_LOCK_TIMEOUT, what=f"another run decodes videos into {folder}"):
                 remove_temporaries(folder)
                 missing = [source for source in sources if source and not source.target.is_file()]
-                _make_room(folder, sum(size[source.target] for source in missing), num_videos=len(missing))
-                _fill(missing, short_side=short_side, num_workers=num_workers, time_limit=videos.time_limit)
+                if missing:  # another run may have decoded all meanwhile
+                    _make_room(folder, sum(size[source.target] for source in missing), num_videos=len(missing))
+                    _fill(missing, short_side=short_side, num_workers=num_workers, time_limit=videos.time_limit)
     except OSError as error:
         raise ValueError(
             f"`cache` {folder} cannot be written ({error.strerror or error}): make room, choose a folder on another "
