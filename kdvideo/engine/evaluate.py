@@ -25,7 +25,7 @@ from kdvideo.engine.build import (
 )
 from kdvideo.engine.environment import computing, prepare_output
 from kdvideo.engine.evaluation_config import measuring_settings, training_config
-from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means
+from kdvideo.engine.guards import EVALUATION_MEMORY, NETWORK_MEMORY, out_of_memory_means
 from kdvideo.engine.identity import former_class_order
 from kdvideo.engine.log import log_to
 from kdvideo.engine.run_folder import RunFolder
@@ -142,6 +142,7 @@ def _evaluate(
     return evaluation
 
 
+@out_of_memory_means(NETWORK_MEMORY)
 def _find_network(cfg: CfgNode, folder: RunFolder, device: torch.device) -> _Network:
     """Finds the network to measure, and moves it to the device that computes."""
     source = cfg.MODEL.WEIGHTS or next(map(str, folder.checkpoints()), "")

@@ -15,6 +15,8 @@ from kdvideo.workers import NO_MEMORY, WorkerLost
 
 __all__ = [
     "EVALUATION_MEMORY",
+    "NETWORK_MEMORY",
+    "TRAINING_MEMORY",
     "describe_samples",
     "first_not_finite",
     "full_memory",
@@ -22,7 +24,10 @@ __all__ = [
     "writing",
 ]
 
-EVALUATION_MEMORY = "set EVAL.BATCH_SIZE to 16, or to less"  # advice for `out_of_memory_means`
+# Advice for `out_of_memory_means`.
+NETWORK_MEMORY = "end what else uses it, or choose another device"
+TRAINING_MEMORY = "lower SOLVER.BATCH_SIZE or CLIP.SIZE, or raise SOLVER.ACCUMULATE"
+EVALUATION_MEMORY = "set EVAL.BATCH_SIZE to 16, or to less"
 # Messages of what allocates without PyTorch's allocator: the driver, cuBLAS and cuDNN.
 _GPU_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _SHOWN = 32  # number of a batch's samples that are named

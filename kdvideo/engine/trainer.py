@@ -14,7 +14,7 @@ from kdvideo.data.loader import EpochSampler
 from kdvideo.distributed import wait_for_all
 from kdvideo.engine.feed import Feed
 from kdvideo.engine.graph import build_step
-from kdvideo.engine.guards import describe_samples, out_of_memory_means
+from kdvideo.engine.guards import TRAINING_MEMORY, describe_samples, out_of_memory_means
 from kdvideo.engine.optim import Schedule
 from kdvideo.engine.scalars import StepScalars, epoch_means
 from kdvideo.engine.step import StepOptions
@@ -116,7 +116,7 @@ class Trainer:
         self.should_stop = should_stop or self.should_stop
         try:
             while self.epoch < self.num_epochs:
-                with out_of_memory_means("lower SOLVER.BATCH_SIZE or CLIP.SIZE, or raise SOLVER.ACCUMULATE"):
+                with out_of_memory_means(TRAINING_MEMORY):
                     metrics = self._train_epoch()
                 for hook in self.hooks:
                     hook.after_epoch(self, metrics)

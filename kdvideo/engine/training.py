@@ -10,6 +10,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import plain_config
 from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_train_loader
+from kdvideo.engine.guards import TRAINING_MEMORY, out_of_memory_means
 from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import use_huge_pages
@@ -32,6 +33,7 @@ __all__ = ["build_hooks", "build_task", "build_trainer", "load_state"]
 logger = logging.getLogger("kdvideo")
 
 
+@out_of_memory_means(TRAINING_MEMORY)
 def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] | None, device: torch.device) -> Task:
     """Builds the task on its device. Its teacher is frozen, and the student has the precision of SOLVER.AMP."""
     options: dict[str, Any] = {}

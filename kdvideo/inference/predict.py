@@ -7,6 +7,7 @@ from typing import Any
 
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.device import choose_device
+from kdvideo.engine.guards import NETWORK_MEMORY, out_of_memory_means
 from kdvideo.inference.gallery import Gallery, GalleryFacts
 from kdvideo.inference.videos import NUM_CLIPS, VideoOutput, compute_video_outputs
 from kdvideo.models.pcl import ClassificationModel
@@ -148,6 +149,7 @@ def compute_features(
     return outputs, GalleryFacts(name, weights.sha256, num_clips)
 
 
+@out_of_memory_means(NETWORK_MEMORY)
 def _load(source: str, device: str) -> tuple[Model, Weights]:
     chosen = choose_device(device)
     model, weights = load_model(source)

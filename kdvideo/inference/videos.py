@@ -16,6 +16,7 @@ from kdvideo.data.load import NUM_CLIPS, read_uniform_clips
 from kdvideo.data.loader import create_loader
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.data.readers.file_errors import VideoError
+from kdvideo.engine.guards import NETWORK_MEMORY, out_of_memory_means
 from kdvideo.evaluation.features import compute_outputs
 
 __all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
@@ -95,7 +96,8 @@ def compute_video_outputs(
         if one["problem"]:
             yield VideoOutput(path, num_frames=0, output=None, problem=one["problem"])
             continue
-        output = compute_outputs(model, [one["clips"][None]], output=model, spec=spec, device=device)
+        with out_of_memory_means(NETWORK_MEMORY):
+            output = compute_outputs(model, [one["clips"][None]], output=model, spec=spec, device=device)
         yield VideoOutput(path, num_frames=one["num_frames"], output=output[0])
 
 

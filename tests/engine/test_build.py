@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdvideo.config import get_defaults
+from kdvideo.config import get_defaults, load_config
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.engine import training
 from kdvideo.engine.build import build_model, build_model_spec
+from kdvideo.engine.launch import train
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
@@ -53,6 +55,17 @@ def test_full_memory_is_no_short_clip(when: str, place: str, monkeypatch: pytest
     spec = ModelSpec("full", {"when": when}, ClipSpec(clip_len=4, size=16), "none", {})
     with pytest.raises(MemoryError, match=f"^the {place} is out of memory: lower MODEL.WIDTH"):
         build_model(spec, CPU)
+
+
+def test_a_gpu_that_is_full_before_the_first_step(tiny_overrides: list[str], monkeypatch: pytest.MonkeyPatch):
+    """As the check of convolutions at the size of a real batch may find it; a setting helps."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(training, "prepare_student", fail)
+    with pytest.raises(MemoryError, match=r"^the GPU is out of memory: lower SOLVER\.BATCH_SIZE or CLIP\.SIZE"):
+        train(load_config(None, tiny_overrides))
 
 
 def test_a_short_clip_is_called_so():

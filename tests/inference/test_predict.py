@@ -68,6 +68,18 @@ def test_neighbours_find_the_video_itself(videos: list[Path], tmp_path: Path):
     assert reason.problem == "cannot be opened: Invalid data found when processing input"
 
 
+def test_a_full_gpu_is_one_line(classifier: str, videos: list[Path], monkeypatch: pytest.MonkeyPatch):
+    """Another process may have filled it since the network was moved there."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    answers = Predictor(classifier)(videos)
+    monkeypatch.setattr("kdvideo.inference.videos.compute_outputs", fail)
+    with pytest.raises(MemoryError, match=r"^the GPU is out of memory: end what else uses it, or choose an"):
+        next(answers)
+
+
 def test_a_gallery_of_another_model_is_refused(videos: list[Path], tmp_path: Path, classifier: str):
     """Features of two models cannot be compared; and where there is neither class nor gallery, the error says so."""
     outputs, facts = compute_features(SHIPPED, videos[:1])
