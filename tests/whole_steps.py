@@ -23,7 +23,12 @@ NUM_VIDEOS, BATCH_SIZE, NUM_NEGATIVES = 9, 4, 3
 
 
 def build_trainer(
-    *options: str, move: Callable[[Task], object], num_steps: int, on_device: bool = False, replay: object = None
+    *options: str,
+    move: Callable[[Task], object],
+    num_steps: int,
+    on_device: bool = False,
+    replay: object = None,
+    teacher_clip: ClipSpec = CLIP,
 ) -> Trainer:
     """A trainer with its task on a GPU. Its loader is not used.
 
@@ -33,19 +38,20 @@ def build_trainer(
         num_steps: steps that are going to be taken.
         on_device: whether clips are augmented there.
         replay: a store of the teacher's answers.
+        teacher_clip: the teacher's input convention.
     """
     cfg = load_config(None, ["MODEL.PROJECTION_DIM", "8", "CONTRAST.NUM_NEGATIVES", str(NUM_NEGATIVES), *options])
     pretext, kind = PRETEXTS.get(cfg.PRETEXT.NAME), TASKS.get(cfg.TASK.NAME)
 
-    def build_network(name: str):
-        backbone = build_backbone(name, width=4, clip_spec=CLIP)
+    def build_network(name: str, clip: ClipSpec = CLIP):
+        backbone = build_backbone(name, width=4, clip_spec=clip)
         if kind.needs_labels:
             return ClassificationModel(backbone, num_classes=5)
         return build_pcl_model(
             backbone, projection_dim=8, num_pretext_classes=pretext.num_classes, pretext_head=pretext.head
         )
 
-    teacher = build_network("r2plus1d_10") if kind.needs_teacher else None
+    teacher = build_network("r2plus1d_10", teacher_clip) if kind.needs_teacher else None
     model = build_network("r3d_10")
     more = {} if replay is None else {"replay": replay}
     task = kind.from_config(cfg, model=model, num_videos=NUM_VIDEOS, teacher=teacher, **more)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from fake_gpu import Waits, fake_gpu, move
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-from whole_steps import BATCH_SIZE, NUM_VIDEOS, build_trainer, make_batch
+from whole_steps import BATCH_SIZE, CLIP, NUM_VIDEOS, build_trainer, make_batch
 
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.registry import PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
 
@@ -25,11 +26,13 @@ def check_steps(
     replay: ReplayStore | None = None,
     complete: Callable[[dict], dict] | None = None,
     copies: int = 1,
+    teacher_clip: ClipSpec = CLIP,
 ) -> None:
     """Two steps: each copies once to the host, and nothing waits. Numbers are read one step late."""
     read: list[int] = []
     with fake_gpu(monkeypatch, read):
-        trainer = build_trainer(*options, move=move, num_steps=NUM_STEPS, on_device=on_device, replay=replay)
+        more = {"on_device": on_device, "replay": replay, "teacher_clip": teacher_clip}
+        trainer = build_trainer(*options, move=move, num_steps=NUM_STEPS, **more)
         trainer.run_step.forward.train()
         if complete is not None:
             trainer.task.complete_batch = complete
@@ -57,6 +60,12 @@ def test_distill(monkeypatch, loss: str):
     """With each distillation loss."""
     losses = ["TEACHER.LOSSES", f"[{loss}]", "TEACHER.NUM_ANCHORS", "20"]
     check_steps(monkeypatch, "TASK.NAME", "distill", *losses)
+
+
+def test_a_teacher_with_other_clips(monkeypatch):
+    """It gets the student's, resampled in time and size, normalised by its own constants."""
+    clip = ClipSpec(clip_len=4, size=48, mean=(0.4, 0.5, 0.6), modality="rgb")
+    check_steps(monkeypatch, "TASK.NAME", "distill", teacher_clip=clip)
 
 
 @pytest.mark.parametrize("pretext", PRETEXTS.names())
