@@ -22,7 +22,7 @@ from kdvideo.workers import fresh_context, workers_start
 
 __all__ = ["RUNS_PER_GPU", "Workers", "default_at_once", "visible_gpus", "workers"]
 
-RUNS_PER_GPU = 5  # in a small network's epoch, a GPU works for a fifth of the time; see docs/study.md
+RUNS_PER_GPU = 5  # estimated: of a small network's epoch, about a fifth is the work of an H100; not measured yet
 
 
 @dataclass
