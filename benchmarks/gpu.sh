@@ -71,7 +71,7 @@ steps() {
     $step --profile "$OUT/kernels.txt"
     $step --backbones r3d_10 r2plus1d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay alone
     $step --backbones r3d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay \
-        --set SOLVER.CUDA_GRAPH on
+        --set SOLVER.CUDA_GRAPH True
     $step --compile on --cases online replay
     $step --backbones r3d_10 --width 32 --size 64 --length 8 --steps 100 --cases online replay --compile on
     $step --cases online replay --no-deterministic
