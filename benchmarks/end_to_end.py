@@ -1,6 +1,6 @@
 """Tuples a second of real epochs, from videos to new weights, against the steps alone in the same process.
 
-    python benchmarks/end_to_end.py ROOT [ROOT ...] [--cases worker device cache cache_device] [--json FILE]
+    python benchmarks/end_to_end.py ROOT [ROOT ...] [--cases worker device cache cache_device resident] [--json FILE]
 
 ROOT is a dataset in UCF101's layout: videos, proxies of `kdvideo data prepare`, or both in turn. A distillation step of
 16 tuples of 3 clips of 16 x 112 x 112 by an r3d_10 of width 64 in bf16, its teacher online, with default settings:
@@ -9,6 +9,7 @@ ROOT is a dataset in UCF101's layout: videos, proxies of `kdvideo data prepare`,
     device        colours and blur are done on the device
     cache         frames come from DATA.CACHE auto, which the first run fills: KDVIDEO_HOME/frames
     cache_device  both
+    resident      both, and the frames lie in the device's memory (DATA.CACHE_ON device)
 
 `file_steps.py` says how it is measured. `waiting` is what the run's own log says of each epoch. Each result is a
 JSON line of --json as soon as it is there.
@@ -27,7 +28,8 @@ CASES = {
     "worker": {},
     "device": {"DATA.AUGMENT_ON": "device"},
     "cache": {"DATA.CACHE": "auto"},
-    "cache_device": {"DATA.CACHE": "auto", "DATA.AUGMENT_ON": "device"},
+    "cache_device": {"DATA.CACHE": "auto", "DATA.AUGMENT_ON": "device", "DATA.CACHE_ON": "host"},
+    "resident": {"DATA.CACHE": "auto", "DATA.AUGMENT_ON": "device", "DATA.CACHE_ON": "device"},
 }
 
 

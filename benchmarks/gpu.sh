@@ -44,7 +44,7 @@ fi
 export WORK KDVIDEO_HOME=$WORK/home TORCHINDUCTOR_CACHE_DIR=$WORK/inductor
 export PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH}
 
-declare -A LIMIT=([facts]=30 [steps]=160 [tests]=120 [feed]=100 [resume]=50 [study]=80)
+declare -A LIMIT=([facts]=40 [steps]=155 [tests]=115 [feed]=100 [resume]=50 [study]=80)
 ORDER=(facts steps tests feed resume study)
 TESTS="tests/losses tests/tasks tests/models tests/engine tests/end_to_end tests/evaluation tests/inference"
 
@@ -98,9 +98,10 @@ feed() {
             "${toy[@]}" MODEL.WIDTH 4
         return
     fi
-    $PYTHON benchmarks/end_to_end.py "$(find_data 128)" --json "$OUT/feed.jsonl" --seconds 7 --cases worker cache_device
+    $PYTHON benchmarks/end_to_end.py "$(find_data 128)" --json "$OUT/feed.jsonl" --seconds 7 --cases worker resident
     $PYTHON benchmarks/plain_train.py "$(find_data 128)" --json "$OUT/feed.jsonl" --seconds 7
-    $PYTHON benchmarks/end_to_end.py "$(find_data 128)" --json "$OUT/feed.jsonl" --seconds 7 --cases device cache
+    $PYTHON benchmarks/end_to_end.py "$(find_data 128)" --json "$OUT/feed.jsonl" --seconds 7 \
+        --cases device cache cache_device
     [ -z "${AVI:-}" ] || $PYTHON benchmarks/end_to_end.py "$AVI" --json "$OUT/feed.jsonl" --seconds 7 --cases worker device
 }
 
@@ -121,8 +122,11 @@ study() {
     $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report" --seeds finished ||
         $PYTHON -m kdvideo.cli study report "$plan" --output "$runs" --to "$runs/report"
     [ ! -f "$runs/report/summary.json" ] || cp "$runs/report/summary.json" "$OUT/study.json"
-    find "$runs" \( -name metrics.jsonl -o -name environment.json -o -name config.yaml -o -path '*/report/*' \) \
-        -type f -print0 | tar --null -czf "$OUT/study.tar.gz" -T -
+    local packed
+    packed=$(realpath "$OUT")/study.tar.gz
+    cd "$runs" || return
+    find . \( -name metrics.jsonl -o -name environment.json -o -name config.yaml -o -path '*/report/*' \) \
+        -type f -print0 | tar --null -czf "$packed" -T -
 }
 
 make_toy() {  # a generated dataset and a study of two runs
