@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from kdvideo.device import float32_convolutions
 from kdvideo.distributed import world_size
+from kdvideo.engine.convolutions import suit_matrix_units
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
 from kdvideo.models.spec import Model, backbone_of
@@ -208,6 +209,7 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
     if solver.COMPILE:
         check_compiler(device)
     if dtype != torch.float32:
+        suit_matrix_units(backbone, compiled=solver.COMPILE)
         clips_per_sample = 1 if TASKS.get(cfg.TASK.NAME).needs_labels else cfg.PRETEXT.TUPLE_LEN
         num_clips = solver.BATCH_SIZE // world_size() // solver.ACCUMULATE * clips_per_sample
         guard_convolutions(backbone, dtype, num_clips=num_clips, device=device)
@@ -228,6 +230,7 @@ def prepare_frozen(model: Model, dtype: torch.dtype, *, compiled: bool = False) 
     backbone = backbone_of(model.eval())
     folded = fold_batch_norm(backbone)
     backbone.to(memory_format=torch.channels_last_3d)
+    suit_matrix_units(backbone, compiled=compiled)
     for module in backbone.modules():
         if type(module) in _CAST_BY_AUTOCAST:
             module.to(dtype)
