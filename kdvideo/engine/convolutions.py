@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["convolve_folded", "convolve_with_padded_channels", "suit_matrix_units"]
+__all__ = [
+    "convolve_folded",
+    "convolve_padded_in_time",
+    "convolve_with_padded_channels",
+    "fold_clip",
+    "suit_matrix_units",
+]
 
 DEVICES = frozenset({"cuda"})
 MULTIPLE = 8  # channels that one 16-byte load of bf16 or fp16 reads
@@ -70,12 +76,36 @@ def convolve_folded(clip: Tensor, conv: nn.Conv3d, *, pad_output: bool = False) 
     Returns:
         `[B, O, T', H', W']`. In memory channels are innermost.
     """
-    inputs, weight = _fold_clip(clip, conv), _fold_weight(conv)
+    inputs, weight = fold_clip(clip, conv), _fold_weight(conv)
     channels = conv.out_channels
     extra = -channels % MULTIPLE if pad_output else 0
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, extra))
     pictures = F.conv2d(inputs, weight, _pad_bias(conv.bias, extra))
     return pictures[:, :channels].unflatten(0, (len(clip), -1)).transpose(1, 2)
+
+
+def fold_clip(clip: Tensor, conv: nn.Conv3d) -> Tensor:
+    """Makes the pictures that `convolve_folded` convolves, in one pass where it is compiled.
+
+    Args:
+        clip: `[B, C, T, H, W]`.
+        conv: the convolution.
+
+    Returns:
+        `[B T', channels, blocks of H, blocks of W]`, the channels padded to a multiple of 8 and innermost in memory.
+    """
+    stride, (frames, *kernel) = conv.stride[1], conv.kernel_size
+    time, *before = (int(each) for each in conv.padding)
+    # A negative number cuts off what no kernel reaches.
+    after = [
+        stride * ((size + 2 * pad - length) // stride + -(-length // stride)) - size - pad
+        for size, pad, length in zip(clip.shape[3:], before, kernel, strict=True)
+    ]
+    padded = F.pad(clip, (before[1], after[1], before[0], after[0], time, time))
+    blocks = padded.unflatten(4, (-1, stride)).unflatten(3, (-1, stride))  # B C T H r W r
+    stacked = blocks.unfold(2, frames, 1)  # B C T' H r W r frame
+    pictures = stacked.permute(0, 2, 3, 5, 7, 4, 6, 1).flatten(4).flatten(0, 1)  # B T', H, W, channels
+    return F.pad(pictures, (0, -pictures.shape[3] % MULTIPLE)).permute(0, 3, 1, 2)
 
 
 def convolve_with_padded_channels(clip: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -90,6 +120,23 @@ def convolve_with_padded_channels(clip: Tensor, conv: nn.Conv3d) -> Tensor:
     clip = F.pad(clip, (0, 0, 0, 0, 0, 0, 0, more_in)) if more_in else clip
     padded = F.conv3d(clip, weight, _pad_bias(conv.bias, more_out), conv.stride, conv.padding, conv.dilation)
     return padded[:, : conv.out_channels]
+
+
+def convolve_padded_in_time(conv: nn.Conv3d, clip: Tensor) -> Tensor:
+    """Computes the sum of a convolution padded by zeros, with explicit padding in time.
+
+    ::
+
+        2 time steps, kernel 3, padding 1:    (0) x1 x2 (0)   ->   0 x1 x2 0, padding 0
+
+    Args:
+        clip: `[B, C, T, H, W]`.
+        conv: the convolution.
+    """
+    assert not isinstance(conv.padding, str)
+    time, height, width = conv.padding
+    padded = F.pad(clip, (0, 0, 0, 0, time, time))
+    return F.conv3d(padded, conv.weight, conv.bias, conv.stride, (0, height, width), conv.dilation, conv.groups)
 
 
 def _faster_form(module: nn.Module, *, compiled: bool) -> _Convolve | None:
@@ -115,21 +162,6 @@ def _convolve_under_autocast(conv: nn.Conv3d, as_written: _Convolve, convolve: _
     if kind not in DEVICES or not torch.is_autocast_enabled(kind):
         return as_written(clip)
     return convolve(clip.to(torch.get_autocast_dtype(kind)), conv)  # cast first: the passes move half as much
-
-
-def _fold_clip(clip: Tensor, conv: nn.Conv3d) -> Tensor:
-    stride, (frames, *kernel) = conv.stride[1], conv.kernel_size
-    time, *before = (int(each) for each in conv.padding)
-    # A negative number cuts off what no kernel reaches.
-    after = [
-        stride * ((size + 2 * pad - length) // stride + -(-length // stride)) - size - pad
-        for size, pad, length in zip(clip.shape[3:], before, kernel, strict=True)
-    ]
-    padded = F.pad(clip, (before[1], after[1], before[0], after[0], time, time))
-    blocks = padded.unflatten(4, (-1, stride)).unflatten(3, (-1, stride))  # B C T H r W r
-    stacked = blocks.unfold(2, frames, 1)  # B C T' H r W r frame
-    pictures = stacked.permute(0, 2, 3, 5, 7, 4, 6, 1).flatten(4).flatten(0, 1)  # B T', H, W, channels
-    return F.pad(pictures, (0, -pictures.shape[3] % MULTIPLE)).permute(0, 3, 1, 2)
 
 
 def _fold_weight(conv: nn.Conv3d) -> Tensor:

@@ -11,12 +11,12 @@ from types import MappingProxyType
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from kdvideo.device import float32_convolutions
 from kdvideo.distributed import world_size
-from kdvideo.engine.convolutions import suit_matrix_units
+from kdvideo.engine.convolutions import convolve_padded_in_time, suit_matrix_units
+from kdvideo.engine.pooling import fuse_pooling
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
 from kdvideo.models.spec import Model, backbone_of
@@ -208,6 +208,7 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
     solver, dtype = cfg.SOLVER, AMP_DTYPES[cfg.SOLVER.AMP]
     if solver.COMPILE:
         check_compiler(device)
+        fuse_pooling(backbone)
     if dtype != torch.float32:
         suit_matrix_units(backbone, compiled=solver.COMPILE)
         clips_per_sample = 1 if TASKS.get(cfg.TASK.NAME).needs_labels else cfg.PRETEXT.TUPLE_LEN
@@ -268,26 +269,11 @@ def check_compiler(device: torch.device) -> None:
 def _make_right(use: ConvolutionUse, dtype: torch.dtype, *, everything: bool) -> str:
     module, as_written = use.module, use.module.forward
     if isinstance(module, nn.Conv3d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-        _replace_forward(module, partial(_convolve_padded, module))
+        _replace_forward(module, partial(convolve_padded_in_time, module))
         if max(convolution_errors(use, dtype, everything=everything).values()) <= LARGEST_ERROR:
             return "its zero padding in time is made explicit, which is right"
     _replace_forward(module, partial(_convolve_in_fp32, as_written))
     return "it stays in fp32"
-
-
-def _convolve_padded(module: nn.Conv3d, clip: Tensor) -> Tensor:
-    """Computes the same sum, with explicit padding in time.
-
-    ::
-
-        2 time steps, kernel 3, padding 1:    (0) x1 x2 (0)   ->   0 x1 x2 0, padding 0
-    """
-    assert not isinstance(module.padding, str)
-    time, height, width = module.padding
-    padded = F.pad(clip, (0, 0, 0, 0, time, time))
-    return F.conv3d(
-        padded, module.weight, module.bias, module.stride, (0, height, width), module.dilation, module.groups
-    )
 
 
 def _convolve_in_fp32(convolve: _Forward, clip: Tensor) -> Tensor:
