@@ -105,14 +105,18 @@ class ReplayStore:
             missing, it also has `is_answered` `[B, outputs]`, and `answer_places`, which stays in the host's memory:
             the samples' rows, and whether each output is missing.
         """
+        return cast("Batch", {**batch, **{name: _pinned(value) for name, value in self._read(batch).items()}})
+
+    def _read(self, batch: Batch) -> dict[str, Any]:
+        """Returns what `look_up` adds to a batch, not pinned. No GPU is touched for a batch in the host's memory."""
         rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
         values = {name: mapped[rows] for name, mapped in self._values.items()}  # copies
         missing = [self._valid[name][rows] != _checksums(of_name) for name, of_name in values.items()]
-        added: dict[str, Any] = {_ANSWER + name: _pinned(torch.from_numpy(of_name)) for name, of_name in values.items()}
+        added: dict[str, Any] = {_ANSWER + name: torch.from_numpy(of_name) for name, of_name in values.items()}
         if np.any(missing):
-            added["is_answered"] = _pinned(torch.from_numpy(~np.stack(missing, axis=1)))
+            added["is_answered"] = torch.from_numpy(~np.stack(missing, axis=1))
             added[_PLACES] = np.stack([rows, *missing], axis=1)
-        return cast("Batch", {**batch, **added})
+        return added
 
     def answer(self, batch: Batch, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the outputs for a batch. It computes and stores missing ones.
@@ -129,9 +133,9 @@ class ReplayStore:
             For each output, `[B, ...]` on the device of the batch.
         """
         device = batch["index"].device
-        if _ANSWER + next(iter(self._values)) not in batch:
-            batch = self.look_up(batch)
         given: dict[str, Any] = dict(batch)
+        if _ANSWER + next(iter(self._values)) not in batch:
+            given |= self._read(batch)
         found = {name: given[_ANSWER + name].to(device, non_blocking=True) for name in self._values}
         if _PLACES not in given:
             return found
@@ -176,8 +180,8 @@ class ReplayStore:
             raise ValueError(f"{path} is of another key than its folder's name says: remove the folder")
 
 
-def _pinned(values: Tensor) -> Tensor:
-    return values.pin_memory() if torch.cuda.is_available() else values
+def _pinned(value: Any) -> Any:
+    return value.pin_memory() if isinstance(value, Tensor) and torch.cuda.is_available() else value
 
 
 def _checksums(values: np.ndarray) -> np.ndarray:

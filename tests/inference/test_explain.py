@@ -74,8 +74,9 @@ def test_is_grad_cam_of_the_whole_videos_score(kind: str, classifier: str, galle
     expected = whole_video_heat(predictor, video, name)
     assert cam.numbers == list(range(count_frames(video))) == sorted(expected)
     heat = torch.stack([expected[number] for number in cam.numbers])
-    # Batches of four sum in another order than one of all clips.
-    torch.testing.assert_close(cam.heat, heat, rtol=1e-3, atol=1e-5 * heat.max().item())
+    # Batches of four sum in another order than one of all clips, and a GPU convolves them by another algorithm. Heat
+    # near 0 is a sum over channels of both signs: their last bits remain, on an H100 1.2e-5 of the maximum.
+    torch.testing.assert_close(cam.heat, heat, rtol=1e-3, atol=1e-4 * heat.max().item())
     assert heat.max() > 0
     assert cam.frames.shape == (len(cam.numbers), 3, *heat.shape[1:])
     kinds = {"classifier": "logit of b, ", "gallery": "cosine to the mean feature of BallSwing, "}

@@ -218,6 +218,21 @@ def test_several_runs_at_once(tmp_path: Path):
     assert _check_all(tmp_path) == 20 * NUM_VIDEOS
 
 
+def test_answers_in_the_hosts_memory_touch_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A machine has one, and the process was forked from one that used it: pinning memory would be an error."""
+
+    def refuse_to_pin(tensor: Tensor) -> Tensor:
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(Tensor, "pin_memory", refuse_to_pin)
+    store, part = open_store(tmp_path), batch(1, 2, 3)
+    answer = store.answer(part, lambda: computed(part))
+    assert torch.equal(store.answer(part, refuse)["pretext_logits"], answer["pretext_logits"])
+    with pytest.raises(RuntimeError, match="forked"):
+        store.look_up(part)  # for a batch that moves to the GPU
+
+
 def _fill_for_ever(directory: Path) -> None:
     while True:
         for path in directory.glob("*/*.valid"):
@@ -231,7 +246,7 @@ def test_killed_while_it_writes(tmp_path: Path, milliseconds: int):
     process = multiprocessing.get_context("fork").Process(target=_fill_for_ever, args=(tmp_path,))
     process.start()
     while not list(tmp_path.glob("*/*.valid")):
-        pass
+        assert process.is_alive(), "the process has ended before it could be killed"
     process.join(milliseconds / 1000)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
