@@ -10,6 +10,7 @@ from torch import Tensor, optim
 
 from kdvideo.data.batch import Batch, map_batch
 from kdvideo.distributed import world_size
+from kdvideo.engine.guards import full_memory
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.errors import first_line
 from kdvideo.tasks.task import Task
@@ -64,7 +65,7 @@ class GraphedStep(TrainStep):
 
     Weights, gradients, the optimizer's state, BatchNorm's statistics and the memory banks stay at their addresses. The
     learning rates are tensors on the device, in all steps, so that a resumed run computes the same. Random numbers
-    follow `torch.manual_seed` between two replays. If the recording fails, steps go on as written, and the log says so.
+    follow `torch.manual_seed` between two replays.
 
     Args:
         task: the task, for which `graph_obstacle` returns None.
@@ -81,13 +82,15 @@ class GraphedStep(TrainStep):
         self._num_eager = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch, self._results = Batch(), dict[str, Tensor]()  # at the graph's addresses
-        self._failed = False
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Trains on one batch; see `TrainStep`. The next call overwrites the result's values."""
+        """Trains on one batch; see `TrainStep`. The next call overwrites the result's values.
+
+        Raises:
+            ValueError: the step could not be recorded. Torch's random numbers are not usable in this process any more.
+        """
         self._send_rates()
-        is_due = self._graph is None and self._num_eager >= _NUM_EAGER_STEPS and not self._failed
-        if is_due and self.task.is_steady(batch):
+        if self._graph is None and self._num_eager >= _NUM_EAGER_STEPS and self.task.is_steady(batch):
             self._record(batch)
         if self._graph is None or _layout(batch) != _layout(self._batch):
             self._num_eager += 1
@@ -116,14 +119,16 @@ class GraphedStep(TrainStep):
                 torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
             ):
                 self._results = super().__call__(self._batch)
-        except RuntimeError as error:  # also a full GPU: the step as written may still fit
-            self._failed = True
-            logger.warning("the step could not be recorded as a CUDA graph, it runs as written: %s", first_line(error))
-        else:
-            self._graph = graph
-            logger.info("the step was recorded as a CUDA graph")
+        except RuntimeError as error:  # no step can follow: torch's generator stays in the state of a recording
+            if (reason := _reason(error)) is None:
+                raise
+            raise ValueError(
+                f"SOLVER.CUDA_GRAPH: the step could not be recorded as a CUDA graph ({reason}): set it to False"
+            ) from error
         finally:
             torch.cuda.set_stream(current)  # a recording that fails may leave its own stream
+        self._graph = graph
+        logger.info("the step was recorded as a CUDA graph")
 
     def _send_rates(self) -> None:
         """Brings the groups' learning rates to the device. A rate that stays is not sent again."""
@@ -144,6 +149,17 @@ class GraphedStep(TrainStep):
         finally:
             for group, values in zip(self.optimizer.param_groups, before, strict=True):
                 group.update(values)
+
+
+def _reason(error: RuntimeError) -> str | None:
+    """Returns why a recording failed, in one line. None if something else than the step ended it, Ctrl-C for instance.
+
+    The end of a recording that has failed is an error of its own; its context is what failed.
+    """
+    cause = error.__context__ or error
+    if not isinstance(cause, RuntimeError):
+        return None
+    return "the GPU is out of memory" if full_memory(cause) else first_line(cause)
 
 
 def _layout(batch: Batch) -> dict[str, object]:

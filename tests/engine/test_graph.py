@@ -9,7 +9,7 @@ from toy_trainer import make_trainer
 
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.engine.graph import build_step, graph_obstacle
+from kdvideo.engine.graph import _reason, build_step, graph_obstacle
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.losses import BankNCE, QueueNCE
 from kdvideo.models.pcl import build_backbone, build_pcl_model
@@ -62,3 +62,26 @@ def test_without_a_gpu_the_step_runs_as_written(caplog: pytest.LogCaptureFixture
     step = build_step(trainer.task, optimizer=trainer.optimizer, device=torch.device("cpu"), options=options)
     assert type(step) is TrainStep
     assert "the step is no CUDA graph, because there is no GPU" in caplog.text
+
+
+def fail_twice(error: BaseException) -> RuntimeError:
+    """The error of a recording's end, after one in the step."""
+    try:
+        try:
+            raise error
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+    except RuntimeError as last:
+        return last
+
+
+def test_why_a_recording_failed():
+    """In one line, what the step did, not that the recording's end failed, too. Ctrl-C is no such reason."""
+    synchronized = "CUDA error: operation not permitted when stream is capturing"
+    for error, reason in (
+        (RuntimeError(f"{synchronized}\nCompile with TORCH_USE_CUDA_DSA"), synchronized),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB."), "the GPU is out of memory"),
+    ):
+        assert _reason(error) == reason
+        assert _reason(fail_twice(error)) == reason
+    assert _reason(fail_twice(KeyboardInterrupt())) is None
