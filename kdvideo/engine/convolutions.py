@@ -76,12 +76,11 @@ def convolve_folded(clip: Tensor, conv: nn.Conv3d, *, pad_output: bool = False) 
     Returns:
         `[B, O, T', H', W']`. In memory channels are innermost.
     """
-    inputs, weight = fold_clip(clip, conv), _fold_weight(conv)
     channels = conv.out_channels
     extra = -channels % MULTIPLE if pad_output else 0
-    weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, extra))
-    pictures = F.conv2d(inputs, weight, _pad_bias(conv.bias, extra))
-    return pictures[:, :channels].unflatten(0, (len(clip), -1)).transpose(1, 2)
+    weight = _as_weight(F.pad(_fold_weight(conv), (0, 0, 0, 0, 0, 0, 0, extra)))
+    pictures = F.conv2d(fold_clip(clip, conv), weight, _pad_bias(conv.bias, extra)).permute(0, 2, 3, 1)
+    return _channels_first(pictures[..., :channels].unflatten(0, (len(clip), -1)))
 
 
 def fold_clip(clip: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -116,10 +115,11 @@ def convolve_with_padded_channels(clip: Tensor, conv: nn.Conv3d) -> Tensor:
         conv: a convolution of one group, padded by zeros.
     """
     more_in, more_out = -conv.in_channels % MULTIPLE, -conv.out_channels % MULTIPLE
-    weight = F.pad(conv.weight, (0, 0, 0, 0, 0, 0, 0, more_in, 0, more_out))
-    clip = F.pad(clip, (0, 0, 0, 0, 0, 0, 0, more_in)) if more_in else clip
+    weight = _as_weight(F.pad(_channels_last(conv.weight), (0, more_in, 0, 0, 0, 0, 0, 0, 0, more_out)))
+    if more_in:
+        clip = _channels_first(F.pad(_channels_last(clip), (0, more_in)))
     padded = F.conv3d(clip, weight, _pad_bias(conv.bias, more_out), conv.stride, conv.padding, conv.dilation)
-    return padded[:, : conv.out_channels]
+    return _channels_first(_channels_last(padded)[..., : conv.out_channels])
 
 
 def convolve_padded_in_time(conv: nn.Conv3d, clip: Tensor) -> Tensor:
@@ -169,7 +169,24 @@ def _fold_weight(conv: nn.Conv3d) -> Tensor:
     padded = F.pad(conv.weight, (0, -width % stride, 0, -height % stride))
     blocks = padded.unflatten(4, (-1, stride)).unflatten(3, (-1, stride))  # O C frame m r m r
     taps = blocks.permute(0, 3, 5, 2, 4, 6, 1).flatten(3)  # O, m, m, channels
-    return F.pad(taps, (0, -taps.shape[3] % MULTIPLE)).permute(0, 3, 1, 2)
+    return F.pad(taps, (0, -taps.shape[3] % MULTIPLE))
+
+
+# The compiler writes a padded tensor, and the gradient of a slice, in the order of the axes, whatever layout they had.
+# Hence the channels are the last axis of whatever is padded or cut. Otherwise convolutions copy their inputs.
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.permute(0, 2, 3, 4, 1)
+
+
+def _channels_first(tensor: Tensor) -> Tensor:
+    return tensor.permute(0, 4, 1, 2, 3)
+
+
+def _as_weight(weight: Tensor) -> Tensor:
+    moved = weight.movedim(-1, 1)
+    # Without gradients the compiler forgets that computed tensors were permuted and makes the convolution's output
+    # contiguous, but it keeps to as_strided. With gradients it keeps the layout, and as_strided's gradient is slow.
+    return moved if torch.is_grad_enabled() else weight.as_strided(moved.shape, moved.stride())
 
 
 def _pad_bias(bias: Tensor | None, extra: int) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Convolutions in other shapes: the same sums, gradients and names; only where they are asked for."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -92,6 +93,25 @@ def test_one_convolution_with_innermost_channels(name: str, monkeypatch: pytest.
     assert output.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("name", ["both", "input", "output"])
+def test_padded_gradients_have_innermost_channels(name: str, monkeypatch: pytest.MonkeyPatch):
+    """What reaches the convolution, and the gradient that comes back to it, so that no kernel copies them."""
+    conv, clip = build(PADDED[name], bias=False, dtype=torch.float32)
+    seen, convolve = [], torch.conv3d
+
+    def note(inputs: Tensor, weight: Tensor, *options: Any) -> Tensor:
+        output = convolve(inputs, weight, *options)
+        seen.extend([inputs, weight])
+        output.register_hook(seen.append)
+        return output
+
+    monkeypatch.setattr(convolutions.F, "conv3d", note)
+    layout = {"memory_format": torch.channels_last_3d}
+    output = convolve_with_padded_channels(clip.contiguous(**layout), conv.to(**layout))
+    output.backward(torch.ones_like(output, **layout))
+    assert [each.is_contiguous(**layout) for each in seen] == [True, True, True]
+
+
 @pytest.mark.parametrize("name", ["r3d_10", "r2plus1d_10", "c3d", "r3d_18_hara"])
 def test_only_where_asked_for(name: str, monkeypatch: pytest.MonkeyPatch):
     """On a CPU and without autocast to the bit what is written; on "GPUs" near it; tensors keep names and values."""
@@ -135,6 +155,16 @@ def test_convolutions_that_stay():
     )
     assert suit_matrix_units(network, compiled=False) == []
     assert suit_matrix_units(network, compiled=True) == ["odd"]
+
+
+@pytest.mark.parametrize("pad_output", [False, True])
+def test_without_gradients(pad_output: bool):
+    """There the weights reach the convolution another way, which the compiler keeps; the sums are the same."""
+    conv, clip = build(FOLDED["r2plus1d"], bias=True, dtype=torch.float64)
+    padded, inputs = build(PADDED["both"], bias=True, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(convolve_folded(clip, conv, pad_output=pad_output), conv(clip))
+        torch.testing.assert_close(convolve_with_padded_channels(inputs, padded), padded(inputs))
 
 
 def test_the_check_sees_what_runs(monkeypatch: pytest.MonkeyPatch):
