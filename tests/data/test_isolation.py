@@ -87,6 +87,23 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_cores_are_those_of_this_process():
-    """A job on two cores of a big machine starts two workers."""
-    assert available_cores() == len(os.sched_getaffinity(0))
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 16),
+        ({"cpu.max": "max 100000"}, 16),
+        ({"cpu.max": "400000 100000"}, 4),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "6400000 100000"}, 16),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+    ],
+)
+def test_cores_are_those_of_this_process(files: dict[str, str], cores: int, tmp_path: Path, monkeypatch):
+    """A job bound to 16 cores of a big machine has 16, and a container whose time is limited has fewer."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    assert available_cores(tmp_path) == cores

@@ -1,5 +1,6 @@
 """Work on files that may hang or crash: in separate processes, with a time limit per file."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, TimeoutError, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +20,8 @@ __all__ = ["Failure", "available_cores", "run_isolated"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_CGROUP = Path("/sys/fs/cgroup")  # of a container: what docker and Kubernetes allow it
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,28 @@ def run_isolated(
             raise
 
 
-def available_cores() -> int:
+def available_cores(cgroup: Path = _CGROUP) -> int:
     """Returns how many cores this process may use.
 
-    A cluster's job has fewer than the machine.
+    A cluster's job has fewer than the machine. A container may see all cores, and get the time of a few.
+
+    Args:
+        cgroup: the folder that says how much time the container gets.
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _quota(cgroup) or cores)
+
+
+def _quota(cgroup: Path) -> int | None:
+    """Returns a container's time as a number of cores, rounded up. None if nothing limits it."""
+    version_1 = (cgroup / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+    for files in ([cgroup / "cpu.max"], version_1):
+        try:
+            quota, period = (int(word) for file in files for word in file.read_text().split())
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+        return math.ceil(quota / period) if quota > 0 else None
+    return None
 
 
 def _outcome(future: Future[Any], time_limit: float) -> Any:
