@@ -6,6 +6,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ _ON_CPU = 32  # a larger batch is no faster there
 _FULL_SIZE = 16 * 112 * 112  # pixels of a clip
 _CLIP_BYTES = 384 << 20  # a GPU's memory for each clip of this size; C3D of width 64 needs about 150 MB in fp32
 _MOST_CLIPS = 1024
+_HELD_BYTES = 256 << 20  # of outputs, before the host waits for them
 
 logger = logging.getLogger("kdvideo")
 
@@ -78,8 +80,8 @@ def compute_outputs(
 ) -> Tensor:
     """Computes a model's outputs for the S clips or tuples of each sample in eval mode, in fp32 also on a GPU.
 
-    On a GPU, batches are put together to larger ones and copied beside the computation. The outputs stay there until
-    the last one is computed.
+    On a GPU, batches are put together to larger ones and copied beside the computation. The outputs come to the host
+    256 MB at a time.
 
     Args:
         model: the network. It is put into eval mode, and back into its mode afterwards.
@@ -103,9 +105,11 @@ def compute_outputs(
     if device.type == "cuda":
         batches = _larger_batches(batches, batch_size or clips_of_gpu(spec, device), device=device)
     with float32_convolutions(device, tf32=False):
-        outputs = [output(prepare(clips.to(device).flatten(0, 1))).unflatten(0, clips.shape[:2]) for clips in batches]
+        outputs = (output(prepare(clips.to(device).flatten(0, 1))).unflatten(0, clips.shape[:2]) for clips in batches)
+        held = _put_together(outputs, _HELD_BYTES, size=attrgetter("nbytes"))
+        on_host = [torch.cat(parts).cpu() for parts in held]
     model.train(was_training)
-    gathered = gather_shares(torch.cat(outputs).cpu() if outputs else torch.empty(0))
+    gathered = gather_shares(torch.cat(on_host) if on_host else torch.empty(0))
     if not gathered.isfinite().all():
         raise FloatingPointError(
             "the network's outputs are not finite: there is nothing to measure, and a run keeps the checkpoint before; "
@@ -122,6 +126,8 @@ def clips_to_load(batch_size: int) -> int:
 def clips_of_gpu(spec: ClipSpec, device: torch.device) -> int:
     """Returns how many clips a GPU takes in one forward pass: more of small clips, and of a large memory.
 
+    What other processes hold of the memory does not count.
+
     ::
 
         80 GB    213 clips of 16 x 112 x 112, 1024 of 8 x 64 x 64        24 GB    64, 392
@@ -130,8 +136,8 @@ def clips_of_gpu(spec: ClipSpec, device: torch.device) -> int:
         spec: what a clip is.
         device: a GPU.
     """
-    memory = torch.cuda.get_device_properties(device).total_memory
-    clips = memory / _CLIP_BYTES * _FULL_SIZE / (spec.clip_len * spec.size**2)
+    own = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    clips = (torch.cuda.mem_get_info(device)[0] + own) / _CLIP_BYTES * _FULL_SIZE / (spec.clip_len * spec.size**2)
     return max(_ON_CPU, min(int(clips), _MOST_CLIPS))
 
 
@@ -141,21 +147,28 @@ def _larger_batches(batches: Iterable[Tensor], num_clips: int, *, device: torch.
     The host is at most three batches ahead, because each is pinned until it is copied.
     """
     transfer, under_way = transfer_to(device), deque[torch.cuda.Event]()
-    for parts in _put_together(batches, num_clips):
+    for parts in _put_together(batches, num_clips, size=_num_clips):
         yield torch.cat([transfer({"clips": part})["clips"] for part in parts])
         under_way.append(torch.cuda.current_stream(device).record_event())
         if len(under_way) == 3:
             under_way.popleft().synchronize()
 
 
-def _put_together(batches: Iterable[Tensor], num_clips: int) -> Iterator[list[Tensor]]:
-    """Yields neighbouring batches `[B, S, .., C, T, H, W]` in lists of at least `num_clips` clips, but for the last."""
+def _num_clips(batch: Tensor) -> int:
+    """Returns the number of clips in `[B, S, .., C, T, H, W]`."""
+    return math.prod(batch.shape[:-4])
+
+
+def _put_together(tensors: Iterable[Tensor], least: int, *, size: Callable[[Tensor], int]) -> Iterator[list[Tensor]]:
+    """Yields neighbours in lists whose sizes sum to `least` or more, but for the last list."""
     parts: list[Tensor] = []
-    for batch in batches:
-        parts.append(batch)
-        if sum(math.prod(part.shape[:-4]) for part in parts) >= num_clips:
+    total = 0
+    for tensor in tensors:
+        parts.append(tensor)
+        total += size(tensor)
+        if total >= least:
             yield parts
-            parts = []
+            parts, total = [], 0
     if parts:
         yield parts
 
