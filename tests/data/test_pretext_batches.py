@@ -85,6 +85,28 @@ class SlowlyTurned(RotNet):
         return super().plan(*args, **options)
 
 
+class _Dark:
+    """A mixin that is no pretext."""
+
+    def apply(self, clips: Tensor, operation: PretextOperation) -> Tensor:
+        """Returns black clips."""
+        return torch.zeros_like(clips)
+
+
+class DarkTurned(_Dark, RotNet):
+    """A built-in pretext whose operation a mixin replaces."""
+
+
+class TurnedAsBefore(RotNet, _Dark):
+    """A built-in pretext before the mixin: its own operation holds."""
+
+
+def test_a_mixin_may_bring_the_apply():
+    """Then the batch goes through it, as it does through the subclass's own."""
+    assert DarkTurned.apply_batch is Pretext.apply_batch
+    assert TurnedAsBefore.apply_batch is RotNet.apply_batch
+
+
 def test_a_subclass_without_an_apply_keeps_the_batch():
     """Only who changes the operation gives up its batched form."""
     assert SlowlyTurned.apply_batch is RotNet.apply_batch

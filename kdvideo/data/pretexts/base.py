@@ -52,12 +52,12 @@ class Pretext:
     head: ClassVar[str] = "pretext_head"
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Calls an `apply` of the subclass's own tuple by tuple, unless it has an `apply_batch` as well.
+        """Calls `apply` tuple by tuple, if the subclass or a mixin overrides it without an `apply_batch`.
 
-        An inherited `apply_batch` would do what the overridden `apply` did.
+        The inherited `apply_batch` would do what the overridden `apply` did.
         """
         super().__init_subclass__(**options)
-        if "apply" in vars(cls) and "apply_batch" not in vars(cls):
+        if _owner(cls, "apply") < _owner(cls, "apply_batch"):
             cls.apply_batch = Pretext.apply_batch  # type: ignore[method-assign]
 
     @classmethod
@@ -104,3 +104,8 @@ class Pretext:
         chosen = zip(*torch.stack([labels, arguments]).tolist(), strict=True)
         operations = [PretextOperation(label, argument) for label, argument in chosen]
         return torch.stack([self.apply(*pair) for pair in zip(clips, operations, strict=True)])
+
+
+def _owner(cls: type, method: str) -> int:
+    """Returns the place, in the order in which Python looks a method up, of the class that defines it."""
+    return next(place for place, owner in enumerate(cls.__mro__) if method in vars(owner))
