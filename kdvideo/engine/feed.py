@@ -53,6 +53,7 @@ class Feed:
         """Lets the workers begin to read an epoch from a step on, if they have not begun yet.
 
         Without workers nothing is read before it is needed. The numbers that torch draws afterwards stay the same.
+        Errors come when the batches are asked for, so that the epoch before is evaluated and saved first.
         """
         if self._place == (epoch, step):
             return
@@ -60,7 +61,10 @@ class Feed:
         self._started = None
         if self.loader.num_workers > 0:
             with torch.random.fork_rng(devices=[]):  # PyTorch's iterator draws a seed for its workers
-                self._started = iter(self.loader)
+                try:
+                    self._started = iter(self.loader)
+                except Exception as error:
+                    self._started = _raise(error)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[Batch]:
         """Yields an epoch's batches from a step on."""
@@ -82,3 +86,9 @@ class Feed:
         """Ends the workers. What they have read is dropped; it is read again when it is asked for."""
         self._place = self._started = None
         stop_workers(self.loader)
+
+
+def _raise(error: Exception) -> Iterator[Batch]:
+    """Raises the error when the first batch is asked for."""
+    raise error
+    yield

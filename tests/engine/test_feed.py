@@ -18,6 +18,7 @@ from kdvideo.engine.feed import Feed
 from kdvideo.engine.hooks import Progress
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.workers import WorkerLost
 
 CPU = torch.device("cpu")
 
@@ -190,4 +191,22 @@ def test_a_hook_that_fails_ends_the_workers():
 
     with pytest.raises(OSError, match="disk full"):
         make_reading_trainer(2).train([Failing()])
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_lost_before_the_hooks_spares_them(monkeypatch: pytest.MonkeyPatch):
+    """The epoch that is done is evaluated and saved; then the run ends, as the next one cannot be read."""
+    trainer, lines = make_reading_trainer(1), Lines()
+    loader = type(trainer.feed.loader)
+    begin = loader.__iter__
+
+    def lose(self):
+        if trainer.epoch == 1:
+            raise WorkerLost("a worker was killed")
+        return begin(self)
+
+    monkeypatch.setattr(loader, "__iter__", lose)
+    with pytest.raises(WorkerLost, match="was killed"):
+        trainer.train([lines])
+    assert [line["epoch"] for line in lines.epochs] == [1]
     assert not multiprocessing.active_children()
