@@ -1,7 +1,7 @@
 """Copies of batches to the device that computes. On a GPU, they run beside its work."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -18,11 +18,16 @@ def transfer_to(device: torch.device) -> Transfer:
     """Returns a function that copies a batch's tensors to a device. On the CPU they stay as they are.
 
     On a GPU, pinned tensors are copied on a stream of their own, while the GPU computes what it was asked for before.
-    The caller does not wait. What the caller's current stream computes afterwards waits for the copy.
+    All callers share it, and do not wait. What the caller's current stream computes afterwards waits for the copy.
     """
     if device.type == "cuda" and torch.cuda.is_available():  # tests compute on fake GPUs, too
-        return _SideStream(device)
+        return _side_stream(torch.cuda.current_device() if device.index is None else device.index)
     return partial(map_batch, function=partial(_move, device=device))
+
+
+@cache  # each stream has a pool of the GPU's memory, which no other stream can use
+def _side_stream(index: int) -> "_SideStream":
+    return _SideStream(torch.device("cuda", index))
 
 
 class _SideStream:

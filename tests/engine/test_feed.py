@@ -123,6 +123,16 @@ def test_batches_stay_where_they_are_on_the_cpu():
     assert transfer_to(torch.device("meta"))(batch)["x"].device.type == "meta"
 
 
+def test_one_stream_copies_to_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    """Whoever asks, training or evaluation: memory of another stream could not be used again."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 98)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    first = transfer_to(torch.device("cuda"))
+    assert transfer_to(torch.device("cuda", 98)) is first
+    assert transfer_to(torch.device("cuda", 99)) is not first
+
+
 def make_reading_trainer(num_workers: int, **options) -> Trainer:
     """The toy trainer, whose batches come from workers."""
     trainer = make_trainer()
