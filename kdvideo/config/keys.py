@@ -237,7 +237,7 @@ KEYS: dict[str, Key] = {
     ),
     "EVAL.BATCH_SIZE": key(
         0,
-        RESUMABLE,
+        RESUMABLE | PLACE,
         at_least(0),
         comment="clips in one forward, about; 0 is 32 on a CPU, and what a GPU's memory takes; speed and memory only",
     ),

@@ -12,6 +12,9 @@ from kdvideo.foreign import parse_yaml
 
 __all__ = ["all_settings", "parse_config", "plain_config", "settings_id", "stored_config"]
 
+# A matter of speed and memory only. Their defaults depend on the machine since they have changed, from 2 and 32.
+_SPEED_ONLY = frozenset(("DATA.NUM_WORKERS", "EVAL.BATCH_SIZE"))
+
 
 def parse_config(text: str) -> dict[str, Any]:
     """Returns the nested sections of a config's text. They are none if the text is no mapping.
@@ -48,7 +51,8 @@ def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def settings_id(config: str | Mapping[str, Any]) -> str:
     """Returns a hash that two configs share if every setting is the same.
 
-    Keys at their default do not count, so a key that a later version adds makes no two runs different.
+    Keys at their default do not count, so a key that a later version adds makes no two runs different. Two keys that
+    only change speed and memory never count.
 
     Args:
         config: nested sections or their yaml text; a text that is no config has an id of its own.
@@ -58,5 +62,6 @@ def settings_id(config: str | Mapping[str, Any]) -> str:
     except ValueError:
         values = {}
     defaults = flatten_config(get_defaults())
-    changed = {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
+    counted = {key: value for key, value in values.items() if key not in _SPEED_ONLY}
+    changed = {key: value for key, value in counted.items() if key not in defaults or value != defaults[key]}
     return hashlib.sha256(repr(sorted(changed.items()) if values else config).encode()).hexdigest()

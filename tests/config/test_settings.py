@@ -40,6 +40,12 @@ def test_another_setting_is_another_run(key: str, value: str):
     assert settings_id(load_config(None, [key, value])) != settings_id(load_config())
 
 
+def test_settings_of_speed_make_no_other_run():
+    """A config of the version before has 32 and 2, which were the defaults."""
+    before = load_config(None, ["EVAL.BATCH_SIZE", "32", "DATA.NUM_WORKERS", "2"])
+    assert settings_id(before.dump()) == settings_id(load_config())
+
+
 def test_texts_that_are_no_config_are_told_apart():
     """Entries come from other people: what is no yaml, or no mapping, is equal to itself alone."""
     texts = ["", "a", "b", "a: [", "[1]"]
