@@ -22,7 +22,7 @@ from kdvideo.workers import fresh_context, workers_start
 
 __all__ = ["RUNS_PER_GPU", "Workers", "default_at_once", "visible_gpus", "workers"]
 
-RUNS_PER_GPU = 5  # estimated: of a small network's epoch, about a fifth is the work of an H100; not measured yet
+RUNS_PER_GPU = 5  # an estimate; other numbers have not been compared with it
 
 
 @dataclass
