@@ -1,5 +1,7 @@
 """How many clips go through a network at a time: as many as before on the CPU, more on a GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -14,23 +16,18 @@ LARGE = ClipSpec(clip_len=32, size=224)
 @pytest.mark.parametrize(
     ("gigabytes", "spec", "clips"),
     [
-        (80, ClipSpec(), 213),
-        (24, ClipSpec(), 64),
-        (8, ClipSpec(), 32),
-        (80, SMALL, 1024),
-        (12, SMALL, 196),
+        (80, ClipSpec(), 53),
+        (24, ClipSpec(), 32),
+        (80, SMALL, 326),
+        (320, SMALL, 1024),
+        (12, SMALL, 49),
         (80, LARGE, 32),
     ],
 )
 def test_clips_of_a_gpu(gigabytes: int, spec: ClipSpec, clips: int, monkeypatch: pytest.MonkeyPatch):
-    """In proportion to the memory left and to a clip's pixels, but never fewer than on a CPU.
-
-    What other processes hold is not left. What this one has freed is, though its allocator keeps it.
-    """
-    kept, tensors = 2 << 30, 3 << 30
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: ((gigabytes << 30) - kept, 200 << 30))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: kept + tensors)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: tensors)
+    """In proportion to the GPU's memory and to a clip's pixels, but never fewer than on a CPU."""
+    properties = SimpleNamespace(total_memory=gigabytes << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     assert clips_of_gpu(spec, torch.device("cuda")) == clips
 
 
