@@ -30,8 +30,10 @@ __all__ = [
 
 _RERUN_CODE = 77  # exit code of a worker that has reached the script's calls
 _NAME = "kdvideo-worker"
+_BUS_ERROR = "killed by signal: Bus error"  # a mapped page has no memory, or its file does not give it
+_OR_NO_FRAMES = "; or the disk of DATA.CACHE does not give frames any more: look at `df /dev/shm` and `dmesg`"
 _NO_SHARED_MEMORY = (
-    "killed by signal: Bus error",
+    _BUS_ERROR,
     "unable to allocate shared memory",
     "unable to write to file </torch",
 )
@@ -112,7 +114,8 @@ def explain_loss(error: RuntimeError | MemoryError, exit_codes: Collection[int |
             'defined: put what the script calls under `if __name__ == "__main__":`'
         )
     if any(words in text for words in _NO_SHARED_MEMORY):
-        return WorkerLost(f"shared memory (/dev/shm) is full: {_FEWER} or allow more, in docker by --shm-size")
+        full = f"shared memory (/dev/shm) is full: {_FEWER} or allow more, in docker by --shm-size"
+        return WorkerLost(f"{full}{_OR_NO_FRAMES if _BUS_ERROR in text else ''}")
     if "DataLoader worker" not in text:
         return None
     if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):

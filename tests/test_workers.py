@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scripts import run_script
 
-from kdvideo.workers import WorkerLost, explain_losses
+from kdvideo.workers import WorkerLost, explain_loss, explain_losses
 
 SCRIPT = """
 print("runs", flush=True)
@@ -80,3 +80,11 @@ def test_a_worker_that_is_reported_lost_anywhere():
         raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
     with pytest.raises(RuntimeError, match="shapes differ"), explain_losses():
         raise RuntimeError("shapes differ")
+
+
+def test_a_bus_error_has_two_causes():
+    """Shared memory that is full, or a mapped file that is not given; a failed allocation has only one."""
+    lost = str(explain_loss(RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. "), []))
+    assert "shared memory (/dev/shm) is full" in lost
+    assert "or the disk of DATA.CACHE does not give frames any more" in lost
+    assert "DATA.CACHE" not in str(explain_loss(RuntimeError("unable to allocate shared memory(shm)"), []))
