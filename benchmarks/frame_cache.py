@@ -85,7 +85,9 @@ def frames_of(videos: VideoList) -> list[Tensor]:
 
 def fetch_batches(videos: VideoList, device: torch.device, *, rounds: int) -> dict[str, dict[str, float]]:
     """Tuples a second that the device fetches and augments, batches of 16, in each round of 10."""
-    resident = ResidentFrames(frames_of(videos), size=CONFIG.layout.clip.size, device=device)
+    frames = frames_of(videos)
+    num_bytes = sum(one.numel() for one in frames)
+    resident = ResidentFrames(frames, num_bytes=num_bytes, size=CONFIG.layout.clip.size, device=device)
     dataset = TrainTuples(videos, CONFIG, seed=0, num_negatives=1024, augment_on="device")
     dataset.resident_shapes = resident.shapes
     batch = default_collate([dataset[(0, i % len(dataset))] for i in range(BATCH)])

@@ -1,13 +1,15 @@
 """What a training device does with a batch: it fetches clips from frames that it holds, and augments them."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.data.batch import Batch
-from kdvideo.data.cache.frames import map_frames
+from kdvideo.data.cache.frames import map_frames_anew
 from kdvideo.data.cache.resident import ResidentFrames
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.samples import TrainTuples, augment_batch
@@ -52,26 +54,38 @@ def keep_on_device(cfg: CfgNode, dataset: TrainTuples | TrainClips, *, device: t
     asked = cfg.DATA.CACHE_ON == "device"
     if not asked and device.type != "cuda":
         return None
-    mapped = [map_frames(one.path) if one else None for one in dataset.videos.cached]
-    videos = [frames for frames in mapped if frames is not None]
-    if len(videos) < len(dataset):
+    paths = [one.path for one in dataset.videos.cached if one]
+    resident = None
+    try:
+        num_bytes = sum(path.stat().st_size for path in paths)
+        reason = _obstacle(len(dataset), paths, num_bytes, room=None if asked else _room(device))
+        if reason is None:
+            with out_of_memory_means("set DATA.CACHE_ON to host"):
+                videos = map(map_frames_anew, paths)  # one at a time: a process may have some 65,000 maps
+                resident = ResidentFrames(videos, num_bytes=num_bytes, size=dataset.clip_size, device=device)
+    except (OSError, ValueError) as error:
+        reason = f"a file of them cannot be read ({error})"
+    if resident is None:
         if asked:
-            raise ValueError(
-                f"DATA.CACHE_ON is device, but {len(dataset) - len(videos)} of {len(dataset)} training videos are not "
-                "cached, as the log says: set it to auto"
-            )
+            raise ValueError(f"DATA.CACHE_ON is device, but {reason}: set it to auto")
+        logger.info("frame cache: frames stay in the host's memory: %s", reason)
         return None
-    size = sum(frames.numel() for frames in videos)
-    if not asked and size > (room := _SHARE * torch.cuda.mem_get_info(device)[0]):
-        logger.info(
-            "frame cache: frames stay in the host's memory: they take %.1f GB, %g of the GPU's free memory is %.1f GB",
-            size / 1e9,
-            _SHARE,
-            room / 1e9,
-        )
-        return None
-    with out_of_memory_means("set DATA.CACHE_ON to host"):
-        resident = ResidentFrames(videos, size=dataset.clip_size, device=device)
     dataset.resident_shapes = resident.shapes
-    logger.info("frame cache: the %d training videos' %.1f MB of frames are on the %s", len(videos), size / 1e6, device)
+    logger.info(
+        "frame cache: the %d training videos' %.1f MB of frames are on the %s", len(paths), num_bytes / 1e6, device
+    )
     return resident
+
+
+def _room(device: torch.device) -> float:
+    """Returns how many bytes of a GPU the frames may take."""
+    return _SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _obstacle(num_videos: int, paths: Sequence[Path], num_bytes: int, *, room: float | None) -> str | None:
+    """Returns why the frames cannot all lie on the device, or None. Without a `room`, it is not asked for."""
+    if len(paths) < num_videos:
+        return f"{num_videos - len(paths)} of {num_videos} training videos are not cached, as the log says"
+    if room is not None and num_bytes > room:
+        return f"they take {num_bytes / 1e9:.1f} GB, {_SHARE:g} of the GPU's free memory is {room / 1e9:.1f} GB"
+    return None

@@ -65,7 +65,7 @@ def assert_equal(found: Batch, expected: Batch) -> None:
 def test_gathered_clips_are_the_hosts(videos: VideoList, frames: list[torch.Tensor], kind: int):
     """All keys of a batch from all videos, in several epochs, mirrored and not, all of VCP's operations."""
     host, planned = datasets_of(videos)[kind], datasets_of(videos)[kind]
-    resident = ResidentFrames(frames, size=32, device=CPU)
+    resident = ResidentFrames(frames, num_bytes=sum(map(torch.numel, frames)), size=32, device=CPU)
     planned.resident_shapes = resident.shapes
     flips = set()
     for epoch in range(6):
@@ -80,7 +80,7 @@ def test_gathered_clips_are_the_hosts(videos: VideoList, frames: list[torch.Tens
 def test_through_workers(videos: VideoList, frames: list[torch.Tensor]):
     """Two workers send plans, which say the same."""
     host, planned = datasets_of(videos)[0], datasets_of(videos)[0]
-    resident = ResidentFrames(frames, size=32, device=CPU)
+    resident = ResidentFrames(frames, num_bytes=sum(map(torch.numel, frames)), size=32, device=CPU)
     planned.resident_shapes = resident.shapes
     loaders = [
         create_loader(
@@ -96,7 +96,7 @@ def test_through_workers(videos: VideoList, frames: list[torch.Tensor]):
 @pytest.mark.parametrize("flip", [False, True])
 def test_corners(frames: list[torch.Tensor], place: tuple[float, float], flip: bool):
     """The first and the last crop of the first and the last frame: no index leaves its video."""
-    resident = ResidentFrames(frames, size=32, device=CPU)
+    resident = ResidentFrames(frames, num_bytes=sum(map(torch.numel, frames)), size=32, device=CPU)
     for index, video in enumerate(frames):
         clip = (0, len(video) - 1)
         located = locate_clips([clip], places=[place], flips=[flip], shape=resident.shapes[index], size=32)
@@ -112,7 +112,7 @@ def test_a_gpu_is_not_waited_for():
     with FakeTensorMode(allow_non_fake_inputs=True):
         device = torch.device("cuda")
         videos = [torch.empty(shape[0], 3, *shape[1:], dtype=torch.uint8) for shape in SHAPES]
-        resident = ResidentFrames(videos, size=32, device=device)
+        resident = ResidentFrames(videos, num_bytes=sum(map(torch.numel, videos)), size=32, device=device)
         batch: Batch = {
             "index": torch.zeros(2, dtype=torch.int64, device=device),
             "frames": torch.zeros(2, 3, 4, dtype=torch.int64, device=device),

@@ -1,5 +1,6 @@
 """Runs whose device holds the frames: the same numbers as with the host's, and when a device does."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from kdvideo.config import load_config, validate_config
+from kdvideo.data.cache.frames import map_frames_anew
 from kdvideo.data.samples import TrainTuples
 from kdvideo.device import choose_device
 from kdvideo.engine.build import build_tuple_config, load_videos
@@ -72,7 +74,32 @@ def test_a_gpu_with_room(tiny_overrides: list[str], tmp_path: Path, monkeypatch,
     assert [options["size"] for options in made] == [32] * holds
     assert any("frames stay in the host's memory: they take 0.0 GB" in line for line in caplog.messages) != holds
     dataset.videos = replace(videos, cached=[*videos.cached[:3], None, *videos.cached[4:]])
+    caplog.clear()
     assert keep_on_device(cfg, dataset, device=torch.device("cuda")) is None
+    missing = f"1 of {len(dataset)} training videos are not cached, as the log says"
+    assert caplog.messages == [f"frame cache: frames stay in the host's memory: {missing}"]
+
+
+def test_one_map_at_a_time(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A process may have some 65,000. None is made before the size is known, and one that fails keeps all away."""
+    overrides = [*tiny_overrides, "DATA.CACHE", str(tmp_path), "DATA.AUGMENT_ON", "device", "DATA.CACHE_ON", "device"]
+    cfg = load_config(None, overrides)
+    videos = load_videos(cfg, "train")
+    dataset = TrainTuples(videos, build_tuple_config(cfg), seed=0, num_negatives=0, augment_on="device")
+    alive: list[weakref.ref] = []
+
+    def map_one(path: Path) -> torch.Tensor:
+        assert sum(one() is not None for one in alive) <= 1  # the one that was copied last
+        frames = map_frames_anew(path)
+        alive.append(weakref.ref(frames))
+        return frames
+
+    monkeypatch.setattr("kdvideo.engine.resident.map_frames_anew", map_one)
+    assert keep_on_device(cfg, dataset, device=CPU) is not None
+    assert len(alive) == len(dataset)
+    videos.cached[2].path.write_bytes(b"cut off")
+    with pytest.raises(ValueError, match=r"^DATA\.CACHE_ON is device, but a file of them cannot be read"):
+        keep_on_device(cfg, dataset, device=CPU)
 
 
 def test_a_device_without_the_room(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

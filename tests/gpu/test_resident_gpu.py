@@ -26,6 +26,10 @@ def videos() -> list[torch.Tensor]:
     return [torch.randint(0, 256, (n, 3, h, w), dtype=torch.uint8, generator=generator) for n, h, w in SHAPES]
 
 
+def hold(videos: list[torch.Tensor], device: torch.device) -> ResidentFrames:
+    return ResidentFrames(videos, num_bytes=sum(map(torch.numel, videos)), size=SIZE, device=device)
+
+
 def random_batch() -> Batch:
     """A batch as workers send it without pixels, on the CPU."""
     generator = torch.Generator().manual_seed(1)
@@ -50,8 +54,8 @@ def random_batch() -> Batch:
 def test_the_same_clips_as_on_the_cpu(videos: list[torch.Tensor]):
     """To the bit, and without a synchronisation."""
     batch = random_batch()
-    expected = ResidentFrames(videos, size=SIZE, device=torch.device("cpu")).add_clips(batch)["clips"]
-    resident = ResidentFrames(videos, size=SIZE, device=torch.device("cuda"))
+    expected = hold(videos, torch.device("cpu")).add_clips(batch)["clips"]
+    resident = hold(videos, torch.device("cuda"))
     moved: Batch = {key: value.cuda() for key, value in batch.items()}
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -64,7 +68,7 @@ def test_the_same_clips_as_on_the_cpu(videos: list[torch.Tensor]):
 @pytest.mark.parametrize("augments", [False, True], ids=["fetched", "augmented"])
 def test_faster_than_any_step(videos: list[torch.Tensor], augments: bool):
     """Of full size. No step takes 2,000 tuples a second; an H100 beside other work fetched 8,900."""
-    resident = ResidentFrames(videos, size=SIZE, device=torch.device("cuda"))
+    resident = hold(videos, torch.device("cuda"))
     batch: Batch = {key: value.cuda() for key, value in random_batch().items()}
     rates = []
     for _ in range(4):  # the first one warms up

@@ -11,7 +11,9 @@ Planes, not pixels, lie one after the other, because networks take planes: a cro
 
 import hashlib
 import json
+import logging
 import math
+import os
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -27,11 +29,13 @@ from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.resize import Place, crop_corner, spread_places, take_frames
 
-__all__ = ["CachedFrames", "cut_clips", "cut_views", "frames_name", "map_frames"]
+__all__ = ["CachedFrames", "cut_clips", "cut_views", "frames_name", "holds_frames", "map_frames", "map_frames_anew"]
 
+logger = logging.getLogger("kdvideo")
 _FORMAT = 1  # raise it when the same video gives other frames, or a file holds them otherwise
 _PACKAGES = ("av", "torch", "torchvision")  # packages that decode and resize
 _MOST_MAPS = 4096  # a process may have some 65,000
+_told = False  # whether this process has named a file that cannot be mapped
 
 
 class CachedFrames(NamedTuple):
@@ -76,25 +80,49 @@ def frames_name(
     return f"{told}-{digest[:24]}.npy"
 
 
-@lru_cache(maxsize=_MOST_MAPS)
+def holds_frames(path: Path) -> bool:
+    """Returns whether a file is there, and is as long as its header says."""
+    try:
+        _read_layout(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def map_frames(path: Path) -> Tensor | None:
     """Maps a file of frames into memory, once in a process. Processes that read it share one copy.
 
     Returns:
-        uint8 `[T, 3, H, W]`; None if the file is gone, or is no such file. What is written into it stays in this
-        process.
+        uint8 `[T, 3, H, W]`; None if there is none now, of which the first one is named in the log. What is written
+        into it stays in this process.
     """
     try:
-        with path.open("rb") as stream:
-            np.lib.format.read_magic(stream)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-            start, size = stream.tell(), path.stat().st_size
-        if dtype != np.uint8 or len(shape) != 4 or start + math.prod(shape) != size:
-            return None
+        return _kept_map(path)
+    except (OSError, ValueError) as error:
+        _tell_once(path, error)
+        return None
+
+
+def map_frames_anew(path: Path) -> Tensor:
+    """Maps a file of frames into memory for as long as the tensor lives.
+
+    Returns:
+        uint8 `[T, 3, H, W]`. What is written into it stays in this process.
+
+    Raises:
+        OSError: the file is gone, or the system maps it not.
+        ValueError: it is no file of frames, or is cut off.
+    """
+    shape, start = _read_layout(path)
+    size = start + math.prod(shape)
+    try:
         # Unlike NumPy's map, it keeps no file open: workers need their descriptors for batches.
         return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)[start:].view(shape)
-    except (OSError, ValueError, RuntimeError):
-        return None
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+
+
+_kept_map = lru_cache(maxsize=_MOST_MAPS)(map_frames_anew)  # an error is not kept: it may pass
 
 
 def cut_clips(
@@ -136,6 +164,26 @@ def cut_views(frames: Tensor, clips: Sequence[ClipFrames], *, num_crops: int, si
 def _cut(frames: Tensor, clip: ClipFrames, place: Place, size: int) -> Tensor:
     top, left = crop_corner(place, frames.shape[-2:], size=size)
     return take_frames(frames[..., top : top + size, left : left + size], clip).transpose(0, 1)
+
+
+def _read_layout(path: Path) -> tuple[tuple[int, ...], int]:
+    """Returns the frames' shape, `(T, 3, H, W)`, and the byte at which they begin."""
+    with path.open("rb") as stream:
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        start, size = stream.tell(), os.fstat(stream.fileno()).st_size
+    if dtype != np.uint8 or len(shape) != 4 or start + math.prod(shape) != size:
+        raise ValueError(f"it has {size} bytes, which are not those that its header says")
+    return shape, start
+
+
+def _tell_once(path: Path, error: Exception) -> None:
+    """Names a file that cannot be mapped, the first one of this process."""
+    global _told
+    if not _told:
+        reason = getattr(error, "strerror", None) or error
+        logger.warning("frame cache: %s cannot be read (%s): its video is decoded, as are others like it", path, reason)
+    _told = True
 
 
 @cache

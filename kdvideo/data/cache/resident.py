@@ -13,8 +13,7 @@ Videos have frames of different sizes. They lie one after the other in one flat 
 A crop's rows and columns count from its corner. Those of a mirrored clip run from right to left.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,7 +29,9 @@ class ResidentFrames:
     """All frames of a list's videos on one device.
 
     Args:
-        videos: uint8 `[T, 3, H, W]` for each video, mapped files for example.
+        videos: uint8 `[T, 3, H, W]` for each video. Each is copied before the next one is asked for, so they may be
+            files that are mapped one at a time.
+        num_bytes: room for the pixels of all of them.
         size: height and width of the crops.
         device: where the frames are copied to.
 
@@ -38,15 +39,16 @@ class ResidentFrames:
         shapes: height and width of each video's frames.
     """
 
-    def __init__(self, videos: Sequence[Tensor], *, size: int, device: torch.device) -> None:
-        ends = list(accumulate(frames.numel() for frames in videos))
-        self.shapes = [(frames.shape[-2], frames.shape[-1]) for frames in videos]
+    def __init__(self, videos: Iterable[Tensor], *, num_bytes: int, size: int, device: torch.device) -> None:
+        self.shapes: list[tuple[int, int]] = []
         self._size = size
-        self._pixels = torch.empty(ends[-1], dtype=torch.uint8, device=device)
-        for frames, end in zip(videos, ends, strict=True):
-            self._pixels[end - frames.numel() : end].copy_(frames.flatten())
-        starts = [end - frames.numel() for frames, end in zip(videos, ends, strict=True)]
-        layout = [(start, *shape) for start, shape in zip(starts, self.shapes, strict=True)]
+        self._pixels = torch.empty(num_bytes, dtype=torch.uint8, device=device)
+        layout, end = [], 0
+        for frames in videos:
+            start, end = end, end + frames.numel()
+            self._pixels[start:end].copy_(frames.flatten())
+            self.shapes.append((frames.shape[-2], frames.shape[-1]))
+            layout.append((start, *self.shapes[-1]))
         self._layout = torch.tensor(layout, dtype=torch.int64, device=device)  # [videos, 3]: start, height, width
 
     def add_clips(self, batch: Batch) -> Batch:
