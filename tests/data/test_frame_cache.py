@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.config import load_config
 from kdvideo.data.augment.plan import AugmentConfig
-from kdvideo.data.cache import fill
+from kdvideo.data.cache import fill, frames
 from kdvideo.data.cache.fill import cache_frames
 from kdvideo.data.cache.frames import map_frames
 from kdvideo.data.checking.check import usable_videos
@@ -133,7 +133,7 @@ def test_frames_are_those_of_the_video_resized(videos: VideoList, cached: VideoL
     path = cached.cached[0].path
     assert np.array_equal(np.load(path), whole.numpy())
     map_frames(path).zero_()
-    map_frames.cache_clear()
+    frames._kept_map.cache_clear()
     assert torch.equal(map_frames(path), whole)
 
 
@@ -219,13 +219,15 @@ def test_no_room(own: VideoList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_damaged_file_is_not_used(own: VideoList, tmp_path: Path):
-    """One that somebody cut off: the clips come from the video."""
+    """One that somebody cut off: the clips come from the video, and the next run makes it anew."""
     found = cache_frames(own, tmp_path, short_side=SIDE, num_workers=1)
     with found.cached[0].path.open("r+b") as stream:
         stream.truncate(5000)
     options = {"short_side": SIDE, "size": 32}
     clips = [source.read_clips(0, [(0, 1, 2)], places=[(0.3, 0.3)], **options)[0] for source in (found, own)]
     assert torch.equal(*clips)
+    again = cache_frames(own, tmp_path, short_side=SIDE, num_workers=1)
+    assert map_frames(again.cached[0].path).shape[0] == own.num_frames[0]
 
 
 def test_killed_while_it_is_written(videos: VideoList, tmp_path: Path):
