@@ -102,9 +102,9 @@ def wait_for_all() -> None:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Lets rank 0 run the block alone, and then all other ranks.
+    """Lets rank 0 run the block alone, and then all other ranks. They leave together.
 
-    The other ranks find its results on disk.
+    The other ranks find its results on disk. Another machine's own disk lacks them, so there it may take as long.
     """
     if world_size() == 1:
         yield
@@ -116,6 +116,7 @@ def main_first() -> Iterator[None]:
     yield
     if is_main():
         distributed.barrier(patient)
+    distributed.barrier(patient)
     distributed.destroy_process_group(patient)
 
 

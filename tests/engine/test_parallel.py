@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import multiprocessing
 from torch.distributed import HashStore
-from two_ranks import CASES, NUM_RANKS, join_with_one_gpu, run_alone, run_rank
+from two_ranks import CASES, NUM_RANKS, join_with_one_gpu, prepare_slowly, run_alone, run_rank
 
 from kdvideo.config import load_config
 from kdvideo.distributed import _gpu_is_shared
@@ -90,6 +90,12 @@ def test_ranks_that_share_a_gpu_exchange_by_gloo(tmp_path: Path):
     multiprocessing.spawn(join_with_one_gpu, args=(free_port(), tmp_path), nprocs=NUM_RANKS)
     for number in range(NUM_RANKS):
         assert (tmp_path / f"joined-{number}.txt").read_text() == "[0] cpu:gloo,cuda:gloo"
+
+
+def test_no_rank_goes_on_before_all_have_prepared(tmp_path: Path):
+    """Preparing may take days on every machine; what comes after it, an exchange, waits half an hour."""
+    multiprocessing.spawn(prepare_slowly, args=(free_port(), tmp_path), nprocs=NUM_RANKS)
+    assert (tmp_path / "seen.txt").read_text() == "True"
 
 
 @pytest.mark.parametrize(("gpus", "shared"), [("aab", True), ("abc", False)])

@@ -1,6 +1,7 @@
 """Two steps of a task, by two real processes or by one that normalises each rank's share on its own."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdvideo.config import load_config
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.distributed import is_main, process_group, rank, wait_for_all, world_size
+from kdvideo.distributed import is_main, main_first, process_group, rank, wait_for_all, world_size
 from kdvideo.engine.parallel import average_running_statistics, parallel
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.registry import TASKS
@@ -128,6 +129,19 @@ def join_with_one_gpu(number: int, port: int, folder: Path) -> None:
     with patch.multiple(torch.cuda, **pretended), process_group():
         wait_for_all()
         (folder / f"joined-{number}.txt").write_text(f"{seen} {distributed.get_backend_config()}")
+
+
+def prepare_slowly(number: int, port: int, folder: Path) -> None:
+    """A rank whose machine lacks what rank 0's has; rank 0 leaves whether the other one was done when it went on."""
+    _set_environment(number, port)
+    done = folder / "done.txt"
+    with process_group():
+        with main_first():
+            if number == 1:
+                time.sleep(1)
+                done.touch()
+        if number == 0:
+            (folder / "seen.txt").write_text(str(done.exists()))
 
 
 def _set_environment(number: int, port: int) -> None:
