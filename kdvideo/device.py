@@ -76,7 +76,7 @@ def choose_kernels(device: torch.device, *, deterministic: bool) -> Iterator[Non
 
     Args:
         device: the device that computes.
-        deterministic: whether the same computation gives the same bits each time. If not, cuDNN measures the kernels
+        deterministic: whether the same convolution gives the same bits each time. If not, cuDNN measures the kernels
             for each new shape and takes the fastest, which may be another one in another process.
     """
     if device.type != "cuda":

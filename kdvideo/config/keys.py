@@ -198,7 +198,7 @@ KEYS: dict[str, Key] = {
     "SOLVER.DETERMINISTIC": key(
         True,
         RESUMABLE,
-        comment="the same bits each time on a GPU; off, cuDNN takes the fastest kernels that it measures",
+        comment="same bits each time from a GPU's convolutions; off, cuDNN takes the fastest kernels that it measures",
     ),
     "SOLVER.ACCUMULATE": key(
         1, TRAINING, at_least(1), comment="parts in which a batch goes through the network, to need less memory"

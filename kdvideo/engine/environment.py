@@ -76,7 +76,7 @@ def computing(device: torch.device, *, precision: str, deterministic: bool) -> I
     Args:
         device: the device that computes.
         precision: a value of SOLVER.AMP. Without "tf32", convolutions of fp32 tensors are in fp32.
-        deterministic: whether the same computation gives the same bits each time.
+        deterministic: whether the same convolution gives the same bits each time.
     """
     with (
         float32_convolutions(device, tf32=precision == "tf32"),
@@ -97,7 +97,9 @@ def describe_run(cfg: CfgNode, folder: RunFolder, *, device: torch.device) -> No
 
 def _describe_computing(device: torch.device, precision: str, *, deterministic: bool) -> str:
     gpu = describe_gpu(device)
-    kernels = "the same bits each time" if deterministic else "the fastest kernels, other bits each time"
+    kernels = (
+        "convolutions with the same bits each time" if deterministic else "the fastest kernels, other bits each time"
+    )
     return (
         f"{gpu['name']}, driver {gpu['driver']}, CUDA {gpu['cuda']}, cuDNN {gpu['cudnn']}; {precision}, {kernels} "
         "(SOLVER.AMP, SOLVER.DETERMINISTIC)"

@@ -14,6 +14,7 @@ from kdvideo.engine.guards import full_memory
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.errors import first_line
 from kdvideo.tasks.task import Task
+from kdvideo.workers import explain_loss
 
 __all__ = ["GraphedStep", "build_step", "graph_obstacle"]
 
@@ -120,11 +121,7 @@ class GraphedStep(TrainStep):
             ):
                 self._results = super().__call__(self._batch)
         except RuntimeError as error:  # no step can follow: torch's generator stays in the state of a recording
-            if (reason := _reason(error)) is None:
-                raise
-            raise ValueError(
-                f"SOLVER.CUDA_GRAPH: the step could not be recorded as a CUDA graph ({reason}): set it to False"
-            ) from error
+            raise _explain(error) from error.__context__ or error
         finally:
             torch.cuda.set_stream(current)  # a recording that fails may leave its own stream
         self._graph = graph
@@ -151,15 +148,18 @@ class GraphedStep(TrainStep):
                 group.update(values)
 
 
-def _reason(error: RuntimeError) -> str | None:
-    """Returns why a recording failed, in one line. None if something else than the step ended it, Ctrl-C for instance.
+def _explain(error: RuntimeError) -> Exception:
+    """Returns why a recording failed, in one line. It is `error` if not the step ended it but Ctrl-C, for instance.
 
     The end of a recording that has failed is an error of its own; its context is what failed.
     """
     cause = error.__context__ or error
     if not isinstance(cause, RuntimeError):
-        return None
-    return "the GPU is out of memory" if full_memory(cause) else first_line(cause)
+        return error
+    if (lost := explain_loss(cause, [])) is not None:  # PyTorch reports a lost worker at whatever line runs
+        return lost
+    reason = "the GPU is out of memory" if full_memory(cause) else first_line(cause)
+    return ValueError(f"SOLVER.CUDA_GRAPH: the step could not be recorded as a CUDA graph ({reason}): set it to False")
 
 
 def _layout(batch: Batch) -> dict[str, object]:

@@ -33,6 +33,10 @@ _GPU_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_S
 _SHOWN = 32  # number of a batch's samples that are named
 
 
+class _Explained(MemoryError):
+    """An error that `out_of_memory_means` has raised, in a block within another one."""
+
+
 @contextmanager
 def out_of_memory_means(advice: str) -> Iterator[None]:
     """Turns PyTorch's out-of-memory errors into one line.
@@ -41,16 +45,17 @@ def out_of_memory_means(advice: str) -> Iterator[None]:
         advice: which setting to lower for the work in the block.
 
     Raises:
-        MemoryError: says which setting to lower. The loader's workers have a message of their own (`WorkerLost`).
+        MemoryError: says which setting to lower. The loader's workers have a message of their own (`WorkerLost`). In
+            nested blocks, the inner advice is given.
     """
     try:
         yield
-    except WorkerLost:
+    except (WorkerLost, _Explained):
         raise
     except (RuntimeError, MemoryError) as error:
         if (where := full_memory(error)) is None:
             raise
-        raise MemoryError(f"the {where} is out of memory: {advice}") from None
+        raise _Explained(f"the {where} is out of memory: {advice}") from None
 
 
 def full_memory(error: RuntimeError | MemoryError) -> str | None:

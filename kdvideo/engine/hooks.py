@@ -168,8 +168,9 @@ class Checkpointer(Hook):
     def _save(self, trainer: Trainer) -> None:
         state = {**trainer.state(), **self.extra}
         if can_write_beside(trainer.device):
+            self.writer.wait()  # so that the host's memory holds one copy, not two
             copied, step = StateCopy(state, device=trainer.device), trainer.step
-            self.writer.start(lambda: self._write(copied.to_cpu(), step))
+            self.writer.start(lambda: self._write(copied.read(), step))
         else:
             self._write(state, trainer.step)
 

@@ -36,11 +36,16 @@ class StepOptions:
     graphed: bool = False
 
 
+def knows_at_once(device: torch.device) -> bool:
+    """Tells whether a look at a number waits for nothing."""
+    return device.type == "cpu"
+
+
 class TrainStep:
     """Forward, backward, clipping and the optimizer's step, as one function of a batch on the device.
 
     Its operations depend on shapes alone, never on a tensor's values. So no call waits for the device, with one
-    exception: fp16 with an optimizer that is not fused.
+    exception: fp16 with an optimizer that is not fused. On a CPU, an update that is not finite is left out.
 
     Args:
         task: the task.
@@ -57,6 +62,7 @@ class TrainStep:
         self.task = task
         self.forward = parallel(task)
         self.optimizer = optimizer
+        self.device = device
         self.options = options
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.scale_loss)
 
@@ -72,12 +78,19 @@ class TrainStep:
         """
         scalars = self._compute_gradients(batch)
         scalars[GRAD_NORM] = self._clip().double()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if not self._is_spoilt(scalars):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         if self.scaler.is_enabled():
             scalars[LOSS_SCALE] = self.scaler.scale(torch.ones_like(scalars[GRAD_NORM]))
         average_running_statistics(self.task)
         return scalars
+
+    def _is_spoilt(self, scalars: Mapping[str, Tensor]) -> bool:
+        """Tells whether the update would spoil the weights, where that can be known. The trainer then ends."""
+        if not knows_at_once(self.device) or self.scaler.is_enabled():  # fp16's scaler looks itself
+            return False
+        return not all(math.isfinite(scalars[name]) for name in ("loss", GRAD_NORM))
 
     def _compute_gradients(self, batch: Batch) -> dict[str, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
@@ -90,7 +103,7 @@ class TrainStep:
                 loss = outputs["loss"]
                 self.scaler.scale(loss / num_parts).backward()
             for name, value in outputs.items():
-                share = value.detach().to(loss.device, torch.float64) / num_parts
+                share = value.detach().to(loss.device, torch.float64).reshape(()) / num_parts  # `[1]` is a scalar, too
                 sums[name] = sums[name] + share if name in sums else share
         return sums
 

@@ -108,7 +108,8 @@ class Trainer:
 
         Raises:
             Preempted: `should_stop` returned True. The hooks' `before_stop` has been called.
-            FloatingPointError: loss, gradient or weights are infinite or NaN. Names the step and the samples.
+            FloatingPointError: loss, gradient or weights are infinite or NaN. Names the step and the samples. On a CPU,
+                the weights are those before that step. On a GPU, the step has spoilt them, and the next one may have.
             MemoryError: memory ran out. The message says which setting to lower.
             OSError: the disk is full, a folder is read-only, or a video is missing.
         """
@@ -118,8 +119,8 @@ class Trainer:
             while self.epoch < self.num_epochs:
                 with out_of_memory_means(TRAINING_MEMORY):
                     metrics = self._train_epoch()
-                for hook in self.hooks:
-                    hook.after_epoch(self, metrics)
+                    for hook in self.hooks:
+                        hook.after_epoch(self, metrics)
         finally:
             for hook in self.hooks:
                 hook.close()

@@ -2,11 +2,16 @@
 
 import errno
 import threading
+import time
 from collections import OrderedDict
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_gpu import Waits
+from torch._subclasses.fake_tensor import FakeTensorMode
 from toy_trainer import make_trainer, run
 
 from kdvideo.engine import hooks
@@ -40,7 +45,7 @@ def test_a_copy_does_not_change():
     copied = StateCopy(state, device=CPU)
     module.running_mean.fill_(7)
     state["groups"][0]["lr"] = 0.2
-    result = copied.to_cpu()
+    result = copied.read()
     assert not result["student"]["running_mean"].any()
     assert type(result["student"]) is OrderedDict
     assert result["student"]._metadata == state["student"]._metadata
@@ -119,6 +124,39 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path: Path):
     with pytest.raises(FloatingPointError, match="weight is not finite after step 3; the checkpoint before it is kept"):
         trainer.train([Spoil(), checkpointer(tmp_path, period=2)])
     assert [step for step, *_ in written(tmp_path)] == [2]
+
+
+def test_a_copy_takes_no_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    """It is in the host's from the beginning, and who makes it does not wait."""
+    monkeypatch.setattr(torch.cuda, "Event", lambda **_: SimpleNamespace(record=lambda stream: None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    with FakeTensorMode(), Waits() as counted:
+        state = {"weight": torch.ones(3, device="cuda"), "steps": [torch.ones(())]}
+        copied = StateCopy(state, device=torch.device("cuda"))
+    assert [value.device.type for value in (copied._state["weight"], *copied._state["steps"])] == ["cpu", "cpu"]
+    assert (counted.copies_to_host, counted.waits.total()) == (1, 0)
+
+
+def test_ctrl_c_while_waiting_forgets_no_write(monkeypatch: pytest.MonkeyPatch):
+    """The end of the training waits for it again."""
+    writer, may_write, done = BackgroundWriter(), threading.Event(), []
+
+    def write() -> None:
+        assert may_write.wait(60)
+        time.sleep(0.2)  # whoever does not wait is earlier
+        done.append(True)
+
+    def interrupted(future: Future) -> None:
+        raise KeyboardInterrupt
+
+    writer.start(write)
+    with monkeypatch.context() as patched:
+        patched.setattr(Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.wait()
+    may_write.set()
+    writer.close()
+    assert done == [True]
 
 
 def test_an_error_at_the_end_is_logged(caplog: pytest.LogCaptureFixture):

@@ -26,9 +26,9 @@ def arithmetic() -> tuple[str, bool, bool]:
 @pytest.mark.parametrize(
     ("precision", "deterministic", "expected", "said"),
     [
-        ("fp32", True, ("ieee", True, False), "fp32, the same bits each time"),
+        ("fp32", True, ("ieee", True, False), "fp32, convolutions with the same bits each time"),
         ("tf32", False, ("tf32", False, True), "tf32, the fastest kernels, other bits each time"),
-        ("bf16", True, ("ieee", True, False), "bf16, the same bits each time"),
+        ("bf16", True, ("ieee", True, False), "bf16, convolutions with the same bits each time"),
     ],
 )
 def test_a_run_on_a_gpu_says_how_it_computes(

@@ -9,11 +9,12 @@ from toy_trainer import make_trainer
 
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.engine.graph import _reason, build_step, graph_obstacle
+from kdvideo.engine.graph import _explain, build_step, graph_obstacle
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.losses import BankNCE, QueueNCE
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.tasks import PCLTask
+from kdvideo.workers import WorkerLost
 
 CUDA = torch.device("cuda")
 
@@ -82,6 +83,18 @@ def test_why_a_recording_failed():
         (RuntimeError(f"{synchronized}\nCompile with TORCH_USE_CUDA_DSA"), synchronized),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB."), "the GPU is out of memory"),
     ):
-        assert _reason(error) == reason
-        assert _reason(fail_twice(error)) == reason
-    assert _reason(fail_twice(KeyboardInterrupt())) is None
+        for failed in (error, fail_twice(error)):
+            explained = _explain(failed)
+            assert isinstance(explained, ValueError)
+            assert f"could not be recorded as a CUDA graph ({reason}): set" in str(explained)
+    stopped = fail_twice(KeyboardInterrupt())
+    assert _explain(stopped) is stopped
+
+
+def test_a_worker_lost_while_recording():
+    """It is said as elsewhere: the recording is not to blame."""
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+    for error in (killed, fail_twice(killed)):
+        explained = _explain(error)
+        assert isinstance(explained, WorkerLost)
+        assert "a process that reads videos was killed" in str(explained)

@@ -17,6 +17,7 @@ from kdvideo.data.loader import create_loader
 from kdvideo.engine.checkpoint import read_state, save_checkpoint
 from kdvideo.engine.guards import describe_samples, first_not_finite, out_of_memory_means, writing
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.engine.trainer import Hook
 
 
 @contextmanager
@@ -69,6 +70,23 @@ def test_out_of_memory_in_a_step():
     trainer.task.register_forward_pre_hook(lambda *_: allocate_too_much())
     with pytest.raises(MemoryError, match=r"lower SOLVER\.BATCH_SIZE or CLIP\.SIZE, or raise SOLVER\.ACCUMULATE"):
         trainer.train()
+
+
+def test_out_of_memory_in_a_hook():
+    """After an epoch, where a checkpoint is made; a hook's own advice goes before."""
+
+    class Full(Hook):
+        def after_epoch(self, trainer, metrics):
+            pretend_a_gpu_is_full()
+
+    class Advises(Hook):
+        def after_epoch(self, trainer, metrics):
+            with out_of_memory_means("lower X"):
+                pretend_a_gpu_is_full()
+
+    for hook, advice in ((Full(), "lower SOLVER"), (Advises(), "lower X")):
+        with pytest.raises(MemoryError, match=f"^the GPU is out of memory: {advice}"):
+            make_trainer().train([hook])
 
 
 def test_other_errors_pass():

@@ -31,6 +31,7 @@ class _LateCopy:
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the trainer believe that it trains on a GPU, where numbers take their time."""
     monkeypatch.setattr("kdvideo.engine.scalars.HostCopy", _LateCopy)
+    monkeypatch.setattr("kdvideo.engine.step.knows_at_once", lambda device: False)
 
 
 class _Untouched(Hook):

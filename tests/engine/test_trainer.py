@@ -66,6 +66,34 @@ def test_infinite_loss_stops_with_its_parts():
         trainer.train()
 
 
+@pytest.mark.parametrize("spoilt", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_leaves_the_weights(spoilt: str):
+    """Whoever catches the error has those of the step before."""
+    trainer, weights = make_trainer(), []
+
+    class Spoil(Hook):
+        def after_step(self, trainer, scalars):
+            weight = trainer.task.trainable.weight
+            weights.append(weight.item())
+            if trainer.step == 4 and spoilt == "gradient":
+                weight.register_hook(lambda gradient: gradient * torch.nan)
+            elif trainer.step == 4:
+                trainer.task.register_forward_hook(lambda *given: {**given[2], "loss": given[2]["loss"] * torch.inf})
+
+    with pytest.raises(FloatingPointError, match="not finite at step 5"):
+        trainer.train([Spoil()])
+    assert trainer.task.trainable.weight.item() == weights[3]
+
+
+def test_a_number_of_shape_one():
+    """A task may return `[1]` where it means `[]`."""
+    trainer, expected = make_trainer(), run(make_trainer()).epochs
+    trainer.task.register_forward_hook(
+        lambda *given: {name: value[None] if name == "epoch_seen" else value for name, value in given[2].items()}
+    )
+    assert run(trainer).epochs == expected
+
+
 def test_gradient_clipping():
     """The whole gradient's norm, at momentum 0: the first step is rate times norm."""
     trainer = make_trainer(CLIP_GRADIENTS=0.5, MOMENTUM=0.0, WEIGHT_DECAY=0.0)

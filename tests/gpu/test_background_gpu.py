@@ -27,10 +27,20 @@ def test_the_copy_is_that_of_its_moment():
 
     def fetch() -> None:
         for number, copied in copies:
-            fetched[number] = copied.to_cpu()["student"]["weight"]
+            fetched[number] = copied.read()["student"]["weight"]
 
     thread = threading.Thread(target=fetch)
     thread.start()
     thread.join()
     assert [value.device.type for value in fetched.values()] == ["cpu"] * len(copies)
     assert all((value == number).all() for number, value in fetched.items())
+
+
+def test_the_copy_takes_no_memory_of_the_gpu():
+    """A batch that fills the GPU leaves no room for a second state."""
+    weights = torch.zeros(1 << 24, device="cuda")
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    copied = StateCopy({"student": {"weight": weights}}, device=weights.device).read()
+    assert torch.cuda.max_memory_allocated() == before
+    assert copied["student"]["weight"].is_pinned()
