@@ -27,8 +27,8 @@ def can_write_beside(device: torch.device) -> bool:
 class StateCopy:
     """A copy of a nested state at this moment, which the training cannot change any more.
 
-    It is in the host's memory: a GPU that training has filled has no room for it. Nobody waits until the GPU has made
-    it, but the GPU's next work does, for about 10 ms per 250 MB.
+    It is in the host's memory: a GPU that training has filled has no room for it. The host does not wait until the GPU
+    has made it; the GPU's next work does.
 
     Args:
         state: nested dicts, lists and tuples of tensors and plain values.
