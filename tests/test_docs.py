@@ -5,6 +5,7 @@ import runpy
 import shutil
 from collections.abc import Callable
 from importlib import metadata
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_python_block(where: str, new_process: Callable[[], None], monkeypatch, 
 @pytest.mark.parametrize("where", COMMANDS)
 def test_command(where: str):
     """Ours parse, with the config's keys and the files that they name; make's targets, scripts and extras are there."""
-    words = COMMANDS[where]
+    words = list(dropwhile(lambda word: re.match(r"[A-Z]+=", word), COMMANDS[where]))  # variables of the environment
     arguments = our_arguments(words)
     if arguments is not None:
         options = parse(arguments)
