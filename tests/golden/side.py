@@ -61,11 +61,15 @@ def hash_tensor(tensor: torch.Tensor) -> str:
 
 
 def recorded(forward: Callable, write: Callable[[dict[str, Any]], None]) -> Callable:
-    """Wraps a task's `forward`: `write` gets the hashes of each batch's tensors, and the step's numbers."""
+    """Wraps a task's `forward`: `write` gets the hashes of each batch's tensors, and the step's numbers.
+
+    A teacher's replayed answers are left out. They have not always been in the batch; the losses show what they are.
+    """
 
     @functools.wraps(forward)
     def record(task: Any, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        hashes = {key: hash_tensor(value) for key, value in sorted(batch.items()) if isinstance(value, torch.Tensor)}
+        data = {key: value for key, value in sorted(batch.items()) if not key.startswith(("answer_", "is_answered"))}
+        hashes = {key: hash_tensor(value) for key, value in data.items() if isinstance(value, torch.Tensor)}
         scalars = forward(task, batch)
         write({"batch": hashes, "scalars": {name: value.item() for name, value in sorted(scalars.items())}})
         return scalars
