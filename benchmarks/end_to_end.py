@@ -19,10 +19,8 @@ import argparse
 import json
 from pathlib import Path
 
-from file_steps import measure_run
+from file_options import add_options, make_config, measure_config
 from json_lines import write_line
-
-from kdvideo.config import load_config
 
 CASES = {
     "worker": {},
@@ -34,26 +32,16 @@ CASES = {
 
 
 def measure_case(root: Path, case: str, options: argparse.Namespace) -> dict:
-    """One result; what went wrong is a result, too."""
+    """Returns the line of one case."""
     values = {
         "TASK.NAME": "distill",
         "TEACHER.WEIGHTS": "random",
-        "MODEL.BACKBONE": options.backbone,
         "MODEL.WIDTH": options.width,
-        "CLIP.LENGTH": options.length,
-        "CLIP.SIZE": options.size,
         "SOLVER.BATCH_SIZE": options.tuples,
-        "SOLVER.AMP": options.amp,
-        "SOLVER.EPOCHS": 1000,
-        "DATA.ROOT": str(root),
         **CASES[case],
     }
     line = {"root": root.name, "case": case, "backbone": options.backbone}
-    try:
-        cfg = load_config(None, [*(str(item) for pair in values.items() for item in pair), *options.set])
-        return line | measure_run(cfg, repeat=options.repeat, seconds=options.seconds, num_steps=options.steps)
-    except Exception as error:  # the other cases are to be measured all the same
-        return {**line, "error": f"{type(error).__name__}: {error}"[:1000]}
+    return line | measure_config(make_config(root, values, options), options)
 
 
 def main() -> None:
@@ -63,15 +51,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--backbone", default="r3d_10")
     parser.add_argument("--tuples", type=int, default=16)
-    parser.add_argument("--amp", choices=("bf16", "fp16", "fp32"), default="bf16")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--length", type=int, default=16)
-    parser.add_argument("--repeat", type=int, default=8, help="how many times the training list is repeated")
-    parser.add_argument("--seconds", type=float, default=12, help="of real epochs, for each case")
-    parser.add_argument("--steps", type=int, default=20, help="steps alone that count")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="further pairs of the config")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="gets a line as soon as a result is there")
+    add_options(parser)
     options = parser.parse_args()
     for root in options.roots:
         for case in options.cases:

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 from device_rates import count_operations, matmul_rate
-from file_steps import measure_run
+from file_options import add_options, make_config, measure_config
 from json_lines import write_line
 
-from kdvideo.config import load_config
 from kdvideo.engine.build import build_model_spec
 
 
@@ -30,15 +29,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="without it: the GPU where there is one")
     parser.add_argument("--backbone", default="r3d_18")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--amp", choices=("bf16", "fp16", "fp32"), default="bf16")
     parser.add_argument("--augment-on", choices=("worker", "device"), nargs="+", default=["worker", "device"])
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--length", type=int, default=16)
-    parser.add_argument("--repeat", type=int, default=8, help="how many times the training list is repeated")
-    parser.add_argument("--seconds", type=float, default=12, help="of real epochs, for each case")
-    parser.add_argument("--steps", type=int, default=20, help="steps alone that count")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="further pairs of the config")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="gets a line as soon as a result is there")
+    add_options(parser)
     options = parser.parse_args()
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -49,25 +41,18 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, augment_on: str) -> dict:
-    """One result; what went wrong is a result, too."""
+    """Returns the line of one case."""
     values = {
         "TASK.NAME": "supervised",
-        "MODEL.BACKBONE": options.backbone,
-        "CLIP.LENGTH": options.length,
-        "CLIP.SIZE": options.size,
         "CLIP.MODALITY": "rgb",
         "SOLVER.BATCH_SIZE": options.batch,
-        "SOLVER.AMP": options.amp,
-        "SOLVER.EPOCHS": 1000,
-        "DATA.ROOT": str(options.root),
         "DATA.AUGMENT_ON": augment_on,
     }
     line = {"root": options.root.name, "backbone": options.backbone, "augment_on": augment_on}
-    try:
-        cfg = load_config(None, [*(str(item) for pair in values.items() for item in pair), *options.set])
-        line |= measure_run(cfg, repeat=options.repeat, seconds=options.seconds, num_steps=options.steps)
-    except Exception as error:  # the other case is to be measured all the same
-        return {**line, "error": f"{type(error).__name__}: {error}"[:1000]}
+    cfg = make_config(options.root, values, options)
+    line |= measure_config(cfg, options)
+    if "error" in line:
+        return line
     device = torch.device(line["device"])
     _, both = count_operations(build_model_spec(cfg).build().backbone, 3, options.length, options.size, options.size)
     rate = both * line["compute_only_per_s"] / 1e12
