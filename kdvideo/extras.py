@@ -35,6 +35,8 @@ OPTIONAL_PACKAGES = {
     "plotly": OptionalPackage("report", "kdvideo report", "plotly"),
     "submitit": OptionalPackage("slurm", "kdvideo train --submit slurm", "submitit"),
     "huggingface_hub": OptionalPackage("hub", "weights from hf:// addresses", "huggingface_hub"),
+    "transformers": OptionalPackage("teachers", "hf: repositories and folders with config.json", "transformers"),
+    "timm": OptionalPackage("teachers", "timm: image models", "timm"),
     "onnx": OptionalPackage("export", "kdvideo export --format onnx", "onnx"),
     "onnxruntime": OptionalPackage("export", "kdvideo export --format onnx", "onnxruntime"),
     "onnxscript": OptionalPackage("export", "kdvideo export --format onnx", "onnxscript"),

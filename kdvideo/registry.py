@@ -70,6 +70,7 @@ class NamedRegistry(Registry):
         self.__doc__ = contract
         self._home = home
         self._refused: dict[str, str] = {}
+        self._unlisted: set[str] = set()
 
     def refuse(self, *names: str, reason: str) -> None:
         """Declares why `names` are missing. A look-up of one of them gives this reason."""
@@ -106,11 +107,18 @@ class NamedRegistry(Registry):
             raise unknown_name(self._name, name, self.names(), otherwise=f"{allowed}, or `import` FILE.py that has it")
         return super().get(name)
 
-    def register_as(self, name: str) -> Callable[[T], T]:
-        """Returns a decorator that registers an object as `name`."""
+    def register_as(self, name: str, *, listed: bool = True) -> Callable[[T], T]:
+        """Returns a decorator that registers an object as `name`.
+
+        Args:
+            name: the name.
+            listed: whether `names` has it. A builder that needs a checkpoint's own config is no choice by itself.
+        """
 
         def register(obj: T) -> T:
             self._do_register(name, obj)
+            if not listed:
+                self._unlisted.add(name)
             return obj
 
         return register
@@ -136,8 +144,8 @@ class NamedRegistry(Registry):
         super()._do_register(name, obj)
 
     def names(self) -> list[str]:
-        """Returns all registered names, sorted."""
-        return sorted(name for name, _ in self)
+        """Returns all registered names, sorted, without those that are not listed."""
+        return sorted(name for name, _ in self if name not in self._unlisted)
 
 
 BACKBONES = NamedRegistry(

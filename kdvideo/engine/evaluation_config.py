@@ -72,6 +72,8 @@ def training_config(weights: Weights) -> dict[str, Any]:
     """
     if weights.entry is not None:
         return weights.entry.settings
+    if weights.path.is_dir():
+        return {}  # a folder of the transformers library, which no run has written
     return flatten_config(RunFolder(weights.path.parent).config())
 
 

@@ -55,17 +55,13 @@ def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weight
     return Facts(
         metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
         protocol=final.protocol,
-        teacher=None if teacher is None else {"name": _name_of(teacher), "sha256": teacher.sha256},
+        teacher=None if teacher is None else {"name": teacher.name, "sha256": teacher.sha256},
         dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {len(parts.videos)} training videos",
         config=cfg.dump(),
         source="trained with kdvideo",
         licence=cfg.ZOO.LICENCE,
         classes=list(parts.class_names),
     )
-
-
-def _name_of(weights: Weights) -> str:
-    return weights.entry.name if weights.entry else weights.source
 
 
 def publish_command(cfg: CfgNode, output_dir: Path) -> str:

@@ -145,8 +145,7 @@ def compute_features(
         num_workers=num_workers,
         time_limit=time_limit,
     )
-    name = weights.entry.name if weights.entry else weights.source
-    return outputs, GalleryFacts(name, weights.sha256, num_clips)
+    return outputs, GalleryFacts(weights.name, weights.sha256, num_clips)
 
 
 @out_of_memory_means(NETWORK_MEMORY)

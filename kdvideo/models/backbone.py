@@ -21,7 +21,10 @@ class Backbone(nn.Module):
     Attributes:
         num_features: D, the length of a feature.
         clip_spec: the input convention.
+        takes_any_clip: whether it takes clips of other lengths and sizes than those of `clip_spec`.
     """
+
+    takes_any_clip: bool = True
 
     def __init__(self, *, num_features: int, clip_spec: ClipSpec) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ from kdvideo.zoo.formats import (
     recognise,
 )
 from kdvideo.zoo.formats.layout import State
+from kdvideo.zoo.model_folder import read_model_folder
 from kdvideo.zoo.sources import Weights
 from kdvideo.zoo.unpickle import read_checkpoint
 
@@ -97,13 +98,13 @@ class Contents:
 
 
 def read_contents(weights: Weights) -> Contents:
-    """Reads a weights file of kdvideo or of another project.
+    """Reads a weights file of kdvideo or of another project, or a folder of the transformers library.
 
     Raises:
         ValueError: the file cannot be read, has no known layout, or another layout than its entry says.
     """
     try:
-        contents = _read_safetensors(weights) if weights.path.suffix == ".safetensors" else _read_pickle(weights)
+        contents = _read(weights)
     except ValueError as error:
         raise ValueError(f"weights {weights.source}: {error}") from None
     if weights.entry is None:
@@ -112,6 +113,13 @@ def read_contents(weights: Weights) -> Contents:
     if found != weights.entry.layout:
         raise ValueError(f"weights {weights.source} have the layout {found}, their entry says {weights.entry.layout}")
     return replace(contents, spec=weights.entry.model, classes=weights.entry.classes or contents.classes)
+
+
+def _read(weights: Weights) -> Contents:
+    if weights.path.is_dir():
+        tensors, spec, classes, dropped = read_model_folder(weights.path)
+        return Contents(weights.source, tensors, spec, classes, dropped=dropped)
+    return _read_safetensors(weights) if weights.path.suffix == ".safetensors" else _read_pickle(weights)
 
 
 def describe_contents(spec: ModelSpec, classes: Sequence[str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ def convert_weights(
         name: the name of the new entry.
         zoo: the zoo to publish into, which is also searched first for `source`.
         clip_spec: the input convention of a bare file, whose keys cannot tell it.
-        licence: the licence of the weights. Defaults to the entry's.
+        licence: the licence of the weights. Defaults to the entry's, or the one that comes with the weights.
         replace: whether an entry with that name may be replaced.
 
     Raises:
@@ -40,12 +40,12 @@ def convert_weights(
     check_name(name)
     weights = resolve_weights(source, zoo=zoo)
     entry = weights.entry
-    if licence is None and entry is None:
+    if not (licence or entry or weights.licence):
         raise ValueError(f"{source} has no entry that says its licence: give `licence`")
     contents = read_contents(weights)
     spec = contents.spec_with(clip_spec)
     model = build_filled(contents, spec)
-    origin = f"converted from {entry.name if entry else weights.path.name}, sha256 {weights.sha256}"
+    origin = f"converted from {weights.name if entry or weights.pinned else weights.path.name}, sha256 {weights.sha256}"
     facts = Facts(
         metrics=entry.metrics if entry else {},
         protocol=entry.protocol if entry else "not measured",
@@ -53,7 +53,7 @@ def convert_weights(
         dataset=entry.dataset if entry else "not said",
         config=f"CONVERTED_FROM: {weights.sha256}\n",
         source=f"{origin}; {entry.source}" if entry else origin,
-        licence=licence or (entry.licence if entry else ""),
+        licence=licence or weights.licence,
         classes=list(contents.classes),
     )
     return publish(model.eval(), name, zoo=zoo, spec=spec, facts=facts, replace=replace)

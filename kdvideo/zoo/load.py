@@ -12,12 +12,13 @@ from torch import nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel, PCLModel, build_backbone, build_pcl_model
-from kdvideo.models.spec import Model, ModelSpec
+from kdvideo.models.spec import Model, ModelSpec, backbone_of
 from kdvideo.models.uninitialised import Uninitialised
 from kdvideo.registry import BACKBONES, unknown_name
 from kdvideo.zoo.contents import Contents, read_contents
 from kdvideo.zoo.fill import LoadReport, complete_names, fill
 from kdvideo.zoo.folder import ZooLike, accept_zoo_dir
+from kdvideo.zoo.names_of_sources import EntryName, parse_source
 from kdvideo.zoo.sources import FoundEntry, Weights, bring_weights, find_entry, resolve_weights, zoos
 
 __all__ = [
@@ -56,7 +57,8 @@ def create_model(
     """Builds a model from its name. It is a backbone, `[B, C, T, H, W]` -> `[B, D]`, or has a new classifier.
 
     Args:
-        name: a backbone ("r3d_10") or a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1").
+        name: a backbone ("r3d_10"), a zoo entry ("r3d_10_w16.pcl-vcp_ucf101mini-s1"), or with `pretrained` a
+            repository ("hf:OWNER/REPO") or a folder of the transformers library.
         num_classes: the outputs of a new classification head, `[B, C, T, H, W]` -> `[B, num_classes]`. Defaults to
             no head.
         pretrained: whether to load the entry's weights, which are checked first.
@@ -76,12 +78,26 @@ def create_model(
         >>> classifier(torch.randn(2, 3, 16, 64, 64)).shape
         torch.Size([2, 101])
     """
+    if not isinstance(parse_source(name), EntryName):
+        return _create_foreign(name, num_classes, pretrained=pretrained, kwargs=kwargs)
     found = _find_or_none(name, zoo, pretrained=pretrained, kwargs=kwargs)
     backbone = build_backbone(name, **kwargs) if found is None else _build_backbone(found, pretrained=pretrained)
     model = backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
     if found is not None and pretrained:
         _load(model, bring_weights(found, source=name))
     return model
+
+
+def _create_foreign(
+    source: str, num_classes: int | None, *, pretrained: bool, kwargs: Mapping[str, Any]
+) -> Backbone | ClassificationModel:
+    """Builds the backbone of a repository, folder or file, with its weights, and a new classifier on it."""
+    if not pretrained:
+        raise ValueError(f"{source!r} names weights: give `pretrained` True")
+    if kwargs:
+        raise ValueError(f"{source!r} has its own settings: {', '.join(kwargs)} cannot be given")
+    backbone = backbone_of(load_model(source)[0])
+    return backbone if num_classes is None else ClassificationModel(backbone, num_classes=num_classes)
 
 
 def create_pcl_model(

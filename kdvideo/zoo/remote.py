@@ -10,6 +10,8 @@ from typing import Any
 from iopath.common.file_io import PathHandler, PathManager
 from iopath.common.s3 import S3PathHandler
 
+from kdvideo.zoo.names_of_sources import split_hub_file
+
 __all__ = ["PATH_MANAGER", "ReadOnlyHandler", "check_scheme"]
 
 
@@ -26,7 +28,7 @@ class ReadOnlyHandler(PathHandler):
 
 
 class _HubPathHandler(ReadOnlyHandler):
-    """Reads `hf://owner/repository/path/in/it` through huggingface_hub and its cache."""
+    """Reads `hf://OWNER/REPO[@REVISION]/path/in/it` through huggingface_hub and its cache."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["hf://"]
@@ -34,8 +36,8 @@ class _HubPathHandler(ReadOnlyHandler):
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         from huggingface_hub import hf_hub_download
 
-        owner, repository, name = path.removeprefix("hf://").split("/", 2)
-        return hf_hub_download(f"{owner}/{repository}", name, force_download=force)
+        repository, revision, name = split_hub_file(path)
+        return hf_hub_download(repository, name, revision=revision or None, force_download=force)
 
 
 _PACKAGE_OF = {"s3": "boto3", "hf": "huggingface_hub"}  # optional, because most people need neither

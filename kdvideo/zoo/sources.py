@@ -8,11 +8,22 @@ from typing import Any, NamedTuple
 from torchvision.models import get_weight
 
 from kdvideo.files import file_sha256
-from kdvideo.paths import expand_user
 from kdvideo.registry import unknown_name
 from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry, take_file
 from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
+from kdvideo.zoo.hub import fetch_repository
+from kdvideo.zoo.model_folder import card_licence, hash_weights
+from kdvideo.zoo.names_of_sources import (
+    CONFIG,
+    Address,
+    EntryName,
+    LocalFile,
+    LocalFolder,
+    Repository,
+    TimmModel,
+    parse_source,
+)
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler
 
 __all__ = ["PREFIX", "FoundEntry", "Weights", "bring_weights", "fetch_weights", "find_entry", "resolve_weights", "zoos"]
@@ -24,19 +35,33 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.safetensors$")
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file on this machine that has passed its check.
+    """A weights file on this machine that has passed its check, or a folder of the transformers library.
 
     Attributes:
-        path: the file.
-        sha256: its hash.
+        path: the file or folder.
+        sha256: its hash. Of a folder it is that of its weights.
         entry: its zoo entry. None for a bare file.
         source: the requested name, path or URL.
+        pinned: a name that means exactly these weights, as hf:OWNER/REPO@COMMIT. "" if nobody gives one.
+        stated_licence: the licence that comes with the weights themselves, as a repository's README.md. "" if none.
     """
 
     path: Path
     sha256: str
     entry: ZooEntry | None
     source: str
+    pinned: str = ""
+    stated_licence: str = ""
+
+    @property
+    def name(self) -> str:
+        """Returns what others call these weights: the entry's name, the pinned one, or the requested one."""
+        return self.entry.name if self.entry else self.pinned or self.source
+
+    @property
+    def licence(self) -> str:
+        """Returns the licence that the entry says, or that comes with the weights. "" if nothing says it."""
+        return self.entry.licence if self.entry else self.stated_licence
 
 
 class FoundEntry(NamedTuple):
@@ -118,8 +143,9 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
     """Finds or fetches a weights file, and checks its hash.
 
     Args:
-        source: a zoo name with or without `kdvideo://`, a path, a URL, or one of torchvision's enums, e.g.
-            "R3D_18_Weights.KINETICS400_V1". An address that a packaged entry names means that entry.
+        source: a zoo name with or without `kdvideo://`, a path, a URL, a repository (hf:OWNER/REPO), a folder of the
+            transformers library, or one of torchvision's enums, e.g. "R3D_18_Weights.KINETICS400_V1". An address that
+            a packaged entry names means that entry.
         zoo: a zoo to look into before the user's and the packaged one.
 
     Raises:
@@ -127,22 +153,48 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
     """
     if _TORCHVISION_ENUM.fullmatch(source):
         source = _torchvision_address(source)
-    scheme, separator, _ = source.partition("://")
-    if separator and scheme != "kdvideo" and (known := _entry_at(source)) is not None:
-        return bring_weights(known)
-    is_file = not separator and ("/" in source or source.endswith(WEIGHTS_SUFFIXES))
-    if scheme == "kdvideo" or not (separator or is_file):
-        return bring_weights(find_entry(source, zoo=zoo), source=source)
-    path = fetch_address(source) if separator else expand_user(source)
+    match parse_source(source):
+        case EntryName(name):
+            return bring_weights(find_entry(name, zoo=zoo), source=source)
+        case Repository() as repository:
+            path, commit = fetch_repository(repository)
+            return _folder_weights(path, source, pinned=str(repository._replace(revision=commit)))
+        case LocalFolder(path):
+            return _folder_weights(path, source)
+        case TimmModel(model):
+            raise ValueError(f"weights {source}: {model} cannot be loaded yet")
+        case LocalFile(path):
+            return _file_weights(path, source)
+        case Address(url):
+            known = _entry_at(url)
+            return bring_weights(known, source=source) if known else _fetched_weights(url, source)
+
+
+def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
+    try:
+        if not (folder / CONFIG).is_file():
+            raise ValueError(f"{folder} has no {CONFIG}, so it is no model of transformers: give a file of it")
+        sha256 = hash_weights(folder)
+    except ValueError as error:
+        raise ValueError(f"weights {source}: {error}") from None
+    return Weights(folder, sha256, None, source, pinned, card_licence(folder))
+
+
+def _fetched_weights(url: str, source: str) -> Weights:
+    path = fetch_address(url)
+    try:
+        return _file_weights(path, source)
+    except ValueError:
+        if path.name.endswith(WEIGHTS_SUFFIXES):
+            path.unlink(missing_ok=True)  # a damaged download must not be found again
+        raise
+
+
+def _file_weights(path: Path, source: str) -> Weights:
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise ValueError(f"weights {source}: a file must end in {' or '.join(WEIGHTS_SUFFIXES)}")
     named = _HASH_IN_NAME.search(path.name)
-    try:
-        return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
-    except ValueError:
-        if separator:
-            path.unlink(missing_ok=True)  # a damaged download must not be found again
-        raise
+    return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
 
 
 def _torchvision_address(enum: str) -> str:
