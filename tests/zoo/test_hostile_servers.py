@@ -162,7 +162,7 @@ def test_links_in_a_zoo_are_replaced_not_followed(tmp_path: Path):
 
 @pytest.mark.parametrize("path", ["a", "../x/y", "a/b/../../../etc/passwd", "a/b//etc/passwd", "/x/y"])
 def test_hub_addresses_that_lead_elsewhere(path: str):
-    """huggingface_hub refuses them before it asks anybody."""
+    """They are refused before anybody is asked."""
     pytest.importorskip("huggingface_hub", reason="huggingface_hub, which refuses them, is not installed")
-    with pytest.raises(ValueError, match=r"cannot be fetched: (not enough values|Repo id must|Invalid filename)"):
+    with pytest.raises(ValueError, match=r"cannot be fetched: (.* names no file of a repo|Invalid filename)"):
         fetch_address(f"hf://{path}")
