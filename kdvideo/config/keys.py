@@ -87,6 +87,13 @@ KEYS: dict[str, Key] = {
         one_of("shared", "own"),
         comment='the student\'s frames, resampled; "own": as many of its own over the same spans',
     ),
+    "TEACHER.VIEWS": key(
+        0,
+        TRAINING,
+        at_least(0),
+        comment="clips of its own, spread over each video, to which the teacher answers once for all epochs and "
+        "students; 0: it answers to each sample's clips",
+    ),
     "TEACHER.LOSSES": key(
         ["logit_distillation"], TRAINING, comment="distillation losses of LOSSES, added with the weights beside them"
     ),

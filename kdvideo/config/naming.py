@@ -17,6 +17,7 @@ PARAMETERS = {
     "losses": "TEACHER.LOSSES",
     "frames": "TEACHER.SAMPLING",
     "replay": "TEACHER.REPLAY",
+    "views": "TEACHER.VIEWS",
     "root": "DATA.ROOT",
     "list_dir": "DATA.LIST_DIR",
     "split": "DATA.SPLIT",

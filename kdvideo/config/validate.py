@@ -99,6 +99,10 @@ def _validate_together(cfg: CfgNode) -> None:
         raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
     if cfg.TEACHER.REPLAY and not needs_teacher:
         raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} has no teacher: set it to off")
+    if cfg.TEACHER.VIEWS and not needs_teacher:
+        raise ValueError(
+            f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {cfg.TASK.NAME} has no teacher: set it to 0"
+        )
     if cfg.TEACHER.WEIGHTS and not needs_teacher:
         raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {cfg.TASK.NAME} has no teacher: use TASK.NAME distill")
 

@@ -33,7 +33,8 @@ class Batch(TypedDict, total=False):
         epoch: int64 `[B]`, counted from 0.
         pretext_label: int64 `[B]`, the class that a pretext task has to predict.
         negatives: int64 `[B, K]`, the numbers of other videos, for losses with a memory bank.
-        teacher_clips: uint8 `[B, N, C, T', H', W']`, for a teacher that takes frames of its own.
+        teacher_clips: uint8 `[B, N, C, T', H', W']`, for a teacher that takes frames of its own; N is 1 for views.
+        view: int64 `[B]`, the number of the teacher's view around which the clips lie, if it has views.
         class_id: int64 `[B]`, the labels of labelled clips.
         color: float32 `[B, N, 3, 6]`, a linear map of each clip's colours. This and the following keys are there if
             augmentation is left to the training device; `augment_batch` uses them up.
@@ -51,6 +52,7 @@ class Batch(TypedDict, total=False):
     pretext_label: Tensor
     negatives: Tensor
     teacher_clips: Tensor
+    view: Tensor
     class_id: Tensor
     color: Tensor
     blur_sigma: Tensor
@@ -69,6 +71,7 @@ class Sample(TypedDict, total=False):
     pretext_label: int
     negatives: Tensor
     teacher_clips: Tensor
+    view: int
     class_id: int | None
     color: Tensor
     blur_sigma: Tensor

@@ -19,6 +19,7 @@ __all__ = [
     "PLAN_VERSION",
     "SamplePlan",
     "TupleLayout",
+    "clip_around",
     "epoch_order",
     "plan_clip",
     "plan_fixed_tuple",
@@ -102,7 +103,14 @@ class SamplePlan:
 
 
 def plan_sample(
-    layout: TupleLayout, pretext: Pretext, *, augment: AugmentConfig, seed: int, key: SampleKey, num_frames: int
+    layout: TupleLayout,
+    pretext: Pretext,
+    *,
+    augment: AugmentConfig,
+    seed: int,
+    key: SampleKey,
+    num_frames: int,
+    centre: int | None = None,
 ) -> SamplePlan:
     """Plans the training sample of one video in one epoch.
 
@@ -113,10 +121,14 @@ def plan_sample(
         seed: the run's seed.
         key: which sample.
         num_frames: frames of the video, at least `layout.min_frames`.
+        centre: the frame around which the tuple lies, as far as the video reaches. Defaults to drawing its place.
     """
     draws = Draws(seed, "sample", epoch=key.epoch, index=key.video)
     interval = layout.interval_in(num_frames)
-    start = draws.integer(num_frames - layout.span(interval) + 1)
+    last_start = num_frames - layout.span(interval)
+    start = draws.integer(last_start + 1)
+    if centre is not None:  # all that is drawn later stays as it is
+        start = _start_around(centre, layout.span(interval), last_start)
     pretext_plan = pretext.plan(draws, layout.clips_from(start, interval), num_frames=num_frames)
     augments = tuple(draw_augment(draws, augment) for _ in pretext_plan.clips)
     return SamplePlan(pretext=pretext_plan, augments=augments)
@@ -172,6 +184,15 @@ def plan_uniform_clips(clip: ClipSpec, num_clips: int, *, num_frames: int) -> li
     return [_looped(_clip_frames(start, clip), num_frames) for start in starts]
 
 
+def clip_around(clip: ClipSpec, centre: int, *, num_frames: int) -> ClipFrames:
+    """Returns the frames of the clip around a frame, as far as the video reaches.
+
+    A video shorter than a clip is looped.
+    """
+    start = _start_around(centre, clip.extent, max(num_frames - clip.extent, 0))
+    return _looped(_clip_frames(start, clip), num_frames)
+
+
 def plan_negatives(*, seed: int, key: SampleKey, num_videos: int, num_negatives: int) -> np.ndarray:
     """Draws the videos whose bank entries are a sample's negatives.
 
@@ -204,6 +225,10 @@ def respread(frames: ClipFrames, clip_len: int) -> ClipFrames:
 
 def _clip_frames(start: int, clip: ClipSpec) -> ClipFrames:
     return tuple(range(start, start + clip.extent, clip.frame_stride))
+
+
+def _start_around(centre: int, span: int, last_start: int) -> int:
+    return min(max(centre - span // 2, 0), last_start)
 
 
 def _looped(frames: ClipFrames, num_frames: int) -> ClipFrames:

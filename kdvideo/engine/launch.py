@@ -30,6 +30,7 @@ from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import TASKS
 from kdvideo.tasks.teacher import check_teacher
+from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.folder import Zoo
@@ -131,12 +132,14 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
+    if cfg.TEACHER.VIEWS:
+        check_views(cfg.TEACHER.LOSSES, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
     check_teacher(
         model,
         cfg.TEACHER.LOSSES,
         name=cfg.TEACHER.WEIGHTS,
         pretext=cfg.PRETEXT.NAME,
         tuple_len=cfg.PRETEXT.TUPLE_LEN,
-        frames=cfg.TEACHER.SAMPLING,
+        frames="views" if cfg.TEACHER.VIEWS else cfg.TEACHER.SAMPLING,
     )
     return model.to(memory_format=torch.channels_last_3d), weights

@@ -10,6 +10,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
+from kdvideo.data.views import ViewedTuples
 from kdvideo.engine.build import (
     build_eval_config,
     build_model_spec,
@@ -64,6 +65,8 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
             "num_negatives": task.num_negatives,
             "augment_on": cfg.DATA.AUGMENT_ON,
         }
+        if task.teacher_views is not None:
+            return ViewedTuples(videos, tuples, views=task.teacher_views, **options)
         if task.teacher_clip_spec is None:
             return TrainTuples(videos, tuples, **options)
         return TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
@@ -80,6 +83,7 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
         validation_metric="validation_pretext_accuracy",
         build_dataset=build_dataset,
         prepare_measurements=prepare_measurements,
+        listed=lists.train,
     )
 
 

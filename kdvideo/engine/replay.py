@@ -21,7 +21,7 @@ from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import teacher_output_shapes
 
-__all__ = ["open_replay", "replay_key"]
+__all__ = ["describe_packages", "describe_videos", "open_replay", "read_settings", "replay_key", "used_kernels"]
 
 _NESTED = ("CLIP", "PRETEXT", "AUGMENT")  # sections that are part of a store's key as a whole
 _PACKAGES = ("torch", "torchvision", "av", "torchcodec")  # packages that decode, resize and compute
@@ -60,22 +60,32 @@ def replay_key(cfg: CfgNode, videos: VideoList, *, teacher_sha256: str, device: 
 
     The student, its batch size, the losses and the number of epochs are not part of it.
     """
-    plan = {"version": PLAN_VERSION, **_settings(cfg, Role.SAMPLE)}
+    plan = {"version": PLAN_VERSION, **read_settings(cfg, Role.SAMPLE)}
     plan["pretext"]["source"] = _hash_text(inspect.getsource(PRETEXTS.get(cfg.PRETEXT.NAME)))
     return {
         "teacher": {
             "sha256": teacher_sha256,
             "device": device.type,
-            **_settings(cfg, Role.ANSWER),
-            **_kernels(cfg, device),
+            **read_settings(cfg, Role.ANSWER),
+            **used_kernels(cfg, device),
         },
-        "videos": {"number": len(videos), "sha256": _hash_videos(videos)},
+        "videos": describe_videos(videos),
         "plan": plan,
-        "packages": {name: metadata.version(name) for name in _PACKAGES if util.find_spec(name)},
+        "packages": describe_packages(),
     }
 
 
-def _kernels(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
+def describe_packages() -> dict[str, str]:
+    """Returns the versions of the packages that decode, resize and compute."""
+    return {name: metadata.version(name) for name in _PACKAGES if util.find_spec(name)}
+
+
+def describe_videos(videos: VideoList) -> dict[str, Any]:
+    """Returns how many videos there are, and a hash of all that decides which frames they give."""
+    return {"number": len(videos), "sha256": _hash_videos(videos)}
+
+
+def used_kernels(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
     """Returns what decides which kernels of a GPU compute an answer, and so its last bits. Empty for a CPU."""
     if device.type != "cuda":
         return {}
@@ -83,7 +93,8 @@ def _kernels(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
     return {"gpu": gpu["name"], "cudnn": gpu["cudnn"], "deterministic": cfg.SOLVER.DETERMINISTIC}
 
 
-def _settings(cfg: CfgNode, role: Role) -> dict[str, Any]:
+def read_settings(cfg: CfgNode, role: Role) -> dict[str, Any]:
+    """Returns the values of all keys with a role, as a store's key writes them."""
     settings: dict[str, Any] = {}
     for name in keys_with_role(role):
         section, _, leaf = name.rpartition(".")

@@ -81,6 +81,7 @@ class RunParts:
         validation_metric: the metric that is measured on the held-out part of the training list.
         build_dataset: builds the task's training samples.
         prepare_measurements: decodes the clips of all evaluations, which takes minutes on a large dataset.
+        listed: the whole training list, of which `videos` are a part. A teacher's views are kept for all of it.
         class_names: names of a classifier's outputs, if the dataset names all of them.
     """
 
@@ -90,6 +91,7 @@ class RunParts:
     validation_metric: str
     build_dataset: Callable[[Task], TrainTuples | TrainClips]
     prepare_measurements: Callable[[], Measurements]
+    listed: VideoList | None = None
     class_names: Sequence[str] = ()
 
     def describe_model(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from kdvideo.engine.run import Measurements, RunParts
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.step import StepOptions
 from kdvideo.engine.trainer import Hook, Trainer
+from kdvideo.engine.views import open_views
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
@@ -39,13 +40,23 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
     options: dict[str, Any] = {}
     if teacher is not None:
         # Replayed answers would depend on the compiler, and they are computed once only.
-        compiled = cfg.SOLVER.COMPILE and not cfg.TEACHER.REPLAY
+        replayed = bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS)
+        compiled = cfg.SOLVER.COMPILE and not replayed
         folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP], compiled=compiled)
         logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
-        if cfg.TEACHER.REPLAY:
+        if replayed:
             model, weights = teacher
-            options["replay"] = open_replay(
-                cfg, parts.videos, teacher=model, teacher_sha256=weights.sha256, device=device
+            options["replay"] = (
+                open_views(
+                    cfg,
+                    parts.listed or parts.videos,
+                    teacher=model,
+                    weights=weights,
+                    device=device,
+                    used=parts.videos,
+                )
+                if cfg.TEACHER.VIEWS
+                else open_replay(cfg, parts.videos, teacher=model, teacher_sha256=weights.sha256, device=device)
             )
     task = TASKS.get(cfg.TASK.NAME).from_config(
         cfg, model=parts.model, num_videos=len(parts.videos), teacher=teacher and teacher[0], **options
@@ -56,7 +67,7 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
     use_huge_pages(task)
     prepare_student(backbone_of(parts.model), cfg, device=device)
     if cfg.SOLVER.COMPILE:
-        compile_preparation(task, replayed=bool(cfg.TEACHER.REPLAY))
+        compile_preparation(task, replayed=bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS))
     logger.info("%s", task.describe())
     return task
 

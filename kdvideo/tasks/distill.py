@@ -8,6 +8,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from kdvideo.data.batch import Batch
+from kdvideo.data.views import TeacherViews
 from kdvideo.former_names import former_attributes
 from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.losses.distill import DistillationLoss
@@ -18,7 +19,8 @@ from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
-from kdvideo.tasks.teacher import FrozenTeacher
+from kdvideo.tasks.teacher import Frames, FrozenTeacher
+from kdvideo.tasks.views import build_views, match_views, view_clips
 
 __all__ = ["AdaptedStudent", "DistillTask"]
 
@@ -58,6 +60,7 @@ class DistillTask(Task):
         teacher: the teacher, whose outputs the losses use.
         losses: each distillation loss with its weight, by name. The log uses the same names.
         replay: a store of the teacher's answers. Defaults to computing them at each step.
+        views: the views to which the teacher answers, if its `frames` are "views". They need a `replay`.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -73,6 +76,7 @@ class DistillTask(Task):
         teacher: FrozenTeacher,
         losses: Mapping[str, tuple[float, DistillationLoss]],
         replay: ReplayStore | None = None,
+        views: TeacherViews | None = None,
     ) -> None:
         super().__init__()
         adapter: nn.Module = nn.Identity()
@@ -83,6 +87,7 @@ class DistillTask(Task):
         self.contrast = contrast
         self.contrast_weight = contrast_weight
         self.teacher = teacher
+        self.teacher_views = views
         self.teacher_clip_spec = teacher.wanted if teacher.frames == "own" else None
         self.weighted_losses = dict(losses)
         self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
@@ -102,14 +107,22 @@ class DistillTask(Task):
             replay: a store of the teacher's answers.
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
-        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=cfg.TEACHER.SAMPLING)
+        views = build_views(cfg, teacher, replay=replay)
+        frames: Frames = cfg.TEACHER.SAMPLING if views is None else "views"
+        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=frames)
         dims = {"student_dim": model.backbone.num_features, "teacher_dim": frozen.num_features}
         losses = {
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))
             for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
         }
         return cls(
-            model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT, teacher=frozen, losses=losses, replay=replay
+            model,
+            contrast=contrast,
+            contrast_weight=cfg.CONTRAST.WEIGHT,
+            teacher=frozen,
+            losses=losses,
+            replay=replay,
+            views=views,
         )
 
     @property
@@ -132,7 +145,8 @@ class DistillTask(Task):
 
         Args:
             batch: see `PCLTask`. If the teacher has its own frames, it also has `teacher_clips`,
-                uint8 `[B, N, C, T', H', W']`.
+                uint8 `[B, N, C, T', H', W']`. If it has views, the batch has `view`, and `teacher_clips` only if an
+                answer is missing.
 
         Returns:
             The scalars of `pcl_losses`, each distillation loss and their weighted sum `kd_loss`. If both networks have
@@ -142,6 +156,8 @@ class DistillTask(Task):
         student = self.trainable(prepared)
         scalars = pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
         teacher = self.teacher_outputs(batch, prepared=prepared if self.replay is None else None)
+        if self.teacher_views is not None:
+            student, teacher = match_views(student, teacher, kept=self.teacher_views.kept)
         parts = {
             name: loss(student["adapted_feature" if loss.adapts else loss.output], teacher[loss.output])
             for name, (_, loss) in self.weighted_losses.items()
@@ -161,12 +177,16 @@ class DistillTask(Task):
     def teacher_outputs(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
 
+        A teacher with views has `feature[B, D]` only.
+
         Args:
             batch: see `forward`.
             prepared: the student's prepared clips, which the teacher takes if its input is the same.
         """
 
         def compute() -> dict[str, Tensor]:
+            if self.teacher_views is not None:
+                return {"feature": self.teacher(view_clips(batch))["feature"][:, 0]}
             if prepared is not None and self.teacher.sees_the_same:
                 return self.teacher.answer(prepared)
             return self.teacher(self.teacher.choose_clips(batch))
@@ -179,7 +199,12 @@ class DistillTask(Task):
 
     def complete_batch(self, batch: Batch) -> Batch:
         """Adds the answers of `replay` to a batch, if there is one."""
-        return batch if self.replay is None else self.replay.look_up(batch)
+        if self.replay is None:
+            return batch
+        completed = self.replay.look_up(batch)
+        if self.teacher_views is not None and self.replay.has_answers(completed):
+            completed.pop("teacher_clips", None)  # another run has stored the answers meanwhile
+        return completed
 
     def flush(self) -> None:
         """Writes the teacher's latest answers to `replay`."""

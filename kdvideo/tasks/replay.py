@@ -1,7 +1,7 @@
 """Teacher replay: a frozen teacher's answers to all training samples are computed once and kept on disk.
 
 A sample is a pure function of (seed, epoch, index), and so is the answer of a teacher in eval mode. Each student after
-the first reads the answers instead of running the teacher.
+the first reads the answers instead of running the teacher. A teacher's views of a video are the same in all epochs.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -38,13 +38,13 @@ def replay_size(shapes: Mapping[str, tuple[int, ...]], *, num_epochs: int, num_v
 
 
 class ReplayStore:
-    """A teacher's answers by (epoch, index), in memory-mapped files.
+    """A teacher's answers by (epoch, index) or by (view, index), in memory-mapped files.
 
     ::
 
         HASH_OF_KEY/  key.json                what the answers depend on
-                      pretext_logits.values   float32 [epochs, videos, ...]      one after the other
-                      pretext_logits.valid    uint32  [epochs, videos]           0, or the checksum of the values
+                      pretext_logits.values   float32 [rounds, videos, ...]      one after the other
+                      pretext_logits.valid    uint32  [rounds, videos]           0, or the checksum of the values
 
     A checksum, not a bit, marks values as valid, because the system writes mapped pages in any order. After a power
     cut, a bit could be set for values that were never written. So no run has to wait for another. Any number of runs
@@ -52,10 +52,12 @@ class ReplayStore:
 
     Args:
         directory: the folder of all stores.
-        key: JSON of everything that an answer depends on besides (epoch, index). Another key means another store.
+        key: JSON of everything that an answer depends on besides (epoch or view, index). Another key: another store.
         shapes: for each output, the shape of one sample's answer. New outputs are added to a store.
-        num_epochs: number of epochs for which the store has room; a shorter store grows.
-        num_videos: number of training videos. `index` is smaller than this number.
+        num_epochs: number of rounds, epochs or views, for which the store has room; a shorter store grows.
+        num_videos: number of videos for which the store has room in each round.
+        by: what a round is, the key of a batch that counts them: "epoch" or "view".
+        places: for each `index` of a batch, the video's number in the store. Defaults to the same number.
 
     Raises:
         ValueError: the disk is full, or the store cannot be written or belongs to another key.
@@ -69,36 +71,69 @@ class ReplayStore:
         shapes: Mapping[str, tuple[int, ...]],
         num_epochs: int,
         num_videos: int,
+        by: Literal["epoch", "view"] = "epoch",
+        places: Sequence[int] | None = None,
     ) -> None:
         text = json.dumps(key, indent=2, sort_keys=True) + "\n"
         self.key_hash = hashlib.sha256(text.encode()).hexdigest()
         self.directory = directory / self.key_hash[:16]
         self.num_videos = num_videos
+        self.by: Literal["epoch", "view"] = by
+        self.places = None if places is None else np.asarray(places, dtype=np.int64)
+        self.shapes = dict(shapes)
+        self.num_rows = num_rows = num_epochs * num_videos
         self._unwritten: tuple[np.ndarray, HostCopy] | None = None  # places of the latest answers, and the answers
-        num_rows = num_epochs * num_videos
         size = replay_size(shapes, num_epochs=num_epochs, num_videos=num_videos)
         logger.info("teacher replay: %.1f MB in %s", size / 1e6, self.directory)
         try:
             with locked(self.directory / ".lock", timeout=_LOCK_TIMEOUT, what=f"another run prepares {self.directory}"):
                 self._claim(text)
-                self._values = {
-                    name: _map(self.directory / f"{name}.values", np.dtype("<f4"), (num_rows, *shape))
-                    for name, shape in shapes.items()
-                }
-                self._valid = {name: _map(self.directory / f"{name}.valid", _CHECK, (num_rows,)) for name in shapes}
+                self._map_files()
         except OSError as error:
             raise ValueError(
                 f"a replay store of {size / 1e6:.1f} MB cannot be written in {self.directory} "
-                f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or turn `replay` off"
+                f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or "
+                + ("turn `replay` off" if by == "epoch" else "lower `views`")
             ) from None
         there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
         logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the maps out. A worker process that is not forked maps the files itself."""
+        return {**self.__dict__, "_values": None, "_valid": None, "_unwritten": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Maps the files of a store that another process has opened."""
+        self.__dict__.update(state)
+        self._map_files()
+
+    def _map_files(self) -> None:
+        folder, shapes, rows = self.directory, self.shapes, self.num_rows
+        self._values = {
+            name: _map(folder / f"{name}.values", np.dtype("<f4"), (rows, *shape)) for name, shape in shapes.items()
+        }
+        self._valid = {name: _map(folder / f"{name}.valid", _CHECK, (rows,)) for name in shapes}
+
+    def are_answered(self, rounds: Sequence[int], indices: Sequence[int]) -> bool:
+        """Tells whether all answers to some samples are there.
+
+        Args:
+            rounds: the samples' epochs or views.
+            indices: their videos, as `index` of a batch.
+        """
+        rows = self._rows(np.asarray(rounds, dtype=np.int64), np.asarray(indices, dtype=np.int64))
+        return all(
+            np.array_equal(self._valid[name][rows], _checksums(self._values[name][rows])) for name in self.shapes
+        )
+
+    def _rows(self, rounds: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return rounds * self.num_videos + (indices if self.places is None else self.places[indices])
 
     def look_up(self, batch: Batch) -> Batch:
         """Adds the stored answers to a batch in the host's memory, before it moves to the device.
 
         Args:
-            batch: `epoch` and `index`, `[B]`.
+            batch: `epoch` or `view`, and `index`, `[B]`.
 
         Returns:
             The batch with `answer_NAME` `[B, ...]` for each output, in pinned memory where there is a GPU. If one is
@@ -109,7 +144,7 @@ class ReplayStore:
 
     def _read(self, batch: Batch) -> dict[str, Any]:
         """Returns what `look_up` adds to a batch, not pinned. No GPU is touched for a batch in the host's memory."""
-        rows = (batch["epoch"] * self.num_videos + batch["index"]).cpu().numpy()
+        rows = self._rows(batch[self.by].cpu().numpy(), batch["index"].cpu().numpy())
         values = {name: mapped[rows] for name, mapped in self._values.items()}  # copies
         missing = [self._valid[name][rows] != _checksums(of_name) for name, of_name in values.items()]
         added: dict[str, Any] = {_ANSWER + name: torch.from_numpy(of_name) for name, of_name in values.items()}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.views import TeacherViews
 
 __all__ = ["Task"]
 
@@ -21,6 +22,7 @@ class Task(nn.Module):
         takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
         needs_labels: whether it learns classes. Its model is then a `ClassificationModel` instead of a `PCLModel`.
         teacher_clip_spec: input convention of the `teacher_clips` in each batch. None if no such clips are needed.
+        teacher_views: the views of each video to which the teacher answers. None if it answers to the student's clips.
         trainable: the single module that is optimised: the student, and parts that only training needs.
     """
 
@@ -28,6 +30,7 @@ class Task(nn.Module):
     takes_replay: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     teacher_clip_spec: ClipSpec | None = None
+    teacher_views: TeacherViews | None = None
     trainable: nn.Module
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = ["Frames", "FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
 
-Frames = Literal["shared", "own"]  # the student's clips, resampled; or the teacher's own clips over the same spans
+# The student's clips, resampled; the teacher's own clips over the same spans; or its views of the whole video.
+Frames = Literal["shared", "own", "views"]
 
 
 class FrozenTeacher(nn.Module):
@@ -28,12 +29,13 @@ class FrozenTeacher(nn.Module):
         model: the trained network. If it is a classifier, its backbone is used.
         clip_spec: the student's input convention.
         frames: "shared" gives it the student's clips, resampled if they are too long or too large. "own" gives it clips
-            of its own length and size over the same spans, which the batch contains as `teacher_clips`.
+            of its own length and size over the same spans, which the batch contains as `teacher_clips`. With "views" it
+            is one clip, not augmented, for the backbone alone.
     """
 
     def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared") -> None:
         super().__init__()
-        self.model = model if isinstance(model, PCLModel) else backbone_of(model)
+        self.model = model if isinstance(model, PCLModel) and frames != "views" else backbone_of(model)
         self.model.eval().requires_grad_(False)
         self.frames = frames
         self.given = clip_spec if frames == "shared" else self.wanted
@@ -90,7 +92,9 @@ class FrozenTeacher(nn.Module):
     def describe(self) -> str:
         """Returns a line for the log that says how the teacher sees the student's clips."""
         given, wanted = self.given, self.wanted
-        if self.frames == "own":
+        if self.frames == "views":
+            how = "views of each video that are the same in all epochs"
+        elif self.frames == "own":
             how = "its own of the spans of the student's clips"
         elif (given.clip_len, given.size) != (wanted.clip_len, wanted.size):
             how = "resampled from the student's clips"

@@ -64,6 +64,14 @@ class Pretext:
     def check(cls, *, clip_len: int, size: int, tuple_len: int) -> None:
         """Raises ValueError if such clips do not suit the pretext. By default all do."""
 
+    @classmethod
+    def kept_clips(cls, tuple_len: int) -> tuple[int, ...]:
+        """Returns the places of a tuple whose clips still show what a teacher's view of the video shows.
+
+        By default none: the operation may have changed any clip.
+        """
+        return ()
+
     def plan(
         self, draws: Draws, clips: Sequence[ClipFrames], *, num_frames: int, label_slot: int | None = None
     ) -> PretextPlan:

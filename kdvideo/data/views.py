@@ -1,0 +1,161 @@
+"""The views of a video to which a teacher answers: a few clips of its own, the same in all epochs, for all students."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdvideo.data.augment.plan import AugmentPlace, center_crop_plan
+from kdvideo.data.batch import Sample, SampleKey
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.draws import Draws
+from kdvideo.data.plan import SamplePlan, clip_around, plan_sample
+from kdvideo.data.pretexts.base import ClipFrames
+from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.videos import VideoList
+
+__all__ = ["VIEWS_VERSION", "TeacherViews", "ViewedTuples", "draw_view", "plan_view", "read_views", "view_centre"]
+
+VIEWS_VERSION = 1  # raise it when the same view gives other frames or pixels
+
+
+@dataclass(frozen=True)
+class TeacherViews:
+    """The views of every video.
+
+    Attributes:
+        clip: the teacher's input convention.
+        count: K, the views of a video.
+        kept: the places of a tuple whose clips are compared with a view, as `kept_clips` gives them.
+        are_answered: tells whether the answers to some views are kept: of the views' numbers and their videos'.
+    """
+
+    clip: ClipSpec
+    count: int
+    kept: tuple[int, ...]
+    are_answered: Callable[[Sequence[int], Sequence[int]], bool]
+
+
+class ViewedTuples(TrainTuples):
+    """`TrainTuples` that lie around one of K views of their videos, each sample around another.
+
+    ::
+
+        K = 3 views         |   ttttttt  |  ttttttt   |  ttttttt   |
+        epoch 0                            s.s s.s s.s                the rest of a sample is drawn as without views
+        epoch 1               s.s s.s s.s
+
+    A batch whose answers are not kept yet brings along the teacher's clips. Otherwise none is decoded.
+
+    Args:
+        videos: each at least `config.layout.min_frames` long.
+        config: what a tuple is.
+        seed: the run's seed.
+        num_negatives: how many other videos' numbers go with a sample.
+        views: the views of each video.
+        augment_on: where the student's clips are augmented.
+    """
+
+    def __init__(
+        self,
+        videos: VideoList,
+        config: TupleConfig,
+        *,
+        seed: int,
+        num_negatives: int,
+        views: TeacherViews,
+        augment_on: AugmentPlace = "worker",
+    ) -> None:
+        super().__init__(videos, config, seed=seed, num_negatives=num_negatives, augment_on=augment_on)
+        self.views = views
+
+    def view_of(self, key: SampleKey) -> int:
+        """Returns the number of a sample's view."""
+        return draw_view(self.views.count, seed=self.seed, key=key)
+
+    def plan(self, key: SampleKey) -> SamplePlan:
+        """Returns what the sample is made of."""
+        num_frames = self.videos.num_frames[key.video]
+        return plan_sample(
+            self.config.layout,
+            self.config.pretext,
+            augment=self.config.augment,
+            seed=self.seed,
+            key=key,
+            num_frames=num_frames,
+            centre=view_centre(self.view_of(key), self.views.count, num_frames=num_frames),
+        )
+
+    def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
+        """Reads the planned sample and adds the number of its `view`."""
+        return {**super().read(key, plan), "view": self.view_of(key)}
+
+    def __getitems__(self, keys: Sequence[SampleKey | tuple[int, int]]) -> list[Sample]:
+        """Reads the samples of a batch. PyTorch's loader asks for it.
+
+        Each sample has `teacher_clips`, uint8 `[1, C, T', H', W']`, if the answer to any of them is missing.
+        """
+        samples = [self[key] for key in keys]
+        views, videos = [sample["view"] for sample in samples], [sample["index"] for sample in samples]
+        if self.views.are_answered(views, videos):
+            return samples
+        clips = [self._read_view(video, view) for video, view in zip(videos, views, strict=True)]
+        return [{**sample, "teacher_clips": clip} for sample, clip in zip(samples, clips, strict=True)]
+
+    def _read_view(self, video: int, view: int) -> Tensor:
+        return read_views(self.videos, video, [view], clip=self.views.clip, count=self.views.count)
+
+
+def draw_view(count: int, *, seed: int, key: SampleKey) -> int:
+    """Draws the view of a sample. Each `count` epochs in a row, all views of a video come up once."""
+    turn, place = divmod(key.epoch, count)
+    return int(Draws(seed, "view", epoch=turn, index=key.video).permutation(count)[place])
+
+
+def view_centre(view: int, count: int, *, num_frames: int) -> int:
+    """Returns the frame in the middle of the k-th of `count` equal parts of a video.
+
+    ::
+
+        count 3:  |...1...|...2...|...3...|
+    """
+    return (2 * view + 1) * num_frames // (2 * count)
+
+
+def plan_view(clip: ClipSpec, view: int, count: int, *, num_frames: int) -> ClipFrames:
+    """Returns the frames of one view.
+
+    It lies around its centre, as far as the video reaches. A video shorter than a clip is looped.
+
+    Args:
+        clip: the teacher's input convention.
+        view: the view's number, below `count`.
+        count: the views of a video.
+        num_frames: frames of the video.
+    """
+    return clip_around(clip, view_centre(view, count, num_frames=num_frames), num_frames=num_frames)
+
+
+def read_views(videos: VideoList, index: int, views: Sequence[int], *, clip: ClipSpec, count: int) -> Tensor:
+    """Reads views of one video, without augmentation.
+
+    Args:
+        videos: the videos.
+        index: the video's number.
+        views: the numbers of the views.
+        clip: the teacher's input convention.
+        count: the views of a video.
+
+    Returns:
+        uint8 `[views, C, T, H, W]`, centre crops.
+    """
+    num_frames = videos.num_frames[index]
+    clips = videos.read_clips(
+        index,
+        [plan_view(clip, view, count, num_frames=num_frames) for view in views],
+        places=[center_crop_plan().crop] * len(views),
+        short_side=clip.usual_short_side,
+        size=clip.size,
+    )
+    return torch.stack(clips)
