@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdvideo.models.from_transformers.library import quiet_library
+
 FRAMES, SIZE, CLASSES = 4, 32, ["archery", "bowling", "climbing"]
 
 _SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -104,7 +106,8 @@ def write_teacher(name: str, folder: Path, *, licence: str = "", seed: int = 0, 
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    net.eval().save_pretrained(folder, **saving)
+    with quiet_library():
+        net.eval().save_pretrained(folder, **saving)
     sides = {"crop_size": SIZE} if processor.startswith("VJEPA2") else _CROP
     getattr(tf, processor)(**sides, **_COLORS).save_pretrained(folder)
     if licence:

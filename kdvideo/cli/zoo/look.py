@@ -24,7 +24,7 @@ def add_arguments(commands: Any) -> None:
     add_import_argument(listing)
     listing.set_defaults(run=_list)
     show = commands.add_parser("show", help="all that is known of one model")
-    show.add_argument("name")
+    show.add_argument("name", help="a zoo name, hf:OWNER/REPO, or a folder or file of weights")
     show.add_argument("--config", action="store_true", help="also the config that it was trained with")
     add_zoo(show)
     show.set_defaults(run=_show)
@@ -58,10 +58,18 @@ def _show(options: argparse.Namespace) -> None:
 
     import yaml
 
+    from kdvideo.zoo.describe import describe_feature, describe_source
     from kdvideo.zoo.fetch import recorded_hash
     from kdvideo.zoo.manage import state_of
+    from kdvideo.zoo.names_of_sources import EntryName, parse_source
     from kdvideo.zoo.sources import find_entry
 
+    def show(values: dict[str, Any]) -> None:
+        print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
+
+    if not isinstance(parse_source(options.name), EntryName):
+        show(describe_source(options.name))
+        return
     found = find_entry(options.name, zoo=options.zoo)
     entry, state = found.entry, state_of(found)
     values = {**dataclasses.asdict(entry), "model": entry.model.to_dict()}
@@ -70,10 +78,10 @@ def _show(options: argparse.Namespace) -> None:
     if not entry.is_verified:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
         values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
-    values |= {"zoo": str(found.zoo), "weights": state.weights}
+    values |= {"feature": describe_feature(entry.model), "zoo": str(found.zoo), "weights": state.weights}
     if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(found.path)
-    print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
+    show(values)
     if options.config:
         print(printable(f"\n{config}"), end="")
 

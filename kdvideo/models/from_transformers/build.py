@@ -121,10 +121,16 @@ def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 **_arguments(family, config),
             )
     except Exception as error:  # OSError, RuntimeError, SafetensorError, .. with several lines
         raise ValueError(f"{folder} cannot be loaded as {kind.__name__}: {_line(error)}") from None
+    if wrong := sorted(report["mismatched_keys"]):
+        name, theirs, ours = wrong[0]
+        raise ValueError(
+            f"{folder}: {name} has shape {tuple(theirs)}, config.json says {tuple(ours)}: another model's weights"
+        )
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{folder} lacks {len(missing)} tensors of {kind.__name__}, the first {missing[0]}")
     parameters = dict(net.named_parameters())

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from packaging.version import Version
-
 from kdvideo.extras import extra_imports
 
 __all__ = ["OLDEST", "library_class", "quiet_library", "require_library"]
@@ -23,6 +21,8 @@ def require_library() -> Any:
     """
     with extra_imports():
         import transformers
+    from packaging.version import Version
+
     if Version(transformers.__version__) < Version(OLDEST):
         raise ValueError(
             f"transformers {transformers.__version__} is too old: versions before {OLDEST} load VideoMAE's biases as "
