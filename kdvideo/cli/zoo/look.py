@@ -61,13 +61,14 @@ def _show(options: argparse.Namespace) -> None:
     from kdvideo.zoo.describe import describe_feature, describe_source
     from kdvideo.zoo.fetch import recorded_hash
     from kdvideo.zoo.manage import state_of
-    from kdvideo.zoo.names_of_sources import EntryName, parse_source
+    from kdvideo.zoo.names_of_sources import EntryName, LocalFile, parse_source
     from kdvideo.zoo.sources import find_entry
 
     def show(values: dict[str, Any]) -> None:
         print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
 
-    if not isinstance(parse_source(options.name), EntryName):
+    named = parse_source(options.name)
+    if not isinstance(named, EntryName | LocalFile) or (isinstance(named, LocalFile) and named.path.is_file()):
         show(describe_source(options.name))
         return
     found = find_entry(options.name, zoo=options.zoo)
