@@ -129,7 +129,8 @@ def _plain(kind: Any) -> type:
 def _items(values: dict[str, Any], kind: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yields each key of a mapping with its value and the value's required type."""
     if is_typeddict(kind):
-        yield from ((key, values.get(key), inner) for key, inner in get_type_hints(kind).items())
+        present = kind.__required_keys__ | values.keys()
+        yield from ((key, values.get(key), inner) for key, inner in get_type_hints(kind).items() if key in present)
     elif not is_dataclass(kind):
         _, inner = get_args(kind)
         yield from ((key, item, inner) for key, item in values.items())

@@ -55,7 +55,7 @@ def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weight
     return Facts(
         metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
         protocol=final.protocol,
-        teacher=None if teacher is None else {"name": teacher.name, "sha256": teacher.sha256},
+        teacher=None if teacher is None else teacher.as_teacher,
         dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {len(parts.videos)} training videos",
         config=cfg.dump(),
         source="trained with kdvideo",

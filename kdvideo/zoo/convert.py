@@ -49,7 +49,7 @@ def convert_weights(
     facts = Facts(
         metrics=entry.metrics if entry else {},
         protocol=entry.protocol if entry else "not measured",
-        teacher=None,
+        teacher=entry.teacher if entry else None,
         dataset=entry.dataset if entry else "not said",
         config=f"CONVERTED_FROM: {weights.sha256}\n",
         source=f"{origin}; {entry.source}" if entry else origin,

@@ -5,9 +5,11 @@ from typing import Any
 from kdvideo.models.spec import ModelSpec, backbone_of
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
+from kdvideo.zoo.entry import Teacher
+from kdvideo.zoo.licences import commerce_warning
 from kdvideo.zoo.sources import resolve_weights
 
-__all__ = ["describe_feature", "describe_source"]
+__all__ = ["describe_feature", "describe_source", "describe_terms"]
 
 
 def describe_feature(spec: ModelSpec) -> str:
@@ -19,6 +21,12 @@ def describe_feature(spec: ModelSpec) -> str:
         return "not known: the backbone is not registered here"
     own = getattr(BACKBONES.get(spec.backbone), "describe_feature", None)
     return own(**spec.backbone_kwargs) if own else "the mean of its map, or what its own library's classifier sees"
+
+
+def describe_terms(licence: str, teacher: Teacher | None = None) -> dict[str, str]:
+    """Returns a warning if the licence of a model or of its teacher forbids commercial use, else nothing."""
+    warning = commerce_warning(licence, teacher)
+    return {"warning": warning} if warning else {}
 
 
 def describe_source(source: str) -> dict[str, Any]:
@@ -39,6 +47,7 @@ def describe_source(source: str) -> dict[str, Any]:
         "params": sum(parameter.numel() for parameter in backbone.parameters()),
         "sha256": weights.sha256,
         "licence": weights.licence or "none stated",
+        **describe_terms(weights.licence),
         "path": str(weights.path),
         "classes": list(contents.classes),
         "not_used": sorted(contents.dropped),

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import simplejson
 
@@ -41,10 +41,14 @@ def check_name(name: str) -> str:
 
 
 class Teacher(TypedDict):
-    """The teacher of a model: a zoo name or a file, and the hash of its weights."""
+    """The teacher of a model: a zoo name, a pinned repository or a file, and the hash and licence of its weights.
+
+    Entries have no `licence` where nothing states one, and if they are older than that key.
+    """
 
     name: str
     sha256: str
+    licence: NotRequired[str]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import logging
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,11 @@ from kdvideo.version import __version__
 from kdvideo.zoo.contents import describe_contents
 from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir, gallery_file
+from kdvideo.zoo.licences import commerce_warning
 
 __all__ = ["check_publishable", "count_macs", "publish"]
+
+logger = logging.getLogger("kdvideo")
 
 
 def check_publishable(name: str, *, zoo: Zoo, replace: bool, config: str) -> None:
@@ -61,7 +65,8 @@ def publish(
 ) -> ZooEntry:
     """Writes a model's weights, its entry, and the table.
 
-    The entry makes the model exist: a kill before it leaves an unused file at most.
+    The entry makes the model exist: a kill before it leaves an unused file at most. A licence that forbids commercial
+    use, also that of the teacher, is logged.
 
     Args:
         model: the model.
@@ -104,6 +109,8 @@ def publish(
         zoo.write(entry)
         _remove_others(path, name)
         zoo.render()
+    if warning := commerce_warning(entry.licence, entry.teacher):
+        logger.warning("%s: %s", name, warning)
     return entry
 
 

@@ -5,6 +5,7 @@ import re
 from kdvideo.foreign import printable
 from kdvideo.tables import markdown_table
 from kdvideo.zoo.entry import Teacher, ZooEntry
+from kdvideo.zoo.licences import forbids_commerce, teacher_licence
 
 __all__ = ["render_catalogue"]
 
@@ -41,6 +42,9 @@ def render_catalogue(entries: list[ZooEntry]) -> str:
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     others = [entry for entry in entries if entry.layout != "kdvideo"]
     text = _HEADER + _OWN + markdown_table([_OWN_HEAD, *(_network(entry) + _own_cells(entry) for entry in own)])
+    bound = [f"`{entry.name}`" for entry in own if forbids_commerce(teacher_licence(entry.teacher))]
+    if bound:
+        text += f"\nNo commercial use, as the licence of the teacher forbids it: {', '.join(bound)}.\n"
     if others:
         rows = [_network(entry) + _others_cells(entry) for entry in others]
         text += _OTHERS + markdown_table([_OTHERS_HEAD, *rows])
@@ -86,10 +90,11 @@ def _others_cells(entry: ZooEntry) -> tuple[str, ...]:
 
 
 def _teacher(teacher: Teacher) -> str:
-    """Formats a teacher for a cell. A zoo name is code, anything else text; a hash's first digits follow."""
-    name = teacher["name"]
-    known = re.fullmatch(r"[\w.+:/-]+", name, flags=re.ASCII)
-    return f"{f'`{name}`' if known else _text(name)} {_text(teacher['sha256'][:8])}"
+    """Formats a teacher for a cell. A zoo name is code, anything else text; hash and licence follow."""
+    name, licence = teacher["name"], teacher_licence(teacher)
+    known = re.fullmatch(r"[\w.+:/@-]+", name, flags=re.ASCII)
+    cell = f"{f'`{name}`' if known else _text(name)} {_text(teacher['sha256'][:8])}"
+    return f"{cell}, {_text(licence)}" if licence else cell
 
 
 def _link(file: str, address: str) -> str:

@@ -9,10 +9,11 @@ from torchvision.models import get_weight
 
 from kdvideo.files import file_sha256
 from kdvideo.registry import unknown_name
-from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, ZooEntry, check_name
+from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, Teacher, ZooEntry, check_name
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry, take_file
 from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
 from kdvideo.zoo.hub import fetch_repository
+from kdvideo.zoo.licences import teacher_licence
 from kdvideo.zoo.model_folder import card_licence, hash_weights
 from kdvideo.zoo.names_of_sources import (
     CONFIG,
@@ -62,6 +63,18 @@ class Weights:
     def licence(self) -> str:
         """Returns the licence that the entry says, or that comes with the weights. "" if nothing says it."""
         return self.entry.licence if self.entry else self.stated_licence
+
+    @property
+    def as_teacher(self) -> Teacher:
+        """Returns what a student's entry says of these weights.
+
+        The licence of their own teacher follows theirs, so it reaches students of students. Without any, there is none.
+        """
+        above = teacher_licence(self.entry.teacher) if self.entry else ""
+        stated = [self.licence, f"its own teacher: {above}" if above != self.licence else ""]
+        licence = "; ".join(filter(None, stated if above else stated[:1]))
+        found: Teacher = {"name": self.name, "sha256": self.sha256}
+        return {**found, "licence": licence} if licence else found
 
 
 class FoundEntry(NamedTuple):

@@ -58,7 +58,7 @@ def _show(options: argparse.Namespace) -> None:
 
     import yaml
 
-    from kdvideo.zoo.describe import describe_feature, describe_source
+    from kdvideo.zoo.describe import describe_feature, describe_source, describe_terms
     from kdvideo.zoo.fetch import recorded_hash
     from kdvideo.zoo.manage import state_of
     from kdvideo.zoo.names_of_sources import EntryName, LocalFile, parse_source
@@ -79,6 +79,7 @@ def _show(options: argparse.Namespace) -> None:
     if not entry.is_verified:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
         values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
+    values |= describe_terms(entry.licence, entry.teacher)
     values |= {"feature": describe_feature(entry.model), "zoo": str(found.zoo), "weights": state.weights}
     if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(found.path)

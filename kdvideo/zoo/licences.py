@@ -1,0 +1,47 @@
+"""What licences of models and of their teachers forbid."""
+
+import re
+
+from kdvideo.zoo.entry import Teacher
+
+__all__ = ["commerce_warning", "forbids_commerce", "teacher_licence"]
+
+# As model cards and timm spell them: cc-by-nc-sa-4.0, fair-noncommercial-research-license, "research use only".
+# The last two are licences of NVIDIA and Apple for research, whose names do not say so.
+_FORBIDS = re.compile(
+    r"\bnc\b|non[ -]?commercial|\bresearch[ -](use[ -])?only\b|\bacademic\b|\bnsclv1\b|\bapple-amlr\b", flags=re.I
+)
+
+
+def teacher_licence(teacher: Teacher | None) -> str:
+    """Returns the licence of a model's teacher. "" without a teacher, or if nothing states it."""
+    return teacher.get("licence", "") if teacher else ""
+
+
+def forbids_commerce(licence: str) -> bool:
+    """Returns whether a licence forbids commercial use, as far as its name or text tells.
+
+    Example:
+        >>> forbids_commerce("cc-by-nc-4.0"), forbids_commerce("Apache-2.0")
+        (True, False)
+    """
+    return bool(_FORBIDS.search(licence.replace("_", "-")))
+
+
+def commerce_warning(licence: str, teacher: Teacher | None = None) -> str:
+    """Returns one line if the licence of a model or of its teacher forbids commercial use, else "".
+
+    Args:
+        licence: the model's own licence.
+        teacher: what its entry says of its teacher.
+    """
+    if forbids_commerce(licence):
+        return f"no commercial use: the licence is {_one_line(licence)}"
+    inherited = teacher_licence(teacher)
+    if teacher and forbids_commerce(inherited):
+        return f"no commercial use: the licence of its teacher {_one_line(teacher['name'])} is {_one_line(inherited)}"
+    return ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
