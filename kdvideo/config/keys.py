@@ -82,10 +82,11 @@ KEYS: dict[str, Key] = {
         comment='input convention of another project\'s bare file: a name, or "{mean: .., std: .., ..}"',
     ),
     "TEACHER.SAMPLING": key(
-        "shared",
+        "auto",
         TRAINING | ANSWER,
-        one_of("shared", "own"),
-        comment='the student\'s frames, resampled; "own": as many of its own over the same spans',
+        one_of("auto", "shared", "own"),
+        comment='"shared": the student\'s frames, resampled; "own": as many of its own over the same spans; "auto": own '
+        "where the teacher takes clips of one length or size alone, otherwise shared",
     ),
     "TEACHER.VIEWS": key(
         0,

@@ -45,7 +45,15 @@ def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
     A key that is newer than the config had its default, or what has the same effect.
     """
-    return {**flatten_config(get_defaults()), **flatten_config(config)}
+    return {**_stored_defaults(), **flatten_config(config)}
+
+
+def _stored_defaults() -> dict[str, Any]:
+    """Returns the defaults of stored configs, as dotted keys.
+
+    A run stores what "auto" stands for. A config without the key is older than that, and its run shared.
+    """
+    return {**flatten_config(get_defaults()), "TEACHER.SAMPLING": "shared"}
 
 
 def settings_id(config: str | Mapping[str, Any]) -> str:
@@ -61,7 +69,7 @@ def settings_id(config: str | Mapping[str, Any]) -> str:
         values = flatten_config(stored_config(config))
     except ValueError:
         values = {}
-    defaults = flatten_config(get_defaults())
+    defaults = _stored_defaults()
     counted = {key: value for key, value in values.items() if key not in _SPEED_ONLY}
     changed = {key: value for key, value in counted.items() if key not in defaults or value != defaults[key]}
     return hashlib.sha256(repr(sorted(changed.items()) if values else config).encode()).hexdigest()

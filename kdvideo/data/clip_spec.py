@@ -1,15 +1,19 @@
 """A network's input convention, and how decoded frames become its input."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["ClipSpec", "normalise_clips", "prepare_clips"]
+__all__ = ["ClipSpec", "Interpolation", "Sampling", "normalise_clips", "prepare_clips"]
 
 Modality = Literal["rgb", "residual"]
+Interpolation = Literal["bilinear", "bicubic"]
+Sampling = Literal["stride", "uniform"]
+_CHOICES = {"modality": Modality, "interpolation": Interpolation, "sampling": Sampling}
+_LATER = ("short_side", "interpolation", "sampling")  # not written at their defaults: former entries have none of them
 _MOST = 1 << 16  # frames or pixels; a larger number is a mistake or an attack on memory
 
 
@@ -26,6 +30,11 @@ class ClipSpec:
         mean: mean of each colour channel, of values in [0, 1].
         std: standard deviation of each colour channel, of values in [0, 1].
         modality: "rgb", or "residual": differences of neighbouring frames (Tao et al., arXiv 2010.15464, section 3.3).
+        short_side: pixels of a frame's shorter side before the crop. None for `usual_short_side`, or for what the config
+            says.
+        interpolation: how frames are resized: "bilinear" or "bicubic", both with antialiasing.
+        sampling: "stride" takes every `frame_stride`-th frame. "uniform" spreads the frames over the whole video, or
+            over the span that a clip is given: the middles of `clip_len` equal segments.
     """
 
     clip_len: int = 16
@@ -34,6 +43,9 @@ class ClipSpec:
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     modality: Modality = "residual"
+    short_side: int | None = None
+    interpolation: Interpolation = "bilinear"
+    sampling: Sampling = "stride"
 
     @property
     def extent(self) -> int:
@@ -49,6 +61,19 @@ class ClipSpec:
         return round(self.size * 8 / 7)
 
     @property
+    def own_short_side(self) -> int:
+        """A frame's shorter side before the crop, where no config says it."""
+        return self.usual_short_side if self.short_side is None else self.short_side
+
+    @property
+    def center(self) -> float:
+        """Where a centre crop lies between top and bottom, and left and right.
+
+        Half a pixel is rounded up, as ever. With a `short_side` it is rounded down, as other libraries do.
+        """
+        return 0.5 if self.short_side is None else math.nextafter(0.5, 0.0)
+
+    @property
     def convention(self) -> dict[str, Any]:
         """How pixels are normalised: modality, mean, std."""
         return {"modality": self.modality, "mean": self.mean, "std": self.std}
@@ -58,8 +83,17 @@ class ClipSpec:
         return f"{self.modality} clips, mean {list(self.mean)}, std {list(self.std)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON types."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """Returns the fields as JSON types. Those that former versions did not have are left out at their defaults."""
+        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        usual = {field.name: field.default for field in fields(self) if field.name in _LATER}
+        return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
+
+    def describe_frames(self) -> str:
+        """Returns how frames are chosen and resized, in words."""
+        chosen = "spread over the video" if self.sampling == "uniform" else f"stride {self.frame_stride}"
+        cut = "" if self.short_side is None else f", cut from a short side of {self.short_side}"
+        kind = "" if self.interpolation == "bilinear" else f", resized {self.interpolation}"
+        return f"{self.clip_len} {self.modality} frames of {self.size} x {self.size}, {chosen}{cut}{kind}"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -79,8 +113,12 @@ class ClipSpec:
             channels = getattr(spec, key)
             if len(channels) != 3 or not all(_is_finite(value) for value in channels) or 0 in spec.std:
                 raise ValueError(f"{key} is {channels!r}; it must be three finite numbers, those of std not 0")
-        if spec.modality not in ("rgb", "residual"):
-            raise ValueError(f"modality is {spec.modality!r}; it must be rgb or residual")
+        side = spec.short_side
+        if side is not None and (type(side) is not int or not spec.size <= side <= _MOST):
+            raise ValueError(f"short_side is {side!r}; it must be a whole number from size, {spec.size}, to {_MOST}")
+        for key, choices in _CHOICES.items():
+            if (value := getattr(spec, key)) not in get_args(choices):
+                raise ValueError(f"{key} is {value!r}; it must be {' or '.join(get_args(choices))}")
         return spec
 
 

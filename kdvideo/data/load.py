@@ -79,7 +79,7 @@ def read_uniform_clips(
         raise VideoError(path, found.problem)
     record = VideoRecord(path, path.name, class_id=None)
     video = VideoList([record], [found.frames], [found.reader], time_limit=time_limit)
-    dataset = UniformClips(video, spec, num_clips=num_clips, short_side=spec.usual_short_side)
+    dataset = UniformClips(video, spec, num_clips=num_clips, short_side=spec.own_short_side)
     try:
         return torch.as_tensor(dataset[0]["clips"]), found.frames
     except LostVideoError as lost:

@@ -21,6 +21,7 @@ __all__ = [
     "TupleLayout",
     "clip_around",
     "epoch_order",
+    "middles_of",
     "plan_clip",
     "plan_fixed_tuple",
     "plan_negatives",
@@ -33,6 +34,7 @@ PLAN_VERSION = 1  # raise it when the same sample key gives other frames, draws 
 
 # Evaluation tuples are the same in runs of all seeds, so that runs can be compared.
 _FIXED_SEED = 0
+_PARTS = 1 << 16  # places in a segment of which one is drawn
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def plan_clip(
 ) -> tuple[ClipFrames, AugmentPlan]:
     """Plans one labelled training clip, anywhere in the video.
 
-    A video shorter than a clip is looped.
+    A video shorter than a clip is looped. A clip of sampling "uniform" spans the whole video: it has one frame of each
+    of `clip_len` equal segments, all at the same drawn place in their segment.
 
     Args:
         clip: what a clip is.
@@ -149,6 +152,9 @@ def plan_clip(
         num_frames: frames of the video.
     """
     draws = Draws(seed, "clip", epoch=key.epoch, index=key.video)
+    if clip.sampling == "uniform":
+        moved = draws.integer(_PARTS)  # by how much of a segment, the same for all
+        return _segment_places(clip.clip_len, num_frames, part=(moved, _PARTS)), draw_augment(draws, augment)
     start = draws.integer(max(num_frames - clip.extent, 0) + 1)
     return _looped(_clip_frames(start, clip), num_frames), draw_augment(draws, augment)
 
@@ -178,7 +184,16 @@ def plan_uniform_clips(clip: ClipSpec, num_clips: int, *, num_frames: int) -> li
     ::
 
         num_clips 3:  [1111....2222....3333]          num_clips 1:  [........1111........]
+
+    Clips of sampling "uniform" span the whole video each, interleaved. A single one has the middle frames of equal
+    segments, as TSN's test has them (Wang et al., arXiv 1608.00859), and with it X-CLIP, UMT and Something-Something's
+    protocols::
+
+        num_clips 2:  [.1..2..1..2..1..2.]            num_clips 1:  [..1.....1.....1..]
     """
+    if clip.sampling == "uniform":
+        parts = [(2 * i + 1, 2 * num_clips) for i in range(num_clips)]
+        return [_segment_places(clip.clip_len, num_frames, part=part) for part in parts]
     last_start = max(num_frames - clip.extent, 0)
     starts = [_spread(i, num_clips, last_start) for i in range(num_clips)]
     return [_looped(_clip_frames(start, clip), num_frames) for start in starts]
@@ -221,6 +236,22 @@ def respread(frames: ClipFrames, clip_len: int) -> ClipFrames:
         8 frames, stride 1:  01234567      3 of that span:  0..3...7      a single one:  ...3....
     """
     return tuple(frames[0] + _spread(i, clip_len, frames[-1] - frames[0]) for i in range(clip_len))
+
+
+def middles_of(frames: ClipFrames, clip_len: int) -> ClipFrames:
+    """Returns the middle frames of `clip_len` equal segments of the span of a clip.
+
+    ::
+
+        9 frames, stride 1:  012345678     3 of that span:  .1..4..7.
+    """
+    return tuple(frames[0] + place for place in _segment_places(clip_len, frames[-1] - frames[0] + 1, part=(1, 2)))
+
+
+def _segment_places(count: int, num_frames: int, *, part: tuple[int, int]) -> ClipFrames:
+    """Returns the frame at one place, `part[0] / part[1]`, in each of `count` equal segments. Short videos repeat."""
+    numerator, denominator = part
+    return tuple((i * denominator + numerator) * num_frames // (count * denominator) for i in range(count))
 
 
 def _clip_frames(start: int, clip: ClipSpec) -> ClipFrames:

@@ -6,26 +6,43 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "spread_places", "take_frames"]
+from kdvideo.data.clip_spec import Interpolation
+
+__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "resize_frames", "spread_places"]
+__all__ += ["take_frames"]
 
 Place = tuple[float, float]  # of a crop between top and bottom and between left and right, both in [0, 1)
 CENTER: Place = (0.5, 0.5)
 _LAST = math.nextafter(1.0, 0.0)
+_REACH = {"bilinear": 1, "bicubic": 2}  # how many pixels a kernel sees to each side
 
 
-def spread_places(count: int, *, is_wide: bool) -> list[Place]:
+def spread_places(count: int, *, is_wide: bool, center: float = 0.5) -> list[Place]:
     """Spreads crops from end to end of the longer side. They lie in the middle of the shorter one.
 
     Args:
         count: number of crops; a single one is the centre crop.
         is_wide: whether the longer side is the width.
+        center: where the middle is, see `ClipSpec.center`.
     """
     if count == 1:
-        return [CENTER]
+        return [(center, center)]
     along = [min(i / (count - 1), _LAST) for i in range(count)]
-    return [(0.5, place) if is_wide else (place, 0.5) for place in along]
+    return [(center, place) if is_wide else (place, center) for place in along]
+
+
+def resize_frames(frames: Tensor, size: Sequence[int], interpolation: Interpolation = "bilinear") -> Tensor:
+    """Resizes pictures, with antialiasing. It copies nothing if they have the size already.
+
+    Args:
+        frames: uint8 `[..., H, W]`.
+        size: height and width, or the shorter side alone, in pixels.
+        interpolation: the kernel.
+    """
+    return F.resize(frames, list(size), interpolation=InterpolationMode(interpolation), antialias=True)
 
 
 def crop_clip(frames: Tensor, place: Place, *, size: int, flip: bool = False) -> Tensor:
@@ -73,12 +90,14 @@ class Cut:
         shape: height and width to which the window is resized.
         corner: first row and column of the crop in the resized window.
         size: height and width of the crop.
+        interpolation: how the window is resized.
     """
 
     window: tuple[slice, slice]
     shape: tuple[int, int]
     corner: tuple[int, int]
     size: int
+    interpolation: Interpolation = "bilinear"
 
     def of(self, windows: Tensor) -> Tensor:
         """Returns the crops. They equal, to the bit, those of frames that are resized whole.
@@ -90,11 +109,13 @@ class Cut:
             uint8 `[T, C, size, size]`.
         """
         top, left = self.corner
-        resized = F.resize(windows, list(self.shape), antialias=True)  # no copy if the shape is right already
+        resized = resize_frames(windows, self.shape, self.interpolation)
         return resized[..., top : top + self.size, left : left + self.size]
 
 
-def find_cut(place: Place, frame: tuple[int, int], *, short_side: int, size: int) -> Cut:
+def find_cut(
+    place: Place, frame: tuple[int, int], *, short_side: int, size: int, interpolation: Interpolation = "bilinear"
+) -> Cut:
     """Finds where in a frame a crop comes from.
 
     Args:
@@ -102,15 +123,17 @@ def find_cut(place: Place, frame: tuple[int, int], *, short_side: int, size: int
         frame: height and width of the frames.
         short_side: pixels to which their shorter side is resized.
         size: height and width of the crop, at most `short_side`.
+        interpolation: how frames are resized.
     """
     after = [short_side * side // min(frame) for side in frame]
     corner = crop_corner(place, after, size=size)
-    axes = [_window(*axis, size) for axis in zip(frame, after, corner, strict=True)]
+    reach = _REACH[interpolation]
+    axes = [_window(*axis, size, reach) for axis in zip(frame, after, corner, strict=True)]
     window, corner, shape = zip(*axes, strict=True)
-    return Cut(window, shape, corner, size)
+    return Cut(window, shape, corner, size, interpolation)
 
 
-def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int, int]:
+def _window(before: int, after: int, start: int, size: int, reach: int) -> tuple[slice, int, int]:
     """Finds the pixels of one axis that a crop needs.
 
     The result's pixels from `start` to `start + size` can be resized from them alone. The weights repeat: 15 pixels
@@ -127,7 +150,7 @@ def _window(before: int, after: int, start: int, size: int) -> tuple[slice, int,
     """
     periods = math.gcd(before, after)
     long, short = before // periods, after // periods
-    reach = 1 + short // long
+    reach *= 1 + short // long
     first = max((start - reach) // short, 0)
     last = min(-(-(start + size + reach) // short), periods)
     return slice(first * long, last * long), start - first * short, (last - first) * short

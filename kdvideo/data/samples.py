@@ -129,7 +129,8 @@ class TrainTuples(Dataset):
         if self.resident_shapes:
             located = locate_clips(plan.clips, shape=self.resident_shapes[key.video], **cut)
             return {**sample, **stack_maps(plan.augments), **located, "pretext_argument": plan.pretext.argument}
-        clips = self.videos.read_clips(key.video, plan.clips, short_side=self.config.short_side, **cut)
+        interpolation = self.config.layout.clip.interpolation
+        clips = self.videos.read_clips(key.video, plan.clips, short_side=self.config.short_side, interpolation=interpolation, **cut)
         if self.augment_on == "device":
             maps = stack_maps(plan.augments)
             return {**sample, **maps, "clips": torch.stack(clips), "pretext_argument": plan.pretext.argument}
@@ -190,6 +191,7 @@ class FixedTuples(Dataset):
             places=[place for plan in plans for place in plan.places],
             short_side=self.config.short_side,
             size=self.config.layout.clip.size,
+            interpolation=self.config.layout.clip.interpolation,
         )
         tuples = torch.stack(clips).unflatten(0, (self.num_slots, -1))
         tuples = torch.stack(
@@ -228,6 +230,12 @@ class UniformClips(Dataset):
         """
         frames = plan_uniform_clips(self.clip, self.num_clips, num_frames=self.videos.num_frames[index])
         clips = self.videos.read_views(
-            index, frames, num_crops=self.num_crops, short_side=self.short_side, size=self.clip.size
+            index,
+            frames,
+            num_crops=self.num_crops,
+            short_side=self.short_side,
+            size=self.clip.size,
+            interpolation=self.clip.interpolation,
+            center=self.clip.center,
         )
         return {"clips": torch.stack(clips), "class_id": self.videos.records[index].class_id}

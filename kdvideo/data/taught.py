@@ -5,7 +5,7 @@ from torch import Tensor
 from kdvideo.data.augment.plan import AugmentPlace, augment_each
 from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.plan import SamplePlan, respread
+from kdvideo.data.plan import SamplePlan, middles_of, respread
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
 
@@ -20,8 +20,9 @@ class TaughtTuples(TrainTuples):
         student, 4 frames, stride 2:    s.s.s.s    s.s.s.s    s.s.s.s
         teacher, 7 frames:              ttttttt    ttttttt    ttttttt
 
-    The teacher sees the same part of the picture. It is cut out at the teacher's own size, from frames that have not
-    been made small for the student first. Colours, blur and pretext operation are the student's. The teacher's frames
+    The teacher sees the same part of the picture, unless its convention has a short side of its own: then it is more
+    or less of it, around the same place. It is cut out at the teacher's own size, from frames that have not been made
+    small for the student first. Colours, blur and pretext operation are the student's. The teacher's frames
     are decoded once more, and the worker always augments them.
 
     Args:
@@ -52,13 +53,15 @@ class TaughtTuples(TrainTuples):
 
     def _read_teacher_clips(self, index: int, plan: SamplePlan) -> Tensor:
         """Reads the planned clips for the teacher, uint8 `[N, C, T', H', W']`."""
-        config = self.config
+        config, teacher = self.config, self.teacher
+        spread = middles_of if teacher.sampling == "uniform" else respread
         clips = self.videos.read_clips(
             index,
-            [respread(frames, self.teacher.clip_len) for frames in plan.clips],
+            [spread(frames, teacher.clip_len) for frames in plan.clips],
             places=plan.places,
             flips=plan.flips,
-            short_side=round(config.short_side * self.teacher.size / config.layout.clip.size),
-            size=self.teacher.size,
+            short_side=teacher.short_side or round(config.short_side * teacher.size / config.layout.clip.size),
+            size=teacher.size,
+            interpolation=teacher.interpolation,
         )
         return config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)

@@ -10,14 +10,14 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.cache.frames import CachedFrames, cut_clips, cut_views, map_frames
+from kdvideo.data.clip_spec import Interpolation
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT, Reader, iter_frames, read_frames
 from kdvideo.data.readers.outage import read_patiently
-from kdvideo.data.resize import Cut, Place, crop_clip, find_cut, spread_places, take_frames
+from kdvideo.data.resize import Cut, Place, crop_clip, find_cut, resize_frames, spread_places, take_frames
 
 __all__ = ["VideoList", "join_lists", "keep_long_enough"]
 
@@ -56,6 +56,7 @@ class VideoList:
         flips: Sequence[bool] = (),
         short_side: int,
         size: int,
+        interpolation: Interpolation = "bilinear",
     ) -> list[Tensor]:
         """Reads clips of one video and crops each.
 
@@ -68,6 +69,7 @@ class VideoList:
             flips: whether each clip is mirrored left to right. Defaults to none.
             short_side: pixels to which a frame's shorter side is resized.
             size: height and width of the crop.
+            interpolation: how frames are resized. Cached frames are bilinear, and used for no other.
 
         Returns:
             uint8 `[C, T, size, size]` each.
@@ -76,7 +78,7 @@ class VideoList:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
         mirrored = flips or [False] * len(clips)
-        if (cached := self._cached_frames(index, short_side)) is not None:
+        if (cached := self._cached_frames(index, short_side, interpolation)) is not None:
             return cut_clips(cached, clips, places=places, flips=mirrored, size=size)
         needed = {frame for clip in clips for frame in clip}
         path, reader = self.records[index].path, self._reader(index)
@@ -85,7 +87,7 @@ class VideoList:
             cuttings = {
                 place: _Cutting(
                     {frame for clip, other in zip(clips, places, strict=True) if other == place for frame in clip},
-                    find_cut=partial(find_cut, place, short_side=short_side, size=size),
+                    find_cut=partial(find_cut, place, short_side=short_side, size=size, interpolation=interpolation),
                 )
                 for place in set(places)  # clips cut at one place share their frames
             }
@@ -99,7 +101,15 @@ class VideoList:
         return [clip.flip(-1) if flip else clip for clip, flip in zip(cropped, mirrored, strict=True)]
 
     def read_views(
-        self, index: int, clips: Sequence[ClipFrames], *, num_crops: int, short_side: int, size: int
+        self,
+        index: int,
+        clips: Sequence[ClipFrames],
+        *,
+        num_crops: int,
+        short_side: int,
+        size: int,
+        interpolation: Interpolation = "bilinear",
+        center: float = 0.5,
     ) -> list[Tensor]:
         """Reads clips of one video and crops each several times.
 
@@ -115,6 +125,8 @@ class VideoList:
             num_crops: crops of each clip; a single one lies in the middle.
             short_side: pixels to which a frame's shorter side is resized.
             size: height and width of the crops.
+            interpolation: as in `read_clips`.
+            center: where the middle of a picture is, see `ClipSpec.center`.
 
         Returns:
             uint8 `[C, T, size, size]` each, a clip's crops one after the other.
@@ -122,16 +134,16 @@ class VideoList:
         Raises:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
-        if (cached := self._cached_frames(index, short_side)) is not None:
-            return cut_views(cached, clips, num_crops=num_crops, size=size)
+        if (cached := self._cached_frames(index, short_side, interpolation)) is not None:
+            return cut_views(cached, clips, num_crops=num_crops, size=size, center=center)
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
-        shrink = partial(F.resize, size=[short_side], antialias=True)  # one by one: 160 pictures of 4K take 4 GB
+        shrink = partial(resize_frames, size=[short_side], interpolation=interpolation)  # one by one: 160 pictures of 4K take 4 GB
         limit = self.time_limit
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)
         height, width = frames.shape[-2:]
-        places = spread_places(num_crops, is_wide=width >= height)
+        places = spread_places(num_crops, is_wide=width >= height, center=center)
         return [
             crop_clip(take_frames(frames, [bisect_left(needed, frame) for frame in clip]), place, size=size)
             for clip in clips
@@ -141,10 +153,11 @@ class VideoList:
     def _reader(self, index: int) -> Reader:
         return self.readers[index] if self.readers else "pyav"
 
-    def _cached_frames(self, index: int, short_side: int) -> Tensor | None:
+    def _cached_frames(self, index: int, short_side: int, interpolation: Interpolation) -> Tensor | None:
         """Returns all frames of a video, uint8 `[T, 3, H, W]`, if they are cached at this size."""
         cached = self.cached[index] if self.cached else None
-        return map_frames(cached.path) if cached and cached.short_side == short_side else None
+        fits = cached and cached.short_side == short_side and interpolation == "bilinear"
+        return map_frames(cached.path) if cached and fits else None
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """Returns the part of the list with these records."""

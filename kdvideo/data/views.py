@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdvideo.data.augment.plan import AugmentPlace, center_crop_plan
+from kdvideo.data.augment.plan import AugmentPlace
 from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.draws import Draws
-from kdvideo.data.plan import SamplePlan, clip_around, plan_sample
+from kdvideo.data.plan import SamplePlan, clip_around, middles_of, plan_sample
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
@@ -126,7 +126,8 @@ def view_centre(view: int, count: int, *, num_frames: int) -> int:
 def plan_view(clip: ClipSpec, view: int, count: int, *, num_frames: int) -> ClipFrames:
     """Returns the frames of one view.
 
-    It lies around its centre, as far as the video reaches. A video shorter than a clip is looped.
+    It lies around its centre, as far as the video reaches. A video shorter than a clip is looped. A clip of sampling
+    "uniform" has the middle frames of equal segments of the k-th of `count` equal parts.
 
     Args:
         clip: the teacher's input convention.
@@ -134,6 +135,9 @@ def plan_view(clip: ClipSpec, view: int, count: int, *, num_frames: int) -> Clip
         count: the views of a video.
         num_frames: frames of the video.
     """
+    if clip.sampling == "uniform":
+        first, end = view * num_frames // count, (view + 1) * num_frames // count
+        return middles_of((first, max(end - 1, first)), clip.clip_len)
     return clip_around(clip, view_centre(view, count, num_frames=num_frames), num_frames=num_frames)
 
 
@@ -154,8 +158,9 @@ def read_views(videos: VideoList, index: int, views: Sequence[int], *, clip: Cli
     clips = videos.read_clips(
         index,
         [plan_view(clip, view, count, num_frames=num_frames) for view in views],
-        places=[center_crop_plan().crop] * len(views),
-        short_side=clip.usual_short_side,
+        places=[(clip.center, clip.center)] * len(views),
+        short_side=clip.own_short_side,
         size=clip.size,
+        interpolation=clip.interpolation,
     )
     return torch.stack(clips)

@@ -60,7 +60,7 @@ def evaluation_config(
         spec = read_contents(weights).spec
         clip_spec = spec.clip_spec if spec else read_clip_spec(given, "MODEL")
         if clip_spec is not None:
-            start.DATA.SHORT_SIDE = clip_spec.usual_short_side
+            start.DATA.SHORT_SIDE = clip_spec.own_short_side
     return load_config(config_file, [*overrides, "MODEL.WEIGHTS", source], start=start)
 
 

@@ -1,5 +1,6 @@
 """Trains a model from a config and publishes it. `kdvideo train` and `tools/train_net.py` use it."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.spec import Model
 from kdvideo.registry import TASKS
-from kdvideo.tasks.teacher import check_teacher
+from kdvideo.tasks.teacher import check_teacher, choose_frames
 from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
 from kdvideo.zoo.entry import ZooEntry
@@ -39,6 +40,8 @@ from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
 
 __all__ = ["RunResult", "train"]
+
+logger = logging.getLogger("kdvideo")
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,12 @@ def train(
     validate_config(cfg)
     check_sync_bn(cfg)
     zoo = configured_zoo(cfg)
+    teacher = _load_teacher(cfg, zoo)
+    cfg, why = _with_frames_chosen(cfg, teacher and teacher[0])  # before a config is compared, stored or hashed
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    teacher = _load_teacher(cfg, zoo)
+    if teacher is not None:
+        _check_teacher(cfg, teacher[0])
     folder, device = prepare_output(cfg), choose_device()
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
     with exclusive_use(folder), log_to(folder.log), explain_losses(), arithmetic:
@@ -97,6 +103,8 @@ def train(
         if is_main():
             with writing(folder.path):
                 describe_run(cfg, folder, device=device)
+            if why and not cfg.TEACHER.VIEWS:
+                logger.info("TEACHER.SAMPLING auto: %s, because %s", cfg.TEACHER.SAMPLING, why)
         torch.manual_seed(cfg.SEED)
         put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
         parts = put_together(cfg, folder, device=device, resumed=checkpoint is not None)
@@ -132,6 +140,21 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
+    return model.to(memory_format=torch.channels_last_3d), weights
+
+
+def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, str]:
+    """Returns the config with "shared" or "own" for TEACHER.SAMPLING auto, and why; "" where nothing was chosen."""
+    if cfg.TEACHER.SAMPLING != "auto":
+        return cfg, ""
+    frames, why = ("shared", "") if teacher is None else choose_frames(teacher)
+    chosen = cfg.clone()
+    chosen.defrost()
+    chosen.TEACHER.SAMPLING = frames
+    return chosen, why
+
+
+def _check_teacher(cfg: CfgNode, model: Model) -> None:
     if cfg.TEACHER.VIEWS:
         check_views(cfg.TEACHER.LOSSES, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
     check_teacher(
@@ -142,4 +165,3 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
         tuple_len=cfg.PRETEXT.TUPLE_LEN,
         frames="views" if cfg.TEACHER.VIEWS else cfg.TEACHER.SAMPLING,
     )
-    return model.to(memory_format=torch.channels_last_3d), weights

@@ -17,7 +17,6 @@ from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.data.readers.outage import LostVideoError
-from kdvideo.data.resize import CENTER
 from kdvideo.data.videos import VideoList
 from kdvideo.inference.gallery import Gallery
 from kdvideo.inference.gradcam import find_last_map, grad_cam
@@ -134,22 +133,32 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
 
 
 def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
-    """Reads clips that overlap by a half. Returns frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
+    """Reads clips that overlap by a half, or are interleaved. Returns frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
         raise VideoError(path, found.problem)
-    steps = math.ceil(2 * max(found.frames - spec.extent, 0) / spec.extent)
-    plans = plan_uniform_clips(spec, min(steps + 1, _MOST_CLIPS), num_frames=found.frames)
+    plans = plan_uniform_clips(spec, min(_num_clips(spec, found.frames), _MOST_CLIPS), num_frames=found.frames)
     video = VideoList(
         [VideoRecord(path, path.name, class_id=None)], [found.frames], [found.reader], time_limit=time_limit
     )
     try:
         clips = video.read_clips(
-            0, plans, places=[CENTER] * len(plans), short_side=spec.usual_short_side, size=spec.size
+            0,
+            plans,
+            places=[(spec.center, spec.center)] * len(plans),
+            short_side=spec.own_short_side,
+            size=spec.size,
+            interpolation=spec.interpolation,
         )
     except LostVideoError as lost:
         raise VideoError(path, lost.reason) from None
     return plans, torch.stack(clips)
+
+
+def _num_clips(spec: ClipSpec, num_frames: int) -> int:
+    if spec.sampling == "uniform":
+        return math.ceil(num_frames / spec.clip_len)  # each frame once
+    return math.ceil(2 * max(num_frames - spec.extent, 0) / spec.extent) + 1
 
 
 def _over_time(plans: list[ClipFrames], clips: Tensor, heat: Tensor) -> tuple[list[int], Tensor, Tensor]:

@@ -129,7 +129,8 @@ def _check_same_settings(cfg: CfgNode, folder: RunFolder) -> None:
     before = all_settings(config)
     places = keys_with_role(Role.PLACE)
     for key, value in flatten_config(cfg).items():
-        if key not in places and before.get(key) != value:
+        is_open = key == "TEACHER.SAMPLING" and value == "auto"  # the run has found out, and stored, what it means
+        if key not in places and not is_open and before.get(key) != value:
             raise ValueError(
                 f"{folder.path} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or "
                 "choose another --output"

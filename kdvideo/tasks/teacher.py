@@ -5,16 +5,16 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.resize import resize_frames
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
 from kdvideo.tasks.preparation import ClipPreparation
 
-__all__ = ["Frames", "FrozenTeacher", "check_teacher", "resample_clips", "teacher_output_shapes"]
+__all__ = ["Frames", "FrozenTeacher", "check_teacher", "choose_frames", "resample_clips", "teacher_output_shapes"]
 
 # The student's clips, resampled; the teacher's own clips over the same spans; or its views of the whole video.
 Frames = Literal["shared", "own", "views"]
@@ -38,6 +38,7 @@ class FrozenTeacher(nn.Module):
         self.model = model if isinstance(model, PCLModel) and frames != "views" else backbone_of(model)
         self.model.eval().requires_grad_(False)
         self.frames = frames
+        self.span = clip_spec.extent
         self.given = clip_spec if frames == "shared" else self.wanted
         self.prepare = ClipPreparation(self.wanted)
 
@@ -96,6 +97,8 @@ class FrozenTeacher(nn.Module):
             how = "views of each video that are the same in all epochs"
         elif self.frames == "own":
             how = "its own of the spans of the student's clips"
+            if self.span < wanted.clip_len:
+                how += f", which have {self.span} frames and are repeated"
         elif (given.clip_len, given.size) != (wanted.clip_len, wanted.size):
             how = "resampled from the student's clips"
         else:
@@ -106,6 +109,15 @@ class FrozenTeacher(nn.Module):
         return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
 
 
+def choose_frames(teacher: Model) -> tuple[Frames, str]:
+    """Returns which clips suit a teacher, and why, in words: what `TEACHER.SAMPLING auto` stands for."""
+    backbone = backbone_of(teacher)
+    if getattr(backbone, "takes_any_clip", True):
+        return "shared", "the teacher takes clips of any length and size"
+    clip = backbone.clip_spec
+    return "own", f"the teacher takes clips of {clip.clip_len} frames of {clip.size} x {clip.size} only"
+
+
 def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tensor:
     """Resamples clips to another length and size.
 
@@ -114,7 +126,7 @@ def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tenso
     Args:
         clips: uint8 `[..., C, T, H, W]` in the form of `given`.
         given: current length and size of the clips.
-        wanted: new length and size.
+        wanted: new length and size, and how pictures are resized.
     """
     if given.clip_len != wanted.clip_len:
         frames = torch.linspace(0, given.clip_len - 1, wanted.clip_len, device=clips.device).round().long()
@@ -122,7 +134,7 @@ def resample_clips(clips: Tensor, *, given: ClipSpec, wanted: ClipSpec) -> Tenso
     if given.size != wanted.size:
         *leading, channels, length, height, width = clips.shape
         frames_first = clips.transpose(-4, -3).reshape(-1, channels, height, width)
-        resized = F.resize(frames_first, [wanted.size] * 2, antialias=True)
+        resized = resize_frames(frames_first, [wanted.size] * 2, wanted.interpolation)
         clips = resized.view(*leading, length, channels, wanted.size, wanted.size).transpose(-4, -3)
     return clips
 

@@ -144,7 +144,9 @@ def cut_clips(
     return [clip.flip(-1) if flip else clip for clip, flip in zip(cut, flips, strict=True)]
 
 
-def cut_views(frames: Tensor, clips: Sequence[ClipFrames], *, num_crops: int, size: int) -> list[Tensor]:
+def cut_views(
+    frames: Tensor, clips: Sequence[ClipFrames], *, num_crops: int, size: int, center: float = 0.5
+) -> list[Tensor]:
     """Cuts several crops of each clip out of a video's frames, as `VideoList.read_views` describes.
 
     Args:
@@ -152,12 +154,13 @@ def cut_views(frames: Tensor, clips: Sequence[ClipFrames], *, num_crops: int, si
         clips: frames of each clip.
         num_crops: crops of each clip.
         size: height and width of the crops.
+        center: where the middle of a picture is, see `ClipSpec.center`.
 
     Returns:
         uint8 `[C, T, size, size]` each, a clip's crops one after the other.
     """
     height, width = frames.shape[-2:]
-    places = spread_places(num_crops, is_wide=width >= height)
+    places = spread_places(num_crops, is_wide=width >= height, center=center)
     return [_cut(frames, clip, place, size) for clip in clips for place in places]
 
 

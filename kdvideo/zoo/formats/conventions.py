@@ -40,7 +40,7 @@ def parse_clip_spec(text: str) -> ClipSpec:
 
     Args:
         text: a name of CLIP_SPECS, or a yaml mapping with `mean`, `std` and `modality`. `clip_len`, `frame_stride`
-            and `size` default to 16, 1 and 112.
+            and `size` default to 16, 1 and 112, the rest to `ClipSpec`'s defaults.
 
     Raises:
         ValueError: it is neither.
@@ -61,7 +61,8 @@ def parse_clip_spec(text: str) -> ClipSpec:
     if wrong:
         raise ValueError(
             f"input convention {text!r}: {', '.join(wrong)}; give mean and std of three channels in [0, 1] and "
-            "modality rgb or residual; clip_len, frame_stride and size where they are not 16, 1 and 112"
+            "modality rgb or residual; clip_len, frame_stride and size where they are not 16, 1 and 112; short_side, "
+            "interpolation (bilinear or bicubic) and sampling (stride or uniform) where they are others"
         )
     return ClipSpec.from_dict(values)
 
@@ -81,4 +82,7 @@ _KNOWN: dict[str, Callable[[Any], bool]] = {
     "clip_len": _is_count,
     "frame_stride": _is_count,
     "size": _is_count,
+    "short_side": _is_count,
+    "interpolation": ("bilinear", "bicubic").__contains__,
+    "sampling": ("stride", "uniform").__contains__,
 }
