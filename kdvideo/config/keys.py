@@ -85,8 +85,8 @@ KEYS: dict[str, Key] = {
         "auto",
         TRAINING | ANSWER,
         one_of("auto", "shared", "own"),
-        comment='"shared": the student\'s frames, resampled; "own": as many of its own over the same spans; "auto": own '
-        "where the teacher takes clips of one length or size alone, otherwise shared",
+        comment='"shared": the student\'s frames, resampled; "own": as many of its own over the same spans; "auto": '
+        "own where the teacher takes clips of one length and size only, otherwise shared",
     ),
     "TEACHER.VIEWS": key(
         0,

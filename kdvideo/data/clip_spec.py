@@ -30,8 +30,8 @@ class ClipSpec:
         mean: mean of each colour channel, of values in [0, 1].
         std: standard deviation of each colour channel, of values in [0, 1].
         modality: "rgb", or "residual": differences of neighbouring frames (Tao et al., arXiv 2010.15464, section 3.3).
-        short_side: pixels of a frame's shorter side before the crop. None for `usual_short_side`, or for what the config
-            says.
+        short_side: pixels of a frame's shorter side before the crop. None for `usual_short_side`, or for what the
+            config says.
         interpolation: how frames are resized: "bilinear" or "bicubic", both with antialiasing.
         sampling: "stride" takes every `frame_stride`-th frame. "uniform" spreads the frames over the whole video, or
             over the span that a clip is given: the middles of `clip_len` equal segments.
@@ -87,13 +87,6 @@ class ClipSpec:
         values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
         usual = {field.name: field.default for field in fields(self) if field.name in _LATER}
         return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
-
-    def describe_frames(self) -> str:
-        """Returns how frames are chosen and resized, in words."""
-        chosen = "spread over the video" if self.sampling == "uniform" else f"stride {self.frame_stride}"
-        cut = "" if self.short_side is None else f", cut from a short side of {self.short_side}"
-        kind = "" if self.interpolation == "bilinear" else f", resized {self.interpolation}"
-        return f"{self.clip_len} {self.modality} frames of {self.size} x {self.size}, {chosen}{cut}{kind}"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -130,7 +130,9 @@ class TrainTuples(Dataset):
             located = locate_clips(plan.clips, shape=self.resident_shapes[key.video], **cut)
             return {**sample, **stack_maps(plan.augments), **located, "pretext_argument": plan.pretext.argument}
         interpolation = self.config.layout.clip.interpolation
-        clips = self.videos.read_clips(key.video, plan.clips, short_side=self.config.short_side, interpolation=interpolation, **cut)
+        clips = self.videos.read_clips(
+            key.video, plan.clips, short_side=self.config.short_side, interpolation=interpolation, **cut
+        )
         if self.augment_on == "device":
             maps = stack_maps(plan.augments)
             return {**sample, **maps, "clips": torch.stack(clips), "pretext_argument": plan.pretext.argument}

@@ -47,6 +47,12 @@ class TaughtTuples(TrainTuples):
         super().__init__(videos, config, seed=seed, num_negatives=num_negatives, augment_on=augment_on)
         self.teacher = teacher
 
+    @property
+    def teacher_short_side(self) -> int:
+        """Pixels of a frame's shorter side for the teacher: its own number, or the student's in proportion."""
+        usual = round(self.config.short_side * self.teacher.size / self.clip_size)
+        return usual if self.teacher.short_side is None else self.teacher.short_side
+
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
         """Adds `teacher_clips` to the sample, uint8 `[N, C, T', H', W']`."""
         return {**super().read(key, plan), "teacher_clips": self._read_teacher_clips(key.video, plan)}
@@ -60,7 +66,7 @@ class TaughtTuples(TrainTuples):
             [spread(frames, teacher.clip_len) for frames in plan.clips],
             places=plan.places,
             flips=plan.flips,
-            short_side=teacher.short_side or round(config.short_side * teacher.size / config.layout.clip.size),
+            short_side=self.teacher_short_side,
             size=teacher.size,
             interpolation=teacher.interpolation,
         )

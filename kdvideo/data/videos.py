@@ -138,7 +138,9 @@ class VideoList:
             return cut_views(cached, clips, num_crops=num_crops, size=size, center=center)
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
-        shrink = partial(resize_frames, size=[short_side], interpolation=interpolation)  # one by one: 160 pictures of 4K take 4 GB
+        shrink = partial(
+            resize_frames, size=[short_side], interpolation=interpolation
+        )  # one by one: 160 pictures of 4K take 4 GB
         limit = self.time_limit
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)

@@ -145,10 +145,8 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
 
 def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, str]:
     """Returns the config with "shared" or "own" for TEACHER.SAMPLING auto, and why; "" where nothing was chosen."""
-    if cfg.TEACHER.SAMPLING != "auto":
-        return cfg, ""
-    frames, why = ("shared", "") if teacher is None else choose_frames(teacher)
-    chosen = cfg.clone()
+    frames, why = choose_frames(cfg.TEACHER.SAMPLING, teacher)
+    chosen = cfg.clone()  # the caller's keeps its "auto"
     chosen.defrost()
     chosen.TEACHER.SAMPLING = frames
     return chosen, why

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 
+from kdvideo.data.misfits import tell_short, tell_small
 from kdvideo.data.samples import TrainTuples
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
@@ -66,10 +67,15 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
             "augment_on": cfg.DATA.AUGMENT_ON,
         }
         if task.teacher_views is not None:
+            clip = task.teacher_views.clip
+            tell_short(videos, clip, who="the teacher")
+            tell_small(videos, clip.own_short_side, who="the teacher")
             return ViewedTuples(videos, tuples, views=task.teacher_views, **options)
         if task.teacher_clip_spec is None:
             return TrainTuples(videos, tuples, **options)
-        return TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
+        taught = TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
+        tell_small(videos, taught.teacher_short_side, who="the teacher")
+        return taught
 
     def prepare_measurements() -> Measurements:
         pretext = PretextProtocol(tuples, config=build_eval_config(cfg), directory=folder.path)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.loader import create_loader
+from kdvideo.data.misfits import tell_short, tell_small
 from kdvideo.data.samples import UniformClips
 from kdvideo.data.videos import VideoList
 from kdvideo.evaluation.features import clips_to_load, compute_outputs
@@ -120,6 +121,8 @@ def uniform_loader(videos: VideoList, spec: ClipSpec, *, views: Views, batch_siz
         batch_size: approximate number of clips in a batch, see `clips_to_load`. A batch has at least one video.
         num_workers: number of decoding processes.
     """
+    tell_short(videos, spec)
+    tell_small(videos, views.short_side)
     dataset = UniformClips(
         videos, spec, num_clips=views.num_clips, short_side=views.short_side, num_crops=views.num_crops
     )

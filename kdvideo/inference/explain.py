@@ -133,7 +133,7 @@ def _class_means(gallery: Gallery) -> tuple[list[str], Tensor]:
 
 
 def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[ClipFrames], Tensor]:
-    """Reads clips that overlap by a half, or are interleaved. Returns frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
+    """Reads clips that overlap by a half or are interleaved: frame numbers, and pixels uint8 `[S, 3, T, H, W]`."""
     found = look_at(path, time_limit=time_limit).found
     if found.problem:
         raise VideoError(path, found.problem)

@@ -14,6 +14,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets.walk import find_readable_videos
 from kdvideo.data.load import NUM_CLIPS, read_uniform_clips
 from kdvideo.data.loader import create_loader
+from kdvideo.data.misfits import tell_short_one
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.engine.guards import NETWORK_MEMORY, out_of_memory_means
@@ -96,6 +97,7 @@ def compute_video_outputs(
         if one["problem"]:
             yield VideoOutput(path, num_frames=0, output=None, problem=one["problem"])
             continue
+        tell_short_one(path.name, one["num_frames"], spec)
         with out_of_memory_means(NETWORK_MEMORY):
             output = compute_outputs(model, [one["clips"][None]], output=model, spec=spec, device=device)
         yield VideoOutput(path, num_frames=one["num_frames"], output=output[0])

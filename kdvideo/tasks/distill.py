@@ -19,7 +19,7 @@ from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
-from kdvideo.tasks.teacher import Frames, FrozenTeacher
+from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
 from kdvideo.tasks.views import build_views, match_views, view_clips
 
 __all__ = ["AdaptedStudent", "DistillTask"]
@@ -108,7 +108,7 @@ class DistillTask(Task):
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
         views = build_views(cfg, teacher, replay=replay)
-        frames: Frames = cfg.TEACHER.SAMPLING if views is None else "views"
+        frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
         frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=frames)
         dims = {"student_dim": model.backbone.num_features, "teacher_dim": frozen.num_features}
         losses = {

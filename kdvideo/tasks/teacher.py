@@ -109,8 +109,20 @@ class FrozenTeacher(nn.Module):
         return f"the teacher sees {frames}, {how}, normalised by its mean {wanted.mean} and std {wanted.std}"
 
 
-def choose_frames(teacher: Model) -> tuple[Frames, str]:
-    """Returns which clips suit a teacher, and why, in words: what `TEACHER.SAMPLING auto` stands for."""
+def choose_frames(sampling: Literal["auto"] | Frames, teacher: Model | None) -> tuple[Frames, str]:
+    """Returns what "auto" stands for.
+
+    Args:
+        sampling: anything but "auto" is returned as it is.
+        teacher: the teacher's network, if there is one.
+
+    Returns:
+        "shared" or "own", and why, in words; "" where nothing was chosen.
+    """
+    if sampling != "auto":
+        return sampling, ""
+    if teacher is None:
+        return "shared", ""
     backbone = backbone_of(teacher)
     if getattr(backbone, "takes_any_clip", True):
         return "shared", "the teacher takes clips of any length and size"

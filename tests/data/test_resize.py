@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.resize import crop_clip, find_cut
@@ -20,16 +21,17 @@ SIZES = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_a_cut_equals_the_one_from_the_whole(height: int, width: int):
+def test_a_cut_equals_the_one_from_the_whole(height: int, width: int, kind: str):
     """To the bit, wherever it lies: at the edges, where weights are others, and at every phase between."""
     generator = torch.Generator().manual_seed(height)
     noise = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
     frames = noise.permute(0, 3, 1, 2)
-    whole = F.resize(frames, [128], antialias=True)
+    whole = F.resize(frames, [128], interpolation=InterpolationMode(kind), antialias=True)
     drawn = [tuple(pair) for pair in torch.rand(25, 2, generator=generator).tolist()]
     for place in [(0.0, 0.0), (LAST, LAST), (0.0, LAST), (0.5, 0.5), *drawn]:
-        cut = find_cut(place, (height, width), short_side=128, size=112)
+        cut = find_cut(place, (height, width), short_side=128, size=112, interpolation=kind)
         found = cut.of(frames[(..., *cut.window)])
         assert torch.equal(found.transpose(0, 1), crop_clip(whole, place, size=112))
 

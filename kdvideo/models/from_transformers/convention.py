@@ -1,7 +1,6 @@
 """The input convention of a checkpoint of the library, from its preprocessor file."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from kdvideo.data.clip_spec import ClipSpec
@@ -36,8 +35,7 @@ def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> Cl
         "interpolation": _interpolation(values),
         "sampling": family.sampling,
     }
-    known = {item.name for item in fields(ClipSpec)}
-    return ClipSpec(**{key: value for key, value in found.items() if key in known})
+    return ClipSpec(**found)
 
 
 def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int, int]:
