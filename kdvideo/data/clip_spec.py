@@ -62,12 +62,12 @@ class ClipSpec:
 
     @property
     def own_short_side(self) -> int:
-        """A frame's shorter side where no config says it."""
+        """Returns a frame's shorter side before the crop, where no config says it."""
         return self.usual_short_side if self.short_side is None else self.short_side
 
     @property
     def center(self) -> float:
-        """Where a centre crop lies, between 0 and 1.
+        """Returns where a centre crop lies, from 0 to 1.
 
         Half a pixel is rounded up, as ever. With a `short_side` it is rounded down, as other libraries do.
         """
