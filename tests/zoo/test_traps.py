@@ -141,6 +141,32 @@ def test_timesformer_map(tmp_path: Path):
     torch.testing.assert_close(features[:, 1, 2, 3], tokens[1 + (2 * 4 + 3) * FRAMES + 1])
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"])
+@pytest.mark.parametrize("name", ["videomae", "xclip"])
+def test_no_implementation_is_fetched(key: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A config can name a repository whose code is to compute attention. It is not asked for."""
+    from transformers import PreTrainedModel
+
+    asked: list[object] = []
+    check = PreTrainedModel._check_and_adjust_attn_implementation
+
+    def note(net: PreTrainedModel, implementation: object, *args: object, **kwargs: object) -> object:
+        asked.append(implementation)
+        return check(net, implementation, *args, **kwargs)
+
+    monkeypatch.setattr(PreTrainedModel, "_check_and_adjust_attn_implementation", note)
+    write_teacher(name, tmp_path)
+    hostile = {key: "someone/kernel"}
+    values = json.loads((tmp_path / "config.json").read_text())
+    nested = {part: {**inner, **hostile} for part, inner in values.items() if part.endswith("_config")}
+    edit_json(tmp_path / "config.json", **hostile, **nested, output_attentions=True, return_dict=False)
+    asked.clear()
+    model, _ = load_model(str(tmp_path))
+    assert asked
+    assert set(asked) <= {None, "sdpa", "eager"}
+    assert torch.isfinite(backbone_of(model)(clip())).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -153,6 +179,7 @@ def test_timesformer_map(tmp_path: Path):
             {"model_type": "mine", "auto_map": {"AutoModel": "mine.Mine"}},
             "'mine' needs its repository's own code, which",
         ),
+        ({"quantization_config": {"quant_method": "gptq"}}, "its weights are quantised, which needs code"),
         ({"hidden_size": "many"}, "the config is not one of transformers' videomae: "),
         (
             {"num_labels": 3, "patch_size": 4},

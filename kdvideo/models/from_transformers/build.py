@@ -17,8 +17,25 @@ from kdvideo.registry import BACKBONES
 
 __all__ = ["LoadedNetwork", "build_transformers", "describe_feature", "family_of", "load_network", "read_config"]
 
-# What is no part of a network: where it came from, and what its classifier's outputs are called.
-_LEFT_OUT = ("id2label", "label2id", "num_labels", "transformers_version", "_name_or_path", "torch_dtype", "dtype")
+# What is no part of a network: where it came from, what its classifier's outputs are called, what it is to return, and
+# above all what makes the library load code: an implementation of attention may be the name of a repository.
+_LEFT_OUT = frozenset(
+    [
+        "id2label",
+        "label2id",
+        "num_labels",
+        "transformers_version",
+        "torch_dtype",
+        "dtype",
+        "auto_map",
+        "attn_implementation",
+        "experts_implementation",
+        "output_attentions",
+        "output_hidden_states",
+        "return_dict",
+        "torchscript",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -91,11 +108,23 @@ def read_config(values: Mapping[str, Any]) -> Any:
     require_library()
     from transformers import AutoConfig
 
-    kept = {key: value for key, value in values.items() if key not in (*_LEFT_OUT, "model_type")}
+    if "quantization_config" in values:
+        raise ValueError(
+            "its weights are quantised, which needs code of other libraries: use a repository of whole ones"
+        )
+    kept = {key: value for key, value in _network_alone(values).items() if key != "model_type"}
     try:
         return AutoConfig.for_model(values["model_type"], **kept)
     except Exception as error:  # the library's own classes of errors, one for each kind of value
         raise ValueError(f"the config is not one of transformers' {values['model_type']}: {_line(error)}") from None
+
+
+def _network_alone(values: Any) -> Any:
+    """Returns the config without what is no part of a network, at any depth."""
+    if isinstance(values, Mapping):
+        kept = {key: value for key, value in values.items() if key not in _LEFT_OUT and not str(key).startswith("_")}
+        return {key: _network_alone(value) for key, value in kept.items()}
+    return [_network_alone(value) for value in values] if isinstance(values, list) else values
 
 
 def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -> LoadedNetwork:
@@ -140,7 +169,7 @@ def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -
     left_out = [name for name, parameter in parameters.items() if id(parameter) not in kept]
     return LoadedNetwork(
         backbone,
-        {key: value for key, value in values.items() if key not in _LEFT_OUT},
+        _network_alone(values),
         classifier if isinstance(classifier, nn.Linear) else None,
         sorted([*report["unexpected_keys"], *left_out]),
     )
