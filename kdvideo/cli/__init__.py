@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, train, zoo
+from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, teach, train, zoo
 from kdvideo.cli.imports import import_modules
 from kdvideo.cli.options import FLAGS
 from kdvideo.cli.process import speaker
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of the whole command line. The parsed `run` is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
+    for command in (train, teach, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
         command.add_arguments(commands)
     return parser
 
@@ -102,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _say_interrupted(options: argparse.Namespace) -> int:
-    hint = "; continue with --resume" if options.command == "train" else ""
+    hint = {"train": "; continue with --resume", "teach": "; run it again to continue"}.get(options.command, "")
     print(f"kdvideo: interrupted{hint}", file=sys.stderr)
     return 130
 

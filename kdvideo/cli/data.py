@@ -1,13 +1,12 @@
 """`kdvideo data`."""
 
 import argparse
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 from kdvideo.cli.imports import add_import_argument
-from kdvideo.cli.options import add_time_limit
+from kdvideo.cli.options import add_time_limit, part_number
 from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
@@ -35,7 +34,9 @@ def add_arguments(commands: Any) -> None:
     subset.add_argument("target", type=Path, metavar="DST", help="the folder to make")
     subset.set_defaults(run=_subset)
     for command, seconds in ((check, 120.0), (prepare, 600.0)):
-        command.add_argument("--part", type=_part, metavar="I/N", help="only every N-th video from the I-th on, I >= 1")
+        command.add_argument(
+            "--part", type=part_number, metavar="I/N", help="only every N-th video from the I-th on, I >= 1"
+        )
         command.add_argument("--workers", type=int, help="processes; default: one per core")
         add_time_limit(command, default=seconds)
 
@@ -105,11 +106,3 @@ def _subset(options: argparse.Namespace) -> None:
 
 def _source_bytes(entry: Any) -> int:
     return (entry.source or {}).get("file_bytes", 0)
-
-
-def _part(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    part = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= part[0] <= part[1]:
-        raise argparse.ArgumentTypeError(f"{text!r} is no part: it must be I/N with I from 1 to N, e.g. 3/8")
-    return part

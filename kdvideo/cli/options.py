@@ -2,10 +2,11 @@
 
 import argparse
 import math
+import re
 
 from kdvideo.cli.imports import add_import_argument
 
-__all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit"]
+__all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit", "part_number"]
 
 EXIT_STOPPED = 75  # the command was asked to stop and can continue: os.EX_TEMPFAIL, which Windows does not have
 FLAGS = {  # options for the parameters that errors name
@@ -53,3 +54,12 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time limit: it must be a number of seconds above 0, e.g. 900")
     return seconds
+
+
+def part_number(text: str) -> tuple[int, int]:
+    """Parses I/N, a part of work that several jobs share."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= part[0] <= part[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: it must be I/N with I from 1 to N, e.g. 3/8")
+    return part

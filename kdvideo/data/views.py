@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from kdvideo.data.augment.plan import AugmentPlace
 from kdvideo.data.batch import Sample, SampleKey
@@ -15,7 +19,16 @@ from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
 
-__all__ = ["VIEWS_VERSION", "TeacherViews", "ViewedTuples", "draw_view", "plan_view", "read_views", "view_centre"]
+__all__ = [
+    "VIEWS_VERSION",
+    "TeacherViews",
+    "ViewGroups",
+    "ViewedTuples",
+    "draw_view",
+    "plan_view",
+    "read_views",
+    "view_centre",
+]
 
 VIEWS_VERSION = 1  # raise it when the same view gives other frames or pixels
 
@@ -34,7 +47,7 @@ class TeacherViews:
     clip: ClipSpec
     count: int
     kept: tuple[int, ...]
-    are_answered: Callable[[Sequence[int], Sequence[int]], bool]
+    are_answered: Callable[[ArrayLike, ArrayLike], bool]
 
 
 class ViewedTuples(TrainTuples):
@@ -164,3 +177,43 @@ def read_views(videos: VideoList, index: int, views: Sequence[int], *, clip: Cli
         interpolation=clip.interpolation,
     )
     return torch.stack(clips)
+
+
+class ViewGroups(Dataset):
+    """All views of a few videos at a time, for a teacher that answers to a whole dataset.
+
+    A group is computed as a whole, always in the same batches, so that its answers' last bits do not depend on who
+    computes them, or on how often that was interrupted. Each process has an order of its own. Who comes late finds the
+    others' answers, and so several processes share the work without knowing each other.
+
+    Args:
+        videos: the videos.
+        groups: the numbers of each group's videos, in the order in which they are read.
+        views: the views of each video.
+        num_ranks: the processes among which a loader deals out samples. Each of them gets all groups.
+    """
+
+    def __init__(
+        self, videos: VideoList, groups: Sequence[Sequence[int]], *, views: TeacherViews, num_ranks: int = 1
+    ) -> None:
+        self.videos = videos
+        self.groups = groups
+        self.views = views
+        self.num_ranks = num_ranks
+
+    def __len__(self) -> int:
+        return len(self.groups) * self.num_ranks
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """Reads a group, `clips` uint8 `[videos * K, C, T, H, W]`, with the `view` and the `index` of each, int64.
+
+        If all answers are kept, there are no clips.
+        """
+        group, count = self.groups[place // self.num_ranks], self.views.count
+        index = np.repeat(np.array(group, dtype=np.int64), count)
+        view = np.tile(np.arange(count), len(group))
+        described = {"view": torch.from_numpy(view), "index": torch.from_numpy(index)}
+        if self.views.are_answered(view, index):
+            return described
+        clips = [read_views(self.videos, video, range(count), clip=self.views.clip, count=count) for video in group]
+        return {**described, "clips": torch.cat(clips)}

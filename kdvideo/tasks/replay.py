@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kdvideo.data.batch import Batch
@@ -95,8 +96,7 @@ class ReplayStore:
                 f"({error.strerror or error}): make room, set KDVIDEO_HOME to another disk or "
                 + ("turn `replay` off" if by == "epoch" else "lower `views`")
             ) from None
-        there = np.logical_and.reduce([valid != 0 for valid in self._valid.values()])
-        logger.info("teacher replay: %d of %d answers are there", np.count_nonzero(there), num_rows)
+        logger.info("teacher replay: %d of %d answers are there", self.count_answers(), num_rows)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the maps out. A worker process that is not forked maps the files itself."""
@@ -114,7 +114,7 @@ class ReplayStore:
         }
         self._valid = {name: _map(folder / f"{name}.valid", _CHECK, (rows,)) for name in shapes}
 
-    def are_answered(self, rounds: Sequence[int], indices: Sequence[int]) -> bool:
+    def are_answered(self, rounds: ArrayLike, indices: ArrayLike) -> bool:
         """Tells whether all answers to some samples are there.
 
         Args:
@@ -183,6 +183,28 @@ class ReplayStore:
             for i, (name, of_name) in enumerate(found.items())
         }
 
+    def write(self, rounds: ArrayLike, indices: ArrayLike, answers: Mapping[str, Tensor]) -> None:
+        """Stores answers that are in the host's memory.
+
+        Args:
+            rounds: the samples' epochs or views.
+            indices: their videos, as `index` of a batch.
+            answers: for each output, float32 `[B, ...]`.
+        """
+        rows = self._rows(np.asarray(rounds, dtype=np.int64), np.asarray(indices, dtype=np.int64))
+        for name, mapped in self._values.items():
+            self._write(name, rows, answers[name].reshape(-1, *mapped.shape[1:]).numpy())
+
+    def count_answers(self, first: int = 0, last: int | None = None) -> int:
+        """Returns how many answers are there, also those of other processes.
+
+        Args:
+            first: number of the first video in the store.
+            last: number of the video after the last one. Defaults to all.
+        """
+        valid = np.stack(list(self._valid.values())).reshape(len(self._valid), -1, self.num_videos)
+        return int(np.count_nonzero((valid[..., first:last] != 0).all(axis=0)))
+
     def has_answers(self, batch: Batch) -> bool:
         """Tells whether `look_up` has found all answers to a batch."""
         return _ANSWER + next(iter(self._values)) in batch and _PLACES not in batch
@@ -196,9 +218,12 @@ class ReplayStore:
         sizes = [math.prod(mapped.shape[1:]) for mapped in self._values.values()]
         for i, (name, values) in enumerate(zip(self._values, copy.read().split(sizes, dim=1), strict=True)):
             chosen = missing[:, i]
-            new = np.ascontiguousarray(values.numpy()[chosen])
-            self._values[name][rows[chosen]] = new.reshape(-1, *self._values[name].shape[1:])
-            self._valid[name][rows[chosen]] = _checksums(new)
+            self._write(name, rows[chosen], values.numpy()[chosen].reshape(-1, *self._values[name].shape[1:]))
+
+    def _write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+        values = np.ascontiguousarray(values)
+        self._values[name][rows] = values
+        self._valid[name][rows] = _checksums(values)
 
     def _store_later(self, places: np.ndarray, new: Mapping[str, Tensor]) -> None:
         copy = HostCopy(torch.cat([of_name.flatten(1) for of_name in new.values()], dim=1))

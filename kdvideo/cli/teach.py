@@ -1,0 +1,75 @@
+"""`kdvideo teach`."""
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdvideo.cli.imports import add_import_argument
+from kdvideo.cli.options import add_device, part_number
+from kdvideo.cli.process import long_work
+
+if TYPE_CHECKING:
+    from fvcore.common.config import CfgNode
+
+    from kdvideo.engine.teach import Taught
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(commands: Any) -> None:
+    """Adds `teach` to argparse's `commands`."""
+    parser = commands.add_parser("teach", help="have a teacher answer to all videos once, before students are trained")
+    parser.add_argument("root", type=Path, metavar="DATA", help="the dataset's folder, DATA.ROOT of the students' runs")
+    parser.add_argument("--teacher", default="", metavar="NAME", help="zoo name, path or URL: TEACHER.WEIGHTS")
+    parser.add_argument("--views", type=int, metavar="K", help="clips of a video: TEACHER.VIEWS")
+    parser.add_argument("--config-file", type=Path, help="a config of the students; its DATA and TEACHER are used")
+    parser.add_argument("--part", type=part_number, default=(1, 1), metavar="I/N", help="the I-th of N parts, I >= 1")
+    add_import_argument(parser)
+    add_device(parser)
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys with new values")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from kdvideo.engine.teach import teach
+
+    cfg = _configure(options)
+    with long_work():
+        taught = teach(cfg, part=options.part, device_name=options.device)
+    if os.environ.get("RANK", "0") == "0":
+        print(_describe(cfg, taught))
+
+
+def _configure(options: argparse.Namespace) -> "CfgNode":
+    from kdvideo.config import load_config
+    from kdvideo.registry import TASKS
+
+    given = ["DATA.ROOT", str(options.root)]
+    given += ["TEACHER.WEIGHTS", options.teacher] if options.teacher else []
+    given += ["TEACHER.VIEWS", str(options.views)] if options.views is not None else []
+    cfg = load_config(options.config_file, [*options.overrides, *given])
+    if not cfg.TEACHER.WEIGHTS:
+        raise ValueError("no teacher is given: name one by --teacher, e.g. --teacher hf:OWNER/REPO")
+    if cfg.TEACHER.VIEWS < 1:
+        raise ValueError(f"--views is {cfg.TEACHER.VIEWS}; it must be at least 1, e.g. --views 6")
+    if not TASKS.get(cfg.TASK.NAME).needs_teacher:
+        cfg.TASK.NAME = "distill"
+    return cfg
+
+
+def _describe(cfg: "CfgNode", taught: "Taught") -> str:
+    """Returns the last line: what is there, and which keys make a student use it."""
+    views = f"{taught.num_views} views of {taught.num_videos} videos"
+    if taught.num_missing:
+        return (
+            f"{taught.num_missing} answers to {views} are missing in {taught.store.directory}: do the other parts, or "
+            "run this again"
+        )
+    settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
+    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", "[embedding_distillation]"]
+    settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
+    settings += ["TEACHER.CLIP_SPEC", cfg.TEACHER.CLIP_SPEC] if cfg.TEACHER.CLIP_SPEC else []
+    settings += ["SOLVER.AMP", cfg.SOLVER.AMP] if cfg.SOLVER.AMP != "fp32" else []
+    return f"all answers to {views} are in {taught.store.directory}: kdvideo train {shlex.join(settings)}"
