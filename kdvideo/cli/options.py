@@ -27,7 +27,10 @@ _SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--model`, and `--import` for the user's own networks. The default model comes with kdvideo."""
     parser.add_argument(
-        "--model", default=_SHIPPED, metavar="NAME", help="zoo name, path or URL (default %(default)s, which ships)"
+        "--model",
+        default=_SHIPPED,
+        metavar="NAME",
+        help="zoo name, path, URL, hf:OWNER/REPO or folder (default %(default)s)",
     )
     add_import_argument(parser)
 

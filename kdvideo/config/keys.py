@@ -75,7 +75,7 @@ KEYS: dict[str, Key] = {
     "CONTRAST.NUM_NEGATIVES": key(1024, TRAINING, at_least(1)),
     "CONTRAST.TEMPERATURE": key(0.07, TRAINING, above(0)),
     "CONTRAST.BANK_MOMENTUM": key(0.5, TRAINING, between(0, 1)),
-    "TEACHER.WEIGHTS": key("", TRAINING | PLACE, comment="zoo name (with or without kdvideo://), path or URL"),
+    "TEACHER.WEIGHTS": key("", TRAINING | PLACE, comment="zoo name, path or URL, hf:OWNER/REPO, folder"),
     "TEACHER.CLIP_SPEC": key(
         "",
         TRAINING | ANSWER,

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from tiny_teachers import CLASSES, FRAMES, NETWORKS, SIZE, edit_json, write_teacher
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.data.load import load_clips
+from kdvideo.data.plan import plan_uniform_clips
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import backbone_of
 from kdvideo.zoo import Zoo, create_model, load_pretrained
@@ -27,12 +30,12 @@ def clips(*, size: int = SIZE) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def prepared_by_library(folder: Path, clip: Tensor) -> Tensor:
+def prepared_by_library(folder: Path, clip: Tensor, *, do_resize: bool = False) -> Tensor:
     """The library's input of decoded clips, `[B, T, C, H, W]`, by the processor that was saved with the model."""
     from transformers import AutoVideoProcessor
 
     processor = AutoVideoProcessor.from_pretrained(folder)
-    outputs = processor(list(clip.transpose(1, 2)), return_tensors="pt", do_resize=False)
+    outputs = processor(list(clip.transpose(1, 2)), return_tensors="pt", do_resize=do_resize)
     return outputs.get("pixel_values", outputs.get("pixel_values_videos"))
 
 
@@ -86,6 +89,23 @@ def test_features_and_logits_are_the_librarys(name: str, tmp_path: Path):
         assert tokens.shape[:2] == features.shape
         assert tokens.shape[3:] == (SIZE // 8, SIZE // 8)
     assert (Zoo(tmp_path / "zoo").entry("converted") or pytest.fail("no entry")).licence == "mit"
+
+
+@pytest.mark.parametrize("name", ["videomae", "vjepa2", "timesformer", "vivit", "videoprism", "xclip"])
+@torch.no_grad()
+def test_from_the_same_decoded_frames(name: str, tiny_dataset: Path, tmp_path: Path):
+    """A video that is no square: kdvideo's own resizing and cutting against the library's, and the features of both."""
+    video = next(tiny_dataset.rglob("*.avi"))
+    net = write_teacher(name, tmp_path)
+    backbone = backbone_of(load_model(str(tmp_path))[0]).eval()
+    with av.open(str(video)) as container:
+        frames = torch.stack([torch.from_numpy(one.to_ndarray(format="rgb24")) for one in container.decode(video=0)])
+    assert frames.shape[1] != frames.shape[2]
+    ours = prepare_clips(load_clips(video, backbone.clip_spec, num_clips=1), backbone.clip_spec)
+    (places,) = plan_uniform_clips(backbone.clip_spec, 1, num_frames=len(frames))
+    theirs = prepared_by_library(tmp_path, frames[list(places)].permute(3, 0, 1, 2)[None], do_resize=True)
+    torch.testing.assert_close(ours.transpose(1, 2), theirs, **CLOSE)
+    torch.testing.assert_close(backbone(ours), FEATURES[name](net, theirs), **CLOSE)
 
 
 def test_ways_in(tmp_path: Path):
