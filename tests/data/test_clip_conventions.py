@@ -17,6 +17,7 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import middles_of, plan_clip, plan_uniform_clips
 from kdvideo.data.readers.decode import read_frames
 from kdvideo.data.samples import UniformClips
+from kdvideo.data.views import plan_view, read_views
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.formats.conventions import parse_clip_spec
 
@@ -94,6 +95,15 @@ def test_pixels_are_those_of_a_whole_resized_frame(tiny_dataset: Path):
         assert torch.equal(clip.transpose(0, 1), whole[..., top : top + 28, left : left + 28])
     assert torch.equal(clips, UniformClips(videos, OWN, num_clips=2, short_side=32)[0]["clips"])
     assert not torch.equal(clips, kdvideo.load_clips(path, replace(OWN, interpolation="bilinear"), num_clips=2))
+
+
+def test_a_view_of_a_uniform_teacher_spans_its_part(tiny_dataset: Path):
+    """K views are K parts of the video; one view is the clip of the evaluation, to the bit."""
+    assert [plan_view(OWN, view, 2, num_frames=40) for view in (0, 1)] == [(2, 7, 12, 17), (22, 27, 32, 37)]
+    assert plan_view(OWN, 4, 5, num_frames=3) == (2, 2, 2, 2)
+    videos = kdvideo.load_dataset("ucf101", tiny_dataset, subset="test")
+    view = read_views(videos, 0, [0], clip=OWN, count=1)
+    assert torch.equal(view, kdvideo.load_clips(videos.records[0].path, OWN, num_clips=1))
 
 
 def test_misfits_are_said_once(tiny_dataset: Path, caplog: pytest.LogCaptureFixture):

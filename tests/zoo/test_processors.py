@@ -1,0 +1,94 @@
+"""Pixels of frames that are not square, against the transformers library's own processors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdvideo.data.clip_spec import ClipSpec, prepare_clips
+from kdvideo.data.resize import find_cut
+from kdvideo.models.from_transformers.convention import find_clip_spec
+from kdvideo.models.from_transformers.families import FAMILIES
+from tests.zoo.tiny_teachers import NETWORKS
+
+tf = pytest.importorskip("transformers", reason="the extra `teachers` is not installed")
+
+FRAMES = [(240, 320), (320, 240), (161, 121), (20, 30), (32, 32)]  # odd margins; enlarged; as large as the crop
+COLORS = {"image_mean": [0.4, 0.45, 0.5], "image_std": [0.2, 0.25, 0.3]}
+CROP = {"size": {"shortest_edge": 37}, "crop_size": {"height": 32, "width": 32}}  # an odd margin on the short side, too
+FAMILY = {
+    "videomae": "VideoMAE",
+    "vjepa2": "VJEPA2",
+    "timesformer": "Timesformer",
+    "vivit": "Vivit",
+    "xclip": "VideoMAE",
+}
+
+
+def draw_frames(height: int, width: int) -> Tensor:
+    """Returns four smooth pictures, uint8 `[T, C, H, W]`, whose memory is that of decoded ones."""
+    generator = torch.Generator().manual_seed(height)
+    coarse = torch.rand((4, 3, height // 8 + 2, width // 8 + 2), generator=generator) * 255
+    frames = functional.interpolate(coarse, size=(height, width), mode="bilinear").to(torch.uint8)
+    return frames.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def by_library(processor: Any, frames: Tensor) -> Tensor:
+    """Returns what the processor makes of them, `[T, C, H, W]`."""
+    prepared = processor(list(frames.permute(0, 2, 3, 1).numpy()), return_tensors="pt")
+    return next(iter(prepared.values()))[0]
+
+
+def by_kdvideo(spec: ClipSpec, frames: Tensor) -> Tensor:
+    """Returns the network's input, `[T, C, H, W]`."""
+    sides: Any = {"short_side": spec.own_short_side, "size": spec.size, "interpolation": spec.interpolation}
+    cut = find_cut((spec.center, spec.center), tuple(frames.shape[-2:]), **sides)
+    return prepare_clips(cut.of(frames[(..., *cut.window)]).transpose(0, 1), spec).transpose(0, 1)
+
+
+def spec_of(processor: Any, network: str, folder: Path) -> ClipSpec:
+    """Returns the convention that kdvideo reads from the file that the processor writes."""
+    processor.save_pretrained(folder)
+    (file,) = folder.glob("*.json")
+    config = NETWORKS[network][0](tf).config
+    return find_clip_spec(json.loads(file.read_text()), FAMILIES[config.model_type], config)
+
+
+def worst(spec: ClipSpec, processor: Any) -> float:
+    """Returns the largest difference over all frames, in steps of 255."""
+    scale = torch.tensor(spec.std).view(1, 3, 1, 1) * 255
+    pictures = [draw_frames(*frame) for frame in FRAMES]
+    pairs = [(by_kdvideo(spec, frames), by_library(processor, frames)) for frames in pictures]
+    return max(((ours - theirs).abs() * scale).max().item() for ours, theirs in pairs)
+
+
+@pytest.mark.parametrize("resample", [2, 3], ids=["bilinear", "bicubic"])
+@pytest.mark.parametrize("network", FAMILY)
+def test_pixels_are_those_of_the_video_processor(network: str, resample: int, tmp_path: Path):
+    """To a hundredth of a step of 255: the same resizing and the same crop; what is left is float32's rounding."""
+    sides = {"crop_size": 32} if network == "vjepa2" else CROP
+    processor = getattr(tf, f"{FAMILY[network]}VideoProcessor")(**sides, **COLORS, resample=resample)
+    spec = spec_of(processor, network, tmp_path)
+    assert spec.interpolation == ("bilinear", "bicubic")[resample - 2]
+    assert worst(spec, processor) < 0.01
+
+
+@pytest.mark.parametrize("network", ["videomae", "timesformer", "xclip"])
+def test_pixels_are_those_of_the_image_processor(network: str, tmp_path: Path):
+    """Most published checkpoints name it. It may resize with PIL, whose sums are rounded otherwise: by 1 of 255."""
+    processor = tf.VideoMAEImageProcessor(**CROP, **COLORS)
+    assert worst(spec_of(processor, network, tmp_path), processor) <= 1.01
+
+
+def test_a_processor_that_squashes(tmp_path: Path):
+    """Height and width without a crop: kdvideo keeps proportions and cuts the middle. Square frames are equal."""
+    processor = tf.VideoMAEVideoProcessor(size={"height": 32, "width": 32}, do_center_crop=False, **COLORS)
+    spec = spec_of(processor, "videoprism-vision", tmp_path)
+    assert (spec.short_side, spec.size) == (32, 32)
+    for side in (32, 50, 161):
+        frames = draw_frames(side, side)
+        assert torch.allclose(by_kdvideo(spec, frames), by_library(processor, frames), atol=1e-5)
