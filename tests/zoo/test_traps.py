@@ -1,6 +1,7 @@
 """What makes a teacher silently wrong elsewhere: each is right here, or an error in one line."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,17 @@ def test_mean_and_std_come_from_the_file(tmp_path: Path):
     file.unlink()
     with pytest.raises(ValueError, match=r"has none of video_preprocessor_config.json, .*: copy it there"):
         load_model(str(tmp_path))
+
+
+def test_squeezed_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """VideoPrism's processor resizes whole frames to a square. Here the middle is cut out, and the log says so."""
+    write_teacher("videoprism", tmp_path)
+    square = {"height": SIZE, "width": SIZE}
+    edit_json(tmp_path / "video_preprocessor_config.json", size=square, crop_size=None, do_center_crop=None)
+    with caplog.at_level(logging.INFO, logger="kdvideo"):
+        spec = backbone_of(load_model(str(tmp_path))[0]).clip_spec
+    assert (spec.size, spec.short_side, spec.sampling) == (SIZE, SIZE, "uniform")
+    assert "VideoPrism's processor squeezes frames into a square; here they are cut to one" in caplog.text
 
 
 def test_vivit_pixels(tmp_path: Path):

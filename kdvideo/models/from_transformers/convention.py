@@ -1,5 +1,6 @@
 """The input convention of a checkpoint of the library, from its preprocessor file."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.from_transformers.family import Family
 
 __all__ = ["find_clip_spec"]
+
+logger = logging.getLogger("kdvideo")
 
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
 
@@ -47,6 +50,8 @@ def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int,
         resized = resized["shortest_edge"]
     elif resized is not None:
         resized = _square(resized, "size")
+        if not crops:
+            logger.info("%s's processor squeezes frames into a square; here they are cut to one", family.title)
     size = size or family.size(config)
     if family.short_side is not None:
         return size, family.short_side(size)
