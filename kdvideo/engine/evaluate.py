@@ -28,6 +28,7 @@ from kdvideo.engine.evaluation_config import measuring_settings, training_config
 from kdvideo.engine.guards import EVALUATION_MEMORY, NETWORK_MEMORY, out_of_memory_means
 from kdvideo.engine.identity import former_class_order
 from kdvideo.engine.log import log_to
+from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.errors import naming
 from kdvideo.evaluation.choice import check_protocols, choose_protocols
@@ -159,7 +160,7 @@ def _find_network(cfg: CfgNode, folder: RunFolder, device: torch.device) -> _Net
     size = backbone_of(model).clip_spec.size
     if size > cfg.DATA.SHORT_SIDE:
         raise ValueError(f"DATA.SHORT_SIDE is {cfg.DATA.SHORT_SIDE}; it must be at least the size of a clip, {size}")
-    model.to(device).to(memory_format=torch.channels_last_3d).eval()
+    to_channels_last(model.to(device)).eval()
     return _Network(model, source or cfg.MODEL.BACKBONE, weights)
 
 

@@ -18,6 +18,7 @@ from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import computing, describe_run, exclusive_use, prepare_output, refuse_other_run
 from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writing
 from kdvideo.engine.log import log_to
+from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import pretraining
 from kdvideo.engine.publish import write_results
@@ -140,7 +141,7 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
-    return model.to(memory_format=torch.channels_last_3d), weights
+    return to_channels_last(model), weights
 
 
 def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, str]:

@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from kdvideo.device import float32_convolutions
 from kdvideo.distributed import world_size
 from kdvideo.engine.convolutions import convolve_padded_in_time, suit_matrix_units
+from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.pooling import fuse_pooling
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
@@ -230,7 +231,7 @@ def prepare_frozen(model: Model, dtype: torch.dtype, *, compiled: bool = False) 
     """
     backbone = backbone_of(model.eval())
     folded = fold_batch_norm(backbone)
-    backbone.to(memory_format=torch.channels_last_3d)
+    to_channels_last(backbone)
     suit_matrix_units(backbone, compiled=compiled)
     for module in backbone.modules():
         if type(module) in _CAST_BY_AUTOCAST:

@@ -19,6 +19,7 @@ from kdvideo.engine.build import (
     dataset_name,
     read_clip_spec,
 )
+from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.trainer import Hook
 from kdvideo.errors import naming
 from kdvideo.evaluation.evaluate import evaluate
@@ -114,7 +115,7 @@ def build_student(
     Raises:
         ValueError: the backbone cannot take such clips, or MODEL.WEIGHTS do not fit.
     """
-    model = build_model(spec, device).to(memory_format=torch.channels_last_3d)
+    model = to_channels_last(build_model(spec, device))
     if isinstance(model, ClassificationModel):
         model.class_names = class_names
     if cfg.MODEL.WEIGHTS and not resumed:

@@ -3,6 +3,7 @@
 from kdvideo.former_names import former_attributes
 from kdvideo.models import c3d, c3d_sports1m, from_transformers, r2plus1d, r3d
 from kdvideo.models.backbone import Backbone, NetBackbone
+from kdvideo.models.frames import FramesBackbone
 from kdvideo.models.from_pytorchvideo import EfficientX3DBackbone, X3DBackbone
 from kdvideo.models.from_torchvision import MC3Backbone, MViTBackbone, S3DBackbone, Swin3DBackbone
 from kdvideo.models.heads import ClassificationHead, DistillationHead, OrderHead, PretextHead, ProjectionHead
@@ -14,6 +15,7 @@ __all__ = [
     "ClassificationModel",
     "DistillationHead",
     "EfficientX3DBackbone",
+    "FramesBackbone",
     "MC3Backbone",
     "MViTBackbone",
     "NetBackbone",
