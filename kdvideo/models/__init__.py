@@ -1,7 +1,7 @@
 """Backbones and heads. Importing this package fills BACKBONES and HEADS."""
 
 from kdvideo.former_names import former_attributes
-from kdvideo.models import c3d, c3d_sports1m, from_transformers, r2plus1d, r3d
+from kdvideo.models import c3d, c3d_sports1m, from_timm, from_transformers, r2plus1d, r3d
 from kdvideo.models.backbone import Backbone, NetBackbone
 from kdvideo.models.frames import FramesBackbone
 from kdvideo.models.from_pytorchvideo import EfficientX3DBackbone, X3DBackbone
@@ -30,6 +30,7 @@ __all__ = [
     "build_pcl_model",
     "c3d",
     "c3d_sports1m",
+    "from_timm",
     "from_transformers",
     "r2plus1d",
     "r3d",

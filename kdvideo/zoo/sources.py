@@ -1,7 +1,7 @@
 """Finding weights by zoo name, path or URL; each file is checked against its hash before it is read."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from kdvideo.zoo.names_of_sources import (
     parse_source,
 )
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler
+from kdvideo.zoo.timm_file import find_timm
 
 __all__ = ["PREFIX", "FoundEntry", "Weights", "bring_weights", "fetch_weights", "find_entry", "resolve_weights", "zoos"]
 
@@ -174,8 +175,8 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
             return _folder_weights(path, source, pinned=str(repository._replace(revision=commit)))
         case LocalFolder(path):
             return _folder_weights(path, source)
-        case TimmModel(model):
-            raise ValueError(f"weights {source}: {model} cannot be loaded yet")
+        case TimmModel() as model:
+            return _timm_weights(model, source)
         case LocalFile(path):
             return _file_weights(path, source)
         case Address(url):
@@ -191,6 +192,14 @@ def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
     except ValueError as error:
         raise ValueError(f"weights {source}: {error}") from None
     return Weights(folder, sha256, None, source, pinned, card_licence(folder))
+
+
+def _timm_weights(model: TimmModel, source: str) -> Weights:
+    try:
+        path, licence, pinned = find_timm(model)
+    except ValueError as error:
+        raise ValueError(f"weights {source}: {error}") from None
+    return replace(_file_weights(path, source), pinned=pinned, stated_licence=licence)
 
 
 def _fetched_weights(url: str, source: str) -> Weights:

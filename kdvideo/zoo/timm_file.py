@@ -1,0 +1,83 @@
+"""Weights of timm's image models: the file of a tag from the hub, or one on this machine."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from kdvideo.models.from_timm import find_timm_config, load_timm
+from kdvideo.models.spec import ModelSpec
+from kdvideo.zoo.formats import BACKBONE_PREFIX, find_state
+from kdvideo.zoo.hub import fetch_repository
+from kdvideo.zoo.names_of_sources import TimmModel, parse_source
+from kdvideo.zoo.unpickle import read_checkpoint
+
+__all__ = ["FoundTimm", "find_timm", "is_timm", "read_timm"]
+
+
+class FoundTimm(NamedTuple):
+    """Where the weights of a model of timm lie, their licence, and the commit that they are from; "" of a file."""
+
+    path: Path
+    licence: str
+    pinned: str
+
+
+def is_timm(source: str) -> bool:
+    """Returns whether a source names a model of timm."""
+    return source.startswith("timm:")
+
+
+def find_timm(named: TimmModel) -> FoundTimm:
+    """Finds the weights of a model of timm, or fetches those of its tag.
+
+    Raises:
+        ValueError: timm does not know the model, or has no weights of it on the hub.
+    """
+    config = find_timm_config(named.model)
+    if named.file is not None:
+        return FoundTimm(named.file, "", "")  # a file may hold anybody's weights
+    name = config.get("hf_hub_id")
+    if not name:
+        raise ValueError(f"timm has no weights of {named.model} on the hub: give a file, timm:{named.model}@FILE")
+    owner_and_repo, _, revision = str(name).removeprefix("hf-hub:").partition("@")
+    source = f"hf:{owner_and_repo}{f'@{revision}' if revision else ''}"
+    folder, commit = fetch_repository(parse_source(source))  # type: ignore[arg-type]
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise ValueError(f"{source} has no model.safetensors: give a file, timm:{named.model}@FILE")
+    return FoundTimm(path, str(config.get("license") or ""), f"hf:{owner_and_repo}@{commit}")
+
+
+def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
+    """Reads weights of a model of timm under kdvideo's names.
+
+    Args:
+        source: timm:MODEL[.TAG][@FILE].
+        path: the file.
+
+    Raises:
+        ValueError: the file cannot be read, or is of another model.
+    """
+    named = parse_source(source)
+    assert isinstance(named, TimmModel)
+    backbone, arguments, classifier = load_timm(named.model, _read_state(path))
+    tensors = {f"{BACKBONE_PREFIX}{name}": value for name, value in backbone.state_dict().items()}
+    spec = ModelSpec("timm", arguments, backbone.clip_spec)
+    if classifier is not None:
+        tensors |= {f"head.{name}": value for name, value in classifier.state_dict().items()}
+        spec = replace(spec, head="classification_head", head_kwargs={"num_classes": classifier.out_features})
+    return tensors, spec
+
+
+def _read_state(path: Path) -> Mapping[str, Any]:
+    if path.suffix != ".safetensors":
+        return find_state(read_checkpoint(path), origin=str(path))
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file ({error})") from None

