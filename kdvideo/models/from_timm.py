@@ -145,7 +145,7 @@ def _create(model: str, *, overlay: dict[str, Any] | None = None, **arguments: A
         raise ValueError(f"timm cannot make {model} of this: {line}") from None
 
 
-def _pooled(pooling: str) -> dict[str, str]:
+def _pooled(pooling: str) -> dict[str, Any]:
     return {"global_pool": pooling} if pooling else {}
 
 
@@ -162,7 +162,7 @@ def _find_clip_spec(config: Mapping[str, Any]) -> ClipSpec:
     _, height, width = config["input_size"]
     if height != width:
         raise ValueError(f"its frames have {height} x {width} pixels: kdvideo's clips are square")
-    how = config.get("interpolation") or "bicubic"
+    how: Any = config.get("interpolation") or "bicubic"
     if how not in _INTERPOLATIONS:
         raise ValueError(f"it resizes by {how}; kdvideo can {' and '.join(_INTERPOLATIONS)}")
     return replace(

@@ -12,6 +12,7 @@ from kdvideo.models.from_transformers.adapters import (
     adapt_vjepa2,
 )
 from kdvideo.models.from_transformers.family import Family, is_classifier, square_size
+from kdvideo.models.from_transformers.images import IMAGE_FAMILIES
 from kdvideo.models.from_transformers.video import XCLIPBackbone
 
 __all__ = ["FAMILIES"]
@@ -104,4 +105,5 @@ FAMILIES: Mapping[str, Family] = {
         size=lambda config: square_size(config.vision_config),
         sampling="uniform",
     ),
+    **IMAGE_FAMILIES,
 }
