@@ -47,6 +47,8 @@ def build_trainer(
         backbone = build_backbone(name, width=4, clip_spec=clip)
         if kind.needs_labels:
             return ClassificationModel(backbone, num_classes=5)
+        if not pretext.num_classes:
+            return backbone
         return build_pcl_model(
             backbone, projection_dim=8, num_pretext_classes=pretext.num_classes, pretext_head=pretext.head
         )

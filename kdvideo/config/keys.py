@@ -63,7 +63,7 @@ KEYS: dict[str, Key] = {
     "CLIP.STD": key([0.225, 0.225, 0.225], TRAINING | SAMPLE, three_numbers(), every_channel_above(0)),
     "CLIP.MODALITY": key("residual", TRAINING | SAMPLE, one_of("rgb", "residual")),
     "PRETEXT.NAME": key("vcp", TRAINING | MEASURING | UNTOLD | SAMPLE | SETTING, Registered(PRETEXTS)),
-    "PRETEXT.TUPLE_LEN": key(3, TRAINING | SAMPLE, at_least(2)),
+    "PRETEXT.TUPLE_LEN": key(3, TRAINING | SAMPLE, at_least(1), comment="clips of a sample; 1 with PRETEXT.NAME none"),
     "PRETEXT.INTERVAL": key(
         8,
         TRAINING | MEASURING | UNTOLD | SAMPLE,

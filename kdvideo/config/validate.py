@@ -43,7 +43,7 @@ def require_videos(cfg: CfgNode) -> None:
 
 
 def _validate_losses(cfg: CfgNode) -> None:
-    distillation = [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")]
+    distillation = _distillation_losses()
     contrastive = [name for name in LOSSES.names() if name not in distillation]
     if cfg.CONTRAST.NAME not in contrastive:
         raise ValueError(
@@ -66,9 +66,7 @@ def _validate_together(cfg: CfgNode) -> None:
             "them, or leave it at auto"
         )
     if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
-        pretext = PRETEXTS.get(cfg.PRETEXT.NAME)
-        with naming_keys():
-            pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+        _validate_pretext(cfg)
     if cfg.SOLVER.AMP in ("fp16", "tf32") and not torch.cuda.is_available():
         raise ValueError(
             f"SOLVER.AMP is {cfg.SOLVER.AMP!r}, which needs a CUDA device, and there is none: use bf16 or fp32"
@@ -105,6 +103,35 @@ def _validate_together(cfg: CfgNode) -> None:
         )
     if cfg.TEACHER.WEIGHTS and not needs_teacher:
         raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {cfg.TASK.NAME} has no teacher: use TASK.NAME distill")
+
+
+def _validate_pretext(cfg: CfgNode) -> None:
+    pretext, name, num_clips = PRETEXTS.get(cfg.PRETEXT.NAME), cfg.PRETEXT.NAME, cfg.PRETEXT.TUPLE_LEN
+    with naming_keys():
+        pretext.check(clip_len=cfg.CLIP.LENGTH, size=cfg.CLIP.SIZE, tuple_len=num_clips)
+    if pretext.num_classes and num_clips < 2:
+        raise ValueError(f"PRETEXT.TUPLE_LEN is {num_clips}; it must be at least 2 with PRETEXT.NAME {name}")
+    if (cfg.CONTRAST.NAME == "none") != (not pretext.num_classes):
+        raise ValueError(
+            f"PRETEXT.NAME is {name} and CONTRAST.NAME is {cfg.CONTRAST.NAME}: both or neither must be none, because "
+            "without a pretext a sample has no second clip to contrast with"
+        )
+    if pretext.num_classes:
+        return
+    if not TASKS.get(cfg.TASK.NAME).needs_teacher:
+        raise ValueError(
+            f"PRETEXT.NAME is {name}, but TASK.NAME {cfg.TASK.NAME} has no teacher to learn from: use TASK.NAME distill"
+        )
+    if answers := [loss for loss in cfg.TEACHER.LOSSES if LOSSES.get(loss).output == "pretext_logits"]:
+        allowed = [loss for loss in _distillation_losses() if LOSSES.get(loss).output != "pretext_logits"]
+        raise ValueError(
+            f"TEACHER.LOSSES has {', '.join(answers)}, which compares answers to a pretext, but PRETEXT.NAME is "
+            f"{name}: choose of {', '.join(allowed)}"
+        )
+
+
+def _distillation_losses() -> list[str]:
+    return [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")]
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

@@ -5,6 +5,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.datasets import VideoRecord, ucf101
 from kdvideo.data.draws import Draws
 from kdvideo.data.pretexts.base import Pretext, PretextOperation, PretextPlan
+from kdvideo.data.pretexts.no_pretext import NoPretext
 from kdvideo.data.pretexts.rotnet import RotNet
 from kdvideo.data.pretexts.vcop import VCOP
 from kdvideo.data.pretexts.vcp import VCP
@@ -15,6 +16,7 @@ __all__ = [
     "Batch",
     "ClipSpec",
     "Draws",
+    "NoPretext",
     "Pretext",
     "PretextOperation",
     "PretextPlan",

@@ -62,7 +62,7 @@ class TupleLayout:
 
     def interval_in(self, num_frames: int) -> int:
         """Returns the interval in a video of this length. It is the largest one that fits, up to `interval`."""
-        room = (num_frames - self.min_frames) // (self.tuple_len - 1)
+        room = (num_frames - self.min_frames) // max(self.tuple_len - 1, 1)
         assert room >= 0, f"{num_frames} frames are fewer than {self.min_frames}"
         return min(self.interval, room)
 

@@ -84,7 +84,7 @@ def read_clip_spec(cfg: CfgNode, section: str) -> ClipSpec | None:
 
 
 def build_model_spec(cfg: CfgNode, *, num_classes: int | None = None) -> ModelSpec:
-    """Reads MODEL, CLIP and PRETEXT: a `PCLModel`, or with `num_classes` a classifier.
+    """Reads MODEL, CLIP and PRETEXT: a `PCLModel`, with `num_classes` a classifier, without a pretext a backbone.
 
     Raises:
         ValueError: MODEL.WIDTH is set for a backbone whose width is fixed.
@@ -96,12 +96,17 @@ def build_model_spec(cfg: CfgNode, *, num_classes: int | None = None) -> ModelSp
         "projection_dim": cfg.MODEL.PROJECTION_DIM,
         "pretext_head": pretext.head,
     }
+    head, head_kwargs = "none", {}
+    if num_classes is not None:
+        head, head_kwargs = "classification_head", {"num_classes": num_classes}
+    elif pretext.num_classes:
+        head, head_kwargs = "pcl_head", pcl_kwargs
     return ModelSpec(
         backbone=cfg.MODEL.BACKBONE,
         backbone_kwargs=_backbone_kwargs(cfg),
         clip_spec=build_clip_spec(cfg),
-        head="pcl_head" if num_classes is None else "classification_head",
-        head_kwargs=pcl_kwargs if num_classes is None else {"num_classes": num_classes},
+        head=head,
+        head_kwargs=head_kwargs,
     )
 
 

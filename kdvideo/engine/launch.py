@@ -29,8 +29,8 @@ from kdvideo.engine.trainer import Hook
 from kdvideo.engine.training import build_hooks, build_task, build_trainer, load_state
 from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
-from kdvideo.models.spec import Model
-from kdvideo.registry import TASKS
+from kdvideo.models.spec import Model, backbone_of
+from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.teacher import check_teacher, choose_frames
 from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
@@ -141,6 +141,8 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
+    if not PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
+        model = backbone_of(model)  # its heads take tuples
     return to_channels_last(model), weights
 
 

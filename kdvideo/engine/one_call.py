@@ -4,9 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.config import load_config, merge_config
+from kdvideo.config.naming import naming_keys
 from kdvideo.engine.launch import RunResult, train
+from kdvideo.zoo.contents import read_contents
+from kdvideo.zoo.folder import Zoo, as_zoo
+from kdvideo.zoo.sources import resolve_weights
 
-__all__ = ["distill", "pretrain"]
+__all__ = ["FROM_FEATURES", "distill", "pretrain"]
+
+# What a student needs to learn from a teacher's features alone. docs/training.md says how the values were chosen.
+FROM_FEATURES: dict[str, dict[str, Any]] = {
+    "PRETEXT": {"NAME": "none", "TUPLE_LEN": 1},
+    "CONTRAST": {"NAME": "none"},
+    "CLIP": {"MODALITY": "rgb"},
+    "TEACHER": {"LOSSES": ["embedding_distillation"], "VIEWS": 6},
+    "SOLVER": {"OPTIMIZER": "adamw", "BASE_LR": 2e-3, "SCHEDULE": "one_cycle"},
+}
 
 
 def pretrain(*, model: str, data: str | Path, out: str | Path, resume: bool = False, **overrides: Any) -> RunResult:
@@ -42,9 +55,11 @@ def distill(
     resume: bool = False,
     **overrides: Any,
 ) -> RunResult:
-    """Trains a student without labels, by its own PCL losses and by imitating a teacher's softened answers.
+    """Trains a student without labels, by imitating a teacher.
 
-    A teacher without a pretext head teaches by its features: `TEACHER={"LOSSES": ["embedding_distillation"]}`.
+    A teacher with a pretext head teaches its softened answers beside the student's own PCL losses. Any other teacher
+    teaches its features alone, with the settings of `FROM_FEATURES`, unless the overrides name a pretext or a
+    contrastive loss. docs/training.md says how these were chosen.
 
     Args:
         teacher: a zoo name, path or URL.
@@ -61,8 +76,17 @@ def distill(
         ValueError: see `pretrain`; or the teacher is unknown, damaged or trained on another pretext.
         FloatingPointError: see `pretrain`.
     """
-    job = {"TASK": {"NAME": "distill"}, "TEACHER": {"WEIGHTS": teacher}}
+    job: dict[str, Any] = {"TASK": {"NAME": "distill"}, "TEACHER": {"WEIGHTS": teacher}}
+    own_losses = any("NAME" in overrides.get(section, {}) for section in ("PRETEXT", "CONTRAST"))
+    if not own_losses and not _has_pretext_head(teacher, overrides.get("ZOO", {}).get("DIR")):
+        job = {**job, **FROM_FEATURES, "TEACHER": {**job["TEACHER"], **FROM_FEATURES["TEACHER"]}}
     return _run(job, student, data, out, resume=resume, overrides=overrides)
+
+
+@naming_keys()
+def _has_pretext_head(teacher: str, zoo: str | None) -> bool:
+    spec = read_contents(resolve_weights(teacher, zoo=as_zoo(zoo) or Zoo.user())).spec
+    return spec is not None and spec.head == "pcl_head"
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""Runs that learn without labels: PCL, and PCL with a teacher."""
+"""Runs that learn without labels: PCL, PCL with a teacher, and from a teacher alone."""
 
 import logging
 from collections.abc import Mapping
@@ -46,7 +46,8 @@ logger = logging.getLogger("kdvideo")
 def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
     """Builds the parts of a run on tuples.
 
-    It measures pretext accuracy and retrieval on the test list. The training list is the gallery.
+    It measures pretext accuracy, if there is a pretext, and retrieval on the test list. The training list is the
+    gallery.
 
     Args:
         cfg: a valid config.
@@ -79,6 +80,9 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
 
     def prepare_measurements() -> Measurements:
         pretext = PretextProtocol(tuples, config=build_eval_config(cfg), directory=folder.path)
+        if (why := pretext.obstacle(model, Classes.of([lists]))) is not None:
+            logger.warning("nothing is measured: there is no pretext, and %s", why)
+            return Measurements(dict, _nothing_measured)
         pretext.prepare(lists)
         return _measurements(cfg, spec, model, lists=lists, pretext=pretext)
 
@@ -86,7 +90,7 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
         spec=spec,
         model=model,
         videos=videos,
-        validation_metric="validation_pretext_accuracy",
+        validation_metric=f"validation_{'pretext_accuracy' if tuples.pretext.num_classes else 'retrieval_at_1'}",
         build_dataset=build_dataset,
         prepare_measurements=prepare_measurements,
         listed=lists.train,
@@ -108,6 +112,10 @@ def _measurements(
         return final_result(cfg, evaluate_run(cfg, model, [lists], protocols), epoch=epoch)
 
     return Measurements(at_epoch, at_end)
+
+
+def _nothing_measured(epoch: int) -> FinalResult:
+    return FinalResult({"epoch": epoch, "final": True}, "not measured: the videos have no classes")
 
 
 def _long_enough(videos: VideoList, min_frames: int) -> VideoList:

@@ -14,7 +14,7 @@ from kdvideo.evaluation.features import AUTO, CachedClips, clips_to_load, comput
 from kdvideo.evaluation.metrics import Metric, majority_share, retrieval_at_k, video_features
 from kdvideo.evaluation.protocol import Classes, Lists, Measurement, Protocol, Subject
 from kdvideo.models.pcl import PCLModel
-from kdvideo.models.spec import Model
+from kdvideo.models.spec import Model, backbone_of
 
 __all__ = ["EvalConfig", "PretextProtocol"]
 
@@ -43,6 +43,8 @@ class EvalConfig:
 class PretextProtocol(Protocol):
     """Pretext accuracy and retrieval from few clips. Held-out training videos get the same metrics as `validation_*`.
 
+    Without a pretext, retrieval alone is measured, of any model.
+
     The clips of the latest lists stay on disk, so that every epoch is measured on the same clips.
 
     Args:
@@ -63,9 +65,11 @@ class PretextProtocol(Protocol):
 
     def obstacle(self, model: Model, classes: Classes) -> str | None:
         """Returns the reason not to measure a model that does not fit the pretext."""
+        pretext = self.tuples.pretext
+        if not pretext.num_classes:
+            return super().obstacle(model, classes)
         if not isinstance(model, PCLModel):
             return "the model has no pretext head"
-        pretext = self.tuples.pretext
         if (answers := model.pretext_head.num_classes) != pretext.num_classes:
             return (
                 f"the model has {answers} answers, which are not those of the pretext: {type(pretext).__name__} has "
@@ -94,8 +98,9 @@ class PretextProtocol(Protocol):
         """
         self.prepare(subject.lists)
         model, config = subject.model, self.config
-        if not isinstance(model, PCLModel):
+        if self.tuples.pretext.num_classes and not isinstance(model, PCLModel):
             raise TypeError(f"a {type(model).__name__} has no pretext head: {self.name} cannot be measured")
+        with_pretext = f"pretext_accuracy: {config.tuples_per_video} fixed tuples a test video; "
         return Measurement(
             self.name,
             [
@@ -103,8 +108,8 @@ class PretextProtocol(Protocol):
                 for prefix, clips in self._clips.items()
                 for metric in clips.measure(model, subject.device, prefix)
             ],
-            words=f"pretext_accuracy: {config.tuples_per_video} fixed tuples a test video; retrieval_at_k: any of the "
-            f"k nearest training videos, mean feature of {config.clips_per_video} uniform clips, cosine",
+            words=f"{with_pretext if self.tuples.pretext.num_classes else ''}retrieval_at_k: any of the k nearest "
+            f"training videos, mean feature of {config.clips_per_video} uniform clips, cosine",
         )
 
 
@@ -113,12 +118,9 @@ class _FixedClips:
 
     def __init__(self, lists: Lists, protocol: PretextProtocol) -> None:
         tuples, config, directory = protocol.tuples, protocol.config, protocol.directory
-        long_enough = keep_long_enough(lists.test, tuples.layout.min_frames)
-        fixed = FixedTuples(long_enough, tuples, num_slots=config.tuples_per_video)
-        clips_per_video = config.tuples_per_video * tuples.layout.tuple_len
-        num_videos = max(1, clips_to_load(config.batch_size) // clips_per_video)
-        loader = create_loader(fixed, batch_size=num_videos, num_workers=config.num_workers)
-        self._tuples = CachedClips(loader, directory=directory, label="pretext_label")
+        self._tuples, self._num_tuple_videos = None, 0
+        if tuples.pretext.num_classes:
+            self._tuples, self._num_tuple_videos = _cache_tuples(lists, protocol)
         uniform = partial(
             uniform_loader,
             spec=tuples.layout.clip,
@@ -131,21 +133,35 @@ class _FixedClips:
             for videos in ((lists.test, lists.train) if lists.have_classes else ())
         ]
         self._batch_size = config.batch_size
-        self._num_tuple_videos, self._num_videos = len(long_enough), len(lists.test)
+        self._num_videos = len(lists.test)
 
-    def measure(self, model: PCLModel, device: torch.device, prefix: str) -> list[Metric]:
+    def measure(self, model: Model, device: torch.device, prefix: str) -> list[Metric]:
         """Measures a model. `prefix` is put before the metrics' names."""
-        run = partial(compute_outputs, model, spec=model.backbone.clip_spec, device=device, batch_size=self._batch_size)
-        logits = run(self._tuples, output=lambda clips: model(clips)["pretext_logits"])
-        labels = self._tuples.labels
-        right = (logits.argmax(dim=-1) == labels).float().mean().item()
-        metrics = [
-            Metric(f"{prefix}pretext_accuracy", right, self._num_tuple_videos),
-            Metric(f"{prefix}majority_share", majority_share(labels), self._num_tuple_videos),
-        ]
+        backbone = backbone_of(model)
+        run = partial(compute_outputs, model, spec=backbone.clip_spec, device=device, batch_size=self._batch_size)
+        metrics = []
+        if self._tuples is not None:
+            logits = run(self._tuples, output=lambda clips: model(clips)["pretext_logits"])
+            labels = self._tuples.labels
+            right = (logits.argmax(dim=-1) == labels).float().mean().item()
+            metrics = [
+                Metric(f"{prefix}pretext_accuracy", right, self._num_tuple_videos),
+                Metric(f"{prefix}majority_share", majority_share(labels), self._num_tuple_videos),
+            ]
         if not self._clips:
             return metrics
-        test, train = (video_features(run(clips, output=model.backbone)) for clips in self._clips)
+        test, train = (video_features(run(clips, output=backbone)) for clips in self._clips)
         test_classes, train_classes = (clips.labels for clips in self._clips)
         shares = retrieval_at_k(test, train, query_classes=test_classes, gallery_classes=train_classes, ks=_KS)
         return metrics + [Metric(f"{prefix}retrieval_at_{k}", share, self._num_videos) for k, share in shares.items()]
+
+
+def _cache_tuples(lists: Lists, protocol: PretextProtocol) -> tuple[CachedClips, int]:
+    """Returns the fixed tuples of a test list, and the number of videos that are long enough for them."""
+    tuples, config = protocol.tuples, protocol.config
+    long_enough = keep_long_enough(lists.test, tuples.layout.min_frames)
+    fixed = FixedTuples(long_enough, tuples, num_slots=config.tuples_per_video)
+    clips_per_video = config.tuples_per_video * tuples.layout.tuple_len
+    num_videos = max(1, clips_to_load(config.batch_size) // clips_per_video)
+    loader = create_loader(fixed, batch_size=num_videos, num_workers=config.num_workers)
+    return CachedClips(loader, directory=protocol.directory, label="pretext_label"), len(long_enough)

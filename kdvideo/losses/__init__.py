@@ -1,6 +1,6 @@
 """Losses, each with its paper and a slow reference in the tests."""
 
-from kdvideo.losses.contrast import ContrastiveLoss
+from kdvideo.losses.contrast import ContrastiveLoss, NoContrast
 from kdvideo.losses.distill import (
     DistillationLoss,
     EmbeddingDistillation,
@@ -18,6 +18,7 @@ __all__ = [
     "EmbeddingDistillation",
     "LogitDistillation",
     "MemoryBank",
+    "NoContrast",
     "Queue",
     "QueueNCE",
     "SimilarityDistillation",

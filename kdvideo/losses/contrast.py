@@ -5,7 +5,9 @@ from typing import Self
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-__all__ = ["ContrastiveLoss"]
+from kdvideo.registry import LOSSES
+
+__all__ = ["ContrastiveLoss", "NoContrast"]
 
 
 class ContrastiveLoss(nn.Module):
@@ -34,3 +36,17 @@ class ContrastiveLoss(nn.Module):
             A scalar, averaged over the batch.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+
+@LOSSES.register_as("none")
+class NoContrast(ContrastiveLoss):
+    """No contrastive loss, for runs that learn from a teacher alone. It is always 0."""
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:
+        """Builds it. Nothing of the config matters."""
+        return cls()
+
+    def forward(self, z: Tensor, index: Tensor, negatives: Tensor) -> Tensor:
+        """Returns 0 for any projections `[B, 2, E]`; see `ContrastiveLoss.forward`."""
+        return z.new_zeros(())

@@ -12,8 +12,9 @@ from kdvideo.data.views import TeacherViews
 from kdvideo.former_names import former_attributes
 from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.losses.distill import DistillationLoss
+from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import PCLModel
-from kdvideo.models.spec import Model
+from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import HEADS, LOSSES, TASKS
 from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
 from kdvideo.tasks.preparation import ClipPreparation
@@ -31,30 +32,36 @@ class AdaptedStudent(nn.Module):
     """A student with an adapter to the teacher's feature length.
 
     Args:
-        model: the student.
+        model: the student. Without a pretext it is a backbone alone.
         adapter: maps features `[B, N, D]` to `[B, N, D']`. It is `nn.Identity` if no loss needs an adapter.
     """
 
-    def __init__(self, model: PCLModel, *, adapter: nn.Module) -> None:
+    def __init__(self, model: PCLModel | Backbone, *, adapter: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.adapter = adapter
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """Computes the outputs of `PCLModel` for clips `[B, N, C, T, H, W]`, and `adapted_feature[B, N, D']`."""
-        outputs = self.model(clips)
+        """Computes the outputs of `PCLModel` for clips `[B, N, C, T, H, W]`, and `adapted_feature[B, N, D']`.
+
+        A backbone alone gives `feature[B, N, D]`.
+        """
+        if isinstance(self.model, PCLModel):
+            outputs = self.model(clips)
+        else:
+            outputs = {"feature": self.model(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])}
         return {**outputs, "adapted_feature": self.adapter(outputs["feature"])}
 
 
 @TASKS.register_as("distill")
 class DistillTask(Task):
-    """PCL's two losses and distillation on the same tuples.
+    """PCL's two losses and distillation on the same tuples. A student without heads learns from the teacher alone.
 
     `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`. The paper uses one
     distillation loss, `logit_distillation` (Camarena et al., 2022, section 3 and figure 2).
 
     Args:
-        model: the student.
+        model: the student. A backbone alone has neither a pretext nor a contrastive loss.
         contrast: a contrastive loss of `LOSSES`.
         contrast_weight: weight of the contrastive loss. 0.5 in PCL.
         teacher: the teacher, whose outputs the losses use.
@@ -69,7 +76,7 @@ class DistillTask(Task):
 
     def __init__(
         self,
-        model: PCLModel,
+        model: PCLModel | Backbone,
         *,
         contrast: ContrastiveLoss,
         contrast_weight: float = 0.5,
@@ -81,9 +88,9 @@ class DistillTask(Task):
         super().__init__()
         adapter: nn.Module = nn.Identity()
         if any(loss.adapts for _, loss in losses.values()):
-            adapter = HEADS.get("distillation_head")(model.backbone.num_features, out_features=teacher.num_features)
+            adapter = HEADS.get("distillation_head")(backbone_of(model).num_features, out_features=teacher.num_features)
         self.trainable = AdaptedStudent(model, adapter=adapter)
-        self.prepare = ClipPreparation(model.backbone.clip_spec)
+        self.prepare = ClipPreparation(backbone_of(model).clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight
         self.teacher = teacher
@@ -95,7 +102,13 @@ class DistillTask(Task):
 
     @classmethod
     def from_config(
-        cls, cfg: CfgNode, *, model: PCLModel, num_videos: int, teacher: Model, replay: ReplayStore | None = None
+        cls,
+        cfg: CfgNode,
+        *,
+        model: PCLModel | Backbone,
+        num_videos: int,
+        teacher: Model,
+        replay: ReplayStore | None = None,
     ) -> Self:
         """Builds the task from CONTRAST and TEACHER.
 
@@ -109,8 +122,8 @@ class DistillTask(Task):
         contrast = build_contrast(cfg, num_videos=num_videos)
         views = build_views(cfg, teacher, replay=replay)
         frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
-        frozen = FrozenTeacher(teacher, clip_spec=model.backbone.clip_spec, frames=frames)
-        dims = {"student_dim": model.backbone.num_features, "teacher_dim": frozen.num_features}
+        frozen = FrozenTeacher(teacher, clip_spec=backbone_of(model).clip_spec, frames=frames)
+        dims = {"student_dim": backbone_of(model).num_features, "teacher_dim": frozen.num_features}
         losses = {
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))
             for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
@@ -131,14 +144,16 @@ class DistillTask(Task):
         return self.contrast.num_negatives
 
     @property
-    def student(self) -> PCLModel:
+    def student(self) -> PCLModel | Backbone:
         """The network without the adapter."""
         return self.trainable.model
 
     def describe(self) -> str:
         """Returns a description of the losses and the teacher, in words."""
         losses = " + ".join(f"{weight:g} * {name}" for name, (weight, _) in self.weighted_losses.items())
-        return f"{describe_pcl(self.contrast, self.contrast_weight)} + {losses}; {self.teacher.describe()}"
+        if isinstance(self.student, PCLModel):
+            losses = f"{describe_pcl(self.contrast, self.contrast_weight)} + {losses}"
+        return f"{losses}; {self.teacher.describe()}"
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Computes one step's losses.
@@ -149,12 +164,13 @@ class DistillTask(Task):
                 answer is missing.
 
         Returns:
-            The scalars of `pcl_losses`, each distillation loss and their weighted sum `kd_loss`. If both networks have
-            pretext logits, also `teacher_agreement` for the log, the share of equal answers.
+            The scalars of `pcl_losses` if the student has its heads, each distillation loss and their weighted sum
+            `kd_loss`. If both networks have pretext logits, also `teacher_agreement` for the log, the share of equal
+            answers.
         """
         prepared = self.prepare(batch["clips"])
         student = self.trainable(prepared)
-        scalars = pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
+        scalars = self._own_losses(student, batch)
         teacher = self.teacher_outputs(batch, prepared=prepared if self.replay is None else None)
         if self.teacher_views is not None:
             student, teacher = match_views(student, teacher, kept=self.teacher_views.kept)
@@ -165,14 +181,22 @@ class DistillTask(Task):
         kd_loss = torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
         scalars = {
             **scalars,
-            "loss": scalars["loss"] + kd_loss,
+            "loss": scalars["loss"] + kd_loss if scalars else kd_loss,
             "kd_loss": kd_loss.detach(),
             **{name: part.detach() for name, part in parts.items()},
         }
-        if "pretext_logits" in teacher and teacher["pretext_logits"].shape == student["pretext_logits"].shape:
+        if "pretext_logits" in {*teacher} & {*student} and (
+            teacher["pretext_logits"].shape == student["pretext_logits"].shape
+        ):
             answers, wanted = (outputs["pretext_logits"].detach().argmax(dim=1) for outputs in (student, teacher))
             scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
+
+    def _own_losses(self, student: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Returns what `pcl_losses` returns. It is empty for a student without heads."""
+        if not isinstance(self.student, PCLModel):
+            return {}
+        return pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
 
     def teacher_outputs(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.

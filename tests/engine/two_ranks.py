@@ -23,6 +23,7 @@ from kdvideo.tasks import Task
 NUM_RANKS, BATCH_SIZE, NUM_VIDEOS, NUM_STEPS = 2, 4, 9, 2
 CLIP = ClipSpec(clip_len=4, size=32)
 _EVERY_DISTILLATION = ["logit_distillation", "embedding_distillation", "similarity_distillation"]
+_FROM_FEATURES = ["embedding_distillation", "similarity_distillation"]
 CASES: dict[str, list[str]] = {
     "bank": ["CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3"],
     "queue": ["CONTRAST.NAME", "queue_nce", "CONTRAST.NUM_NEGATIVES", "6"],
@@ -30,6 +31,11 @@ CASES: dict[str, list[str]] = {
     "distill": [
         *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill"),
         *("TEACHER.LOSSES", str(_EVERY_DISTILLATION), "TEACHER.LOSS_WEIGHTS", "[1.0, 0.5, 2.0]"),
+        *("TEACHER.NUM_ANCHORS", "20"),
+    ],
+    "pure": [
+        *("PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TASK.NAME", "distill"),
+        *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
         *("TEACHER.NUM_ANCHORS", "20"),
     ],
 }
@@ -65,6 +71,8 @@ def build_task(case: str) -> Task:
         for name in ("r3d_10", "r2plus1d_10")
     )
     cfg = load_config(None, ["MODEL.PROJECTION_DIM", "16", *CASES[case]])
+    if cfg.PRETEXT.NAME == "none":
+        student = student.backbone
     return TASKS.get(cfg.TASK.NAME).from_config(
         cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher if cfg.TASK.NAME == "distill" else None
     )

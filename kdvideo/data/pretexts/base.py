@@ -44,7 +44,7 @@ class Pretext:
     A subclass sets `num_classes` and defines `apply`. It may define `apply_batch`, so that no GPU is waited for.
 
     Attributes:
-        num_classes: number of labels, which count from 0.
+        num_classes: number of labels, which count from 0. With none, networks have neither pretext nor projection head.
         head: the name in `HEADS` of the head that predicts the label from a tuple's features.
     """
 
