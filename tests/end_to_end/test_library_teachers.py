@@ -22,8 +22,11 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_student_of_a_folder(teacher: Path, tiny_overrides: list[str], tmp_path: Path):
+@pytest.mark.parametrize("name", ["videomae", "timesformer", "xclip", "vjepa2"])
+def test_a_student_of_a_folder(name: str, tiny_overrides: list[str], tmp_path: Path):
     """The entry says who taught it, and the hash of the weights."""
+    teacher = tmp_path / "teacher"
+    write_teacher(name, teacher, licence="cc-by-nc-4.0")
     options = ["TEACHER.WEIGHTS", str(teacher), "TEACHER.LOSSES", "['embedding_distillation']", "SOLVER.EPOCHS", "1"]
     distilled = ["TASK.NAME", "distill", *options, "ZOO.PUBLISH_AS", "student.of-folder", "ZOO.LICENCE", "mit"]
     assert main(["train", *tiny_overrides, *distilled]) == 0

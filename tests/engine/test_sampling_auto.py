@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_replay_runs import videos  # noqa: F401
 
 import kdvideo
 from kdvideo.config import load_config, settings_id
@@ -15,7 +16,6 @@ from kdvideo.engine.run_folder import RunFolder
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.spec import backbone_of
 from kdvideo.study.queue import _check_same_settings
-from tests.engine.test_replay_runs import videos  # noqa: F401
 
 
 def teacher_that(takes_any_clip: bool) -> torch.nn.Module:

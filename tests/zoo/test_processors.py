@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_teachers import NETWORKS
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,7 +14,6 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.resize import find_cut
 from kdvideo.models.from_transformers.convention import find_clip_spec
 from kdvideo.models.from_transformers.families import FAMILIES
-from tests.zoo.tiny_teachers import NETWORKS
 
 tf = pytest.importorskip("transformers", reason="the extra `teachers` is not installed")
 
