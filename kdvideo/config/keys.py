@@ -100,12 +100,14 @@ KEYS: dict[str, Key] = {
     ),
     "TEACHER.LOSS_WEIGHTS": key([1.0], TRAINING),
     "TEACHER.KD_TEMPERATURE": key(4.0, TRAINING, above(0), comment="of logit_distillation"),
-    "TEACHER.SIMILARITY_TEMPERATURE": key(0.07, TRAINING, above(0), comment="of similarity_distillation"),
+    "TEACHER.SIMILARITY_TEMPERATURE": key(
+        0.07, TRAINING, above(0), comment="of similarity_distillation and queue_distillation"
+    ),
     "TEACHER.NUM_ANCHORS": key(
         1024,
         TRAINING,
         at_least(0),
-        comment="earlier clips that similarity_distillation compares with, besides those of the batch",
+        comment="earlier clips that similarity_ and queue_distillation compare with, besides those of the batch",
     ),
     "TEACHER.REPLAY": key(
         False, TRAINING, comment="on: the teacher's answers are kept on disk, and read by the runs that come after"

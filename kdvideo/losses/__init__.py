@@ -9,8 +9,10 @@ from kdvideo.losses.distill import (
 )
 from kdvideo.losses.nce import BankNCE, BatchNCE, MemoryBank
 from kdvideo.losses.queue import Queue, QueueNCE
+from kdvideo.losses.relations import DIST, QueueDistillation, StandardisedEmbedding, StandardisedMSE
 
 __all__ = [
+    "DIST",
     "BankNCE",
     "BatchNCE",
     "ContrastiveLoss",
@@ -20,6 +22,9 @@ __all__ = [
     "MemoryBank",
     "NoContrast",
     "Queue",
+    "QueueDistillation",
     "QueueNCE",
     "SimilarityDistillation",
+    "StandardisedEmbedding",
+    "StandardisedMSE",
 ]

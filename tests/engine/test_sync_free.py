@@ -13,7 +13,7 @@ from whole_steps import BATCH_SIZE, CLIP, NUM_VIDEOS, build_trainer, make_batch
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
-from kdvideo.registry import PRETEXTS
+from kdvideo.registry import LOSSES, PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
 
 NUM_STEPS = 2
@@ -57,7 +57,7 @@ def test_pcl(monkeypatch, loss: str, accumulate: int):
     check_steps(monkeypatch, "CONTRAST.NAME", loss, "SOLVER.ACCUMULATE", str(accumulate))
 
 
-@pytest.mark.parametrize("loss", ["logit_distillation", "embedding_distillation", "similarity_distillation"])
+@pytest.mark.parametrize("loss", [name for name in LOSSES.names() if hasattr(LOSSES.get(name), "output")])
 def test_distill(monkeypatch, loss: str):
     """With each distillation loss."""
     losses = ["TEACHER.LOSSES", f"[{loss}]", "TEACHER.NUM_ANCHORS", "20"]

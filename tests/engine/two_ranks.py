@@ -22,15 +22,21 @@ from kdvideo.tasks import Task
 
 NUM_RANKS, BATCH_SIZE, NUM_VIDEOS, NUM_STEPS = 2, 4, 9, 2
 CLIP = ClipSpec(clip_len=4, size=32)
-_EVERY_DISTILLATION = ["logit_distillation", "embedding_distillation", "similarity_distillation"]
-_FROM_FEATURES = ["embedding_distillation", "similarity_distillation"]
+_EVERY_DISTILLATION = ["logit_distillation", "embedding_distillation", "similarity_distillation", "dist"]
+_FROM_FEATURES = [
+    "embedding_distillation",
+    "similarity_distillation",
+    "queue_distillation",
+    "standardised_embedding",
+    "standardised_mse",
+]
 CASES: dict[str, list[str]] = {
     "bank": ["CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3"],
     "queue": ["CONTRAST.NAME", "queue_nce", "CONTRAST.NUM_NEGATIVES", "6"],
     "batch": ["CONTRAST.NAME", "batch_nce"],
     "distill": [
         *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill"),
-        *("TEACHER.LOSSES", str(_EVERY_DISTILLATION), "TEACHER.LOSS_WEIGHTS", "[1.0, 0.5, 2.0]"),
+        *("TEACHER.LOSSES", str(_EVERY_DISTILLATION), "TEACHER.LOSS_WEIGHTS", "[1.0, 0.5, 2.0, 1.0]"),
         *("TEACHER.NUM_ANCHORS", "20"),
     ],
     "pure": [
