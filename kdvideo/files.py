@@ -1,5 +1,6 @@
 """Atomic file writes, locks between processes, and hashes."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -97,8 +98,13 @@ def allocate(descriptor: int, num_bytes: int) -> None:
     """Extends an open file to `num_bytes` and allocates its blocks, so that a map of it never meets a full disk.
 
     Raises:
-        OSError: the disk has no room.
+        OSError: the disk has no room. Nothing is allocated then.
     """
+    if hasattr(os, "fstatvfs"):
+        disk = os.fstatvfs(descriptor)
+        missing = num_bytes - os.fstat(descriptor).st_size
+        if missing > disk.f_bavail * disk.f_frsize:  # the system would fill the disk before it says so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, num_bytes)
         return

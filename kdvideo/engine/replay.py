@@ -38,7 +38,7 @@ def open_replay(
         cfg: a valid config.
         videos: the training videos.
         teacher: the teacher's network.
-        teacher_sha256: hash of its weights file.
+        teacher_sha256: hash of its weights and of all else that decides its answers, `Weights.answers_sha256`.
         device: the device on which it computes.
 
     Raises:

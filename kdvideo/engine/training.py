@@ -56,7 +56,7 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
                     used=parts.videos,
                 )
                 if cfg.TEACHER.VIEWS
-                else open_replay(cfg, parts.videos, teacher=model, teacher_sha256=weights.sha256, device=device)
+                else open_replay(cfg, parts.videos, teacher=model, teacher_sha256=weights.answers_sha256, device=device)
             )
     task = TASKS.get(cfg.TASK.NAME).from_config(
         cfg, model=parts.model, num_videos=len(parts.videos), teacher=teacher and teacher[0], **options

@@ -69,7 +69,7 @@ def views_key(
     backbone = backbone_of(teacher)
     return {
         "teacher": {
-            "sha256": weights.sha256,
+            "sha256": weights.answers_sha256,
             "pinned": weights.pinned,
             "network": hashlib.sha256(repr(backbone).encode()).hexdigest(),
             "clip": backbone.clip_spec.to_dict(),

@@ -226,6 +226,8 @@ class DistillTask(Task):
         if self.replay is None:
             return batch
         completed = self.replay.look_up(batch)
+        if self.teacher_views is not None and "teacher_clips" not in batch:
+            completed = self.replay.look_up_again(batch, completed)
         if self.teacher_views is not None and self.replay.has_answers(completed):
             completed.pop("teacher_clips", None)  # another run has stored the answers meanwhile
         return completed

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ _CHECK = np.dtype("<u4")
 _ANSWER = "answer_"  # begins the names of a batch's answers
 _PLACES = "answer_places"  # a batch's key if answers are missing
 _LOCK_TIMEOUT = 600.0  # seconds; the lock is held while files are created or extended
+_LOOKS, _LOOK_AGAIN = 20, 0.05  # times, and seconds between two of them
 logger = logging.getLogger("kdvideo")
 
 
@@ -142,6 +144,19 @@ class ReplayStore:
         """
         return cast("Batch", {**batch, **{name: _pinned(value) for name, value in self._read(batch).items()}})
 
+    def look_up_again(self, batch: Batch, found: Batch) -> Batch:
+        """Returns `found`, or what is there a little later if it misses answers that a worker has seen.
+
+        Another process may write the same answers with other last bits. Until it has written the checksums, too, they
+        seem to be missing.
+        """
+        for _ in range(_LOOKS):
+            if self.has_answers(found):
+                break
+            time.sleep(_LOOK_AGAIN)
+            found = self.look_up(batch)
+        return found
+
     def _read(self, batch: Batch) -> dict[str, Any]:
         """Returns what `look_up` adds to a batch, not pinned. No GPU is touched for a batch in the host's memory."""
         rows = self._rows(batch[self.by].cpu().numpy(), batch["index"].cpu().numpy())
@@ -222,8 +237,9 @@ class ReplayStore:
 
     def _write(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         values = np.ascontiguousarray(values)
+        checksums = _checksums(values)  # before, so that others hardly ever see the one without the other
         self._values[name][rows] = values
-        self._valid[name][rows] = _checksums(values)
+        self._valid[name][rows] = checksums
 
     def _store_later(self, places: np.ndarray, new: Mapping[str, Tensor]) -> None:
         copy = HostCopy(torch.cat([of_name.flatten(1) for of_name in new.values()], dim=1))

@@ -17,7 +17,7 @@ from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats.own import BACKBONE_PREFIX
 from kdvideo.zoo.names_of_sources import CONFIG
 
-__all__ = ["FolderModel", "card_licence", "hash_weights", "read_model_folder"]
+__all__ = ["FolderModel", "card_licence", "hash_settings", "hash_weights", "read_model_folder"]
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.msgpack", "*.h5")
@@ -93,6 +93,13 @@ def hash_weights(folder: Path) -> str:
         return file_sha256(files[0])
     lines = "".join(f"{file_sha256(path)}  {path.name}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def hash_settings(folder: Path) -> str:
+    """Returns the sha256 of the files that say what a folder's weights compute, and of which pixels."""
+    names = (CONFIG, "processor_config.json", *_FILES)
+    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in names if (folder / name).is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def card_licence(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Finding weights by zoo name, path or URL; each file is checked against its hash before it is read."""
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fet
 from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
 from kdvideo.zoo.hub import fetch_repository
 from kdvideo.zoo.licences import teacher_licence
-from kdvideo.zoo.model_folder import card_licence, hash_weights
+from kdvideo.zoo.model_folder import card_licence, hash_settings, hash_weights
 from kdvideo.zoo.names_of_sources import (
     CONFIG,
     Address,
@@ -64,6 +65,20 @@ class Weights:
     def licence(self) -> str:
         """Returns the licence that the entry says, or that comes with the weights. "" if nothing says it."""
         return self.entry.licence if self.entry else self.stated_licence
+
+    @property
+    def answers_sha256(self) -> str:
+        """Returns a hash of all that decides what the network answers. It is `sha256` where the file itself says it.
+
+        The config and the preprocessor of a folder lie beside its weights. A timm model is named, not stored.
+        """
+        if self.path.is_dir():
+            beside = hash_settings(self.path)
+        elif isinstance(named := parse_source(self.source), TimmModel):
+            beside = named.model
+        else:
+            return self.sha256
+        return hashlib.sha256(f"{self.sha256} {beside}".encode()).hexdigest()
 
     @property
     def as_teacher(self) -> Teacher:
