@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments"]
 
+_DECIDING = [
+    *("DATA.SPLIT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.MAX_BAD_FRACTION", "DATA.TIME_LIMIT"),
+    *("TEACHER.CLIP_SPEC", "ZOO.DIR", "SOLVER.AMP", "SOLVER.DETERMINISTIC"),
+]
+
 
 def add_arguments(commands: Any) -> None:
     """Adds `teach` to argparse's `commands`."""
@@ -70,6 +75,17 @@ def _describe(cfg: "CfgNode", taught: "Taught") -> str:
     settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
     settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", "[embedding_distillation]"]
     settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
-    settings += ["TEACHER.CLIP_SPEC", cfg.TEACHER.CLIP_SPEC] if cfg.TEACHER.CLIP_SPEC else []
-    settings += ["SOLVER.AMP", cfg.SOLVER.AMP] if cfg.SOLVER.AMP != "fp32" else []
+    settings += _unusual(cfg)
     return f"all answers to {views} are in {taught.store.directory}: kdvideo train {shlex.join(settings)}"
+
+
+def _unusual(cfg: "CfgNode") -> list[str]:
+    """Returns the keys that decide about videos, teacher and store, where their values are not the defaults."""
+    from kdvideo.config import load_config
+
+    usual, changed = load_config(), []
+    for name in _DECIDING:
+        section, _, leaf = name.partition(".")
+        if (value := cfg[section][leaf]) != usual[section][leaf]:
+            changed += [name, str(value)]
+    return changed

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,38 @@ def test_the_last_line_makes_a_student_that_needs_no_teacher(
     many = ["SOLVER.EPOCHS", "60", "EVAL.PERIOD", "100", "SOLVER.CHECKPOINT_EPOCHS", "100", "MODEL.WIDTH", "2"]
     train(load_config(None, [*tiny_overrides, *many, *settings]))
     assert sum(seen) == K * NUM_VIDEOS
+
+
+def test_the_last_line_names_what_decides_about_the_store(command: list[str], capfd: pytest.CaptureFixture):
+    """Precision and kernels, where they are not the usual ones, and where the teacher lies."""
+    assert main([*command, "SOLVER.AMP", "bf16", "SOLVER.DETERMINISTIC", "False"]) == 0
+    settings = shlex.split(capfd.readouterr().out.partition("kdvideo train ")[2])
+    named = dict(zip(settings[::2], settings[1::2], strict=True))
+    assert (named["SOLVER.AMP"], named["SOLVER.DETERMINISTIC"]) == ("bf16", "False")
+    assert named["ZOO.DIR"] == command[command.index("ZOO.DIR") + 1]
+    assert not {"DATA.SPLIT", "DATA.MAX_BAD_FRACTION", "DATA.TIME_LIMIT", "TEACHER.CLIP_SPEC"} & set(named)
+
+
+def test_videos_that_cannot_be_read(
+    command: list[str], seen: list[int], tiny_overrides: list[str], tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    """Refused above DATA.MAX_BAD_FRACTION, as training does; else left out, and the student's videos are the same."""
+    root = tmp_path / "damaged"
+    shutil.copytree(command[1], root)
+    (root / "BallRoll" / "v_BallRoll_g01_c01.avi").write_bytes(b"no video")
+    (root / "BallRise" / "v_BallRise_g02_c01.avi").unlink()
+    words = ["teach", str(root), *command[2:]]
+    assert main(words) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert "2 of 12 training videos cannot be used, 16.7%, and DATA.MAX_BAD_FRACTION allows 1.0%" in last
+    assert (sum(seen), stores()) == (0, [])
+    assert main([*words, "DATA.MAX_BAD_FRACTION", "0.2"]) == 0
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line.startswith("all answers to 3 views of 10 videos are in ")
+    assert sum(seen) == K * 10
+    settings = shlex.split(line.partition("kdvideo train ")[2])
+    train(load_config(None, [*tiny_overrides, "SOLVER.EPOCHS", str(K), "EVAL.PERIOD", "100", *settings]))
+    assert sum(seen) == K * 10
 
 
 def test_what_it_computes_is_what_a_student_would(command: list[str], seen: list[int], tiny_overrides: list[str]):

@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("training", [True, False], ids=["own statistics", "fixed statistics"])
 @pytest.mark.parametrize("case", CASES)
-def test_two_ranks_are_one_process(folder: Path, case: str, training: bool):
+def test_two_ranks_are_one_process(folder: Path, tmp_path: Path, case: str, training: bool):
     """The mean of their losses, the gradient of every parameter, and all that a checkpoint would hold."""
-    expected = run_alone(case, norm_in_training=training)
+    expected = run_alone(case, tmp_path, norm_in_training=training)
     ranks = [torch.load(folder / f"{case}-{training}-{number}.pt") for number in range(NUM_RANKS)]
     for step, losses in enumerate(expected["losses"]):
         for name, value in losses.items():

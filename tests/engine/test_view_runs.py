@@ -8,6 +8,7 @@ import pytest
 from kdvideo.config import load_config
 from kdvideo.engine.launch import train
 from kdvideo.engine.stop import Preempted
+from kdvideo.engine.teach import teach
 from kdvideo.engine.trainer import Hook
 from kdvideo.paths import kdvideo_home
 from kdvideo.tasks import FrozenTeacher
@@ -32,11 +33,17 @@ def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def distill(teacher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs a distillation: its trace of losses, and how many views its teacher saw."""
-    seen: list[int] = []
+def seen(teacher: list[str], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many views the teacher saw in each of its passes."""
+    counts: list[int] = []
     answer = FrozenTeacher.answer
-    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: seen.append(len(clips)) or answer(self, clips))
+    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: counts.append(len(clips)) or answer(self, clips))
+    return counts
+
+
+@pytest.fixture
+def distill(teacher: list[str], tmp_path: Path, seen: list[int]):
+    """Runs a distillation: its trace of losses, and how many views its teacher saw."""
 
     def run(name: str, *extra: str, **keywords) -> tuple[list[dict], int]:
         trace = _Trace()
@@ -132,6 +139,23 @@ def test_other_weights_or_precision_are_another_store(distill, teacher: list[str
     assert num_seen == 24  # two epochs
     _, num_seen = distill("same", "TEACHER.VIEWS", "2")
     assert num_seen == 0
+
+
+def test_from_the_teacher_alone(distill, teacher: list[str], seen: list[int]):
+    """Single clips, no pretext, no contrast: six passes a video by `teach`, none in sixty epochs, resumed or not."""
+    alone = ["PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TEACHER.VIEWS", "6"]
+    few = ["SOLVER.EPOCHS", "60", "SOLVER.BATCH_SIZE", "4", "DATA.FRACTION", "0.34", "EVAL.PERIOD", "100"]
+    options = [*alone, *few, "SOLVER.CHECKPOINT_EPOCHS", "100"]
+    teach(load_config(None, [*teacher, *options]))
+    assert sum(seen) == 6 * 12
+    whole, num_seen = distill("whole", *options)
+    assert (len(whole), num_seen) == (60, 0)
+    assert whole[0].keys() == {"loss", "kd_loss", "embedding_distillation", "similarity_distillation", "grad_norm"}
+    assert whole[-1]["embedding_distillation"] < whole[0]["embedding_distillation"]
+    with pytest.raises(Preempted):
+        distill("parts", *options, stopping=_stop_after(31))
+    rest, num_seen = distill("parts", *options, resume=True)
+    assert (rest, num_seen) == (whole[31:], 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -19,6 +20,8 @@ from kdvideo.engine.parallel import average_running_statistics, parallel
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.registry import TASKS
 from kdvideo.tasks import Task
+from kdvideo.tasks.replay import ReplayStore
+from kdvideo.tasks.views import view_shapes
 
 NUM_RANKS, BATCH_SIZE, NUM_VIDEOS, NUM_STEPS = 2, 4, 9, 2
 CLIP = ClipSpec(clip_len=4, size=32)
@@ -41,6 +44,11 @@ CASES: dict[str, list[str]] = {
     ],
     "pure": [
         *("PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TASK.NAME", "distill"),
+        *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
+        *("TEACHER.NUM_ANCHORS", "20"),
+    ],
+    "views": [
+        *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill", "TEACHER.VIEWS", "2"),
         *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
         *("TEACHER.NUM_ANCHORS", "20"),
     ],
@@ -69,8 +77,8 @@ class ShareNorm(nn.BatchNorm3d):
         return torch.cat(normalised)
 
 
-def build_task(case: str) -> Task:
-    """The same weights in every process."""
+def build_task(case: str, folder: Path) -> Task:
+    """The same weights in every process. Answers to views, if there are any, are kept in the folder."""
     torch.manual_seed(0)
     student, teacher = (
         build_pcl_model(build_backbone(name, width=4, clip_spec=CLIP), projection_dim=16)
@@ -79,14 +87,18 @@ def build_task(case: str) -> Task:
     cfg = load_config(None, ["MODEL.PROJECTION_DIM", "16", *CASES[case]])
     if cfg.PRETEXT.NAME == "none":
         student = student.backbone
-    return TASKS.get(cfg.TASK.NAME).from_config(
-        cfg, model=student, num_videos=NUM_VIDEOS, teacher=teacher if cfg.TASK.NAME == "distill" else None
-    )
+    parts: dict[str, Any] = {"teacher": teacher if cfg.TASK.NAME == "distill" else None}
+    if views := cfg.TEACHER.VIEWS:
+        parts["replay"] = ReplayStore(
+            folder, {}, shapes=view_shapes(teacher), num_epochs=views, num_videos=NUM_VIDEOS, by="view"
+        )
+    return TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, **parts)
 
 
-def batch_of(step: int) -> dict[str, Tensor]:
+def batch_of(case: str, step: int) -> dict[str, Tensor]:
     """One step's samples of all ranks, drawn so that no unit is so close to zero that rounding decides its side."""
-    generator = torch.Generator().manual_seed(20 + step)  # with 0 a gradient moves by 1e-3 with the number of threads
+    first = 40 if case == "views" else 20  # with 0, or 20 with views, gradients move by 1e-3 and more with the threads
+    generator = torch.Generator().manual_seed(first + step)
     index = torch.randperm(NUM_VIDEOS, generator=generator)[:BATCH_SIZE]
     others = [[video for video in range(NUM_VIDEOS) if video != own][-3:] for own in index.tolist()]
     return {
@@ -94,10 +106,14 @@ def batch_of(step: int) -> dict[str, Tensor]:
         "pretext_label": torch.randint(0, 5, (BATCH_SIZE,), generator=generator),
         "index": index,
         "negatives": torch.tensor(others),
+        "view": index % 2,
+        "teacher_clips": torch.randint(0, 256, (BATCH_SIZE, 1, 3, 4, 32, 32), dtype=torch.uint8, generator=generator),
     }
 
 
-def train(task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, norm_in_training: bool) -> dict:
+def train(
+    case: str, task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, norm_in_training: bool
+) -> dict:
     """Losses and gradients of each step, and the state after the last."""
     forward.train()
     for module in task.modules():
@@ -106,7 +122,7 @@ def train(task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, n
     optimizer = torch.optim.SGD(task.trainable.parameters(), lr=0.05)
     losses, gradients = [], []
     for step in range(NUM_STEPS):
-        scalars = forward({key: take(value) for key, value in batch_of(step).items()})
+        scalars = forward({key: take(value) for key, value in batch_of(case, step).items()})
         optimizer.zero_grad()
         scalars["loss"].backward()
         losses.append({name: value.item() for name, value in scalars.items()})
@@ -124,8 +140,9 @@ def run_rank(number: int, port: int, folder: Path) -> None:
         assert (rank(), world_size(), is_main()) == (number, NUM_RANKS, number == 0)
         for case in CASES:
             for training in (True, False):
-                task = build_task(case)
-                result = train(task, parallel(task), lambda x: x.chunk(NUM_RANKS)[number], norm_in_training=training)
+                task = build_task(case, folder / f"{case}-{training}")
+                share = parallel(task), lambda x: x.chunk(NUM_RANKS)[number]
+                result = train(case, task, *share, norm_in_training=training)
                 torch.save(result, folder / f"{case}-{training}-{number}.pt")
 
 
@@ -163,16 +180,16 @@ def _set_environment(number: int, port: int) -> None:
     os.environ.update(RANK=str(number), WORLD_SIZE=str(NUM_RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
 
 
-def run_alone(case: str, *, norm_in_training: bool) -> dict:
+def run_alone(case: str, folder: Path, *, norm_in_training: bool) -> dict:
     """The one-process reference."""
-    task = build_task(case)
+    task = build_task(case, folder)
     for module in list(task.trainable.modules()):
         for name, child in module.named_children():
             if isinstance(child, _BatchNorm):
                 norm = ShareNorm(child.num_features, eps=child.eps, momentum=child.momentum)
                 norm.load_state_dict(child.state_dict())
                 setattr(module, name, norm)
-    return train(task, task, lambda value: value, norm_in_training=norm_in_training)
+    return train(case, task, task, lambda value: value, norm_in_training=norm_in_training)
 
 
 def _of_the_teacher(task: Task) -> list[nn.Module]:
