@@ -44,10 +44,13 @@ def example(layout: Layout, folder: Path) -> tuple[dict[str, Tensor], str]:
         file, checked = REFERENCES[layout.name]
         keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
         return {key.removeprefix("module."): _empty(shape) for key, shape in keys.items()}, checked
-    if layout.project == "RSPNet":
+    if layout.name.startswith(("rspnet-", "vcop-")):
         file, _ = REFERENCES[f"pcl-{name}"]
         keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
         inner = {key.removeprefix("base_network."): shape for key, shape in keys.items() if key.startswith("base_")}
+        if layout.name.startswith("vcop-"):
+            checked = f"features of {file}, the same network, under its own keys"
+            return {key: _empty(shape) for key, shape in inner.items()}, checked
         state = {f"encoder_{which}.encoder.{key}": _empty(shape) for which in "qk" for key, shape in inner.items()}
         return state, f"features of {file}, the same network, under RSPNet's keys"
     with torch.device("meta"), warnings.catch_warnings():
@@ -69,8 +72,10 @@ def table(folder: Path) -> str:
 
 def _row(layout: Layout, folder: Path) -> tuple[str, ...]:
     state, checked = example(layout, folder)
-    assert recognise(state, LAYOUTS) is layout
-    converted = convert(state, layout, origin=layout.name)
+    match = recognise(state, LAYOUTS)
+    assert match is not None
+    assert match.layout is layout
+    converted = convert(state, match, origin=layout.name)
     return (
         f"`{layout.name}`",
         layout.project,

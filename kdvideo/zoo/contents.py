@@ -14,17 +14,19 @@ from kdvideo.files import check_archive
 from kdvideo.foreign import parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats import (
-    BACKBONE_PREFIX,
     LAYOUTS,
     OWN_CLIP_SPECS,
+    Converted,
+    FoundState,
     Layout,
+    Match,
     OwnNetwork,
     convert,
     find_networks,
     find_state,
     recognise,
 )
-from kdvideo.zoo.formats.layout import State
+from kdvideo.zoo.formats.wrapping import COPY
 from kdvideo.zoo.model_folder import read_model_folder
 from kdvideo.zoo.sources import Weights
 from kdvideo.zoo.timm_file import is_timm, read_timm
@@ -48,6 +50,10 @@ class Contents:
         layout: the layout of another project's file, else None.
         renamed: maps kdvideo's name of a tensor to the file's.
         dropped: maps the file's name of a tensor to the reason why it is left out.
+        is_bare: whether it is a state dict of a network of kdvideo's or the user's own. Its tensors then have the names
+            of the file, and `placed` gives them kdvideo's.
+        prefix: what stands in the file before the names of the network's tensors.
+        under: the key of the checkpoint that holds its state dict, or "".
     """
 
     source: str
@@ -57,11 +63,14 @@ class Contents:
     layout: Layout | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
+    is_bare: bool = False
+    prefix: str = ""
+    under: str = ""
 
     @cached_property
     def networks(self) -> Sequence[OwnNetwork]:
         """The registered networks with exactly these tensors."""
-        return find_networks(self.tensors)
+        return find_networks(_shapes(self.tensors))
 
     def spec_with(self, clip_spec: ClipSpec | None) -> ModelSpec:
         """Returns how the model is built.
@@ -77,15 +86,37 @@ class Contents:
                 raise ValueError(f"weights {self.source} have an input convention of their own: give none")
             return self.spec
         if self.layout is None and len(self.networks) != 1:
-            fitting = ", ".join(network.backbone for network in self.networks) or "no backbone that is registered here"
-            raise ValueError(
-                f"weights {self.source} do not say which network they are for, their tensors fit {fitting}: use a zoo "
-                "name, or a checkpoint or .safetensors file that a run has written; `import` FILE.py "
-                "that has it where the backbone is your own"
-            )
+            raise self._unknown_network()
         if clip_spec is None:
             raise self.lacks_convention()
         return self.networks[0].spec(clip_spec) if self.layout is None else self.layout.spec(self.tensors, clip_spec)
+
+    def _unknown_network(self) -> ValueError:
+        """Returns the error for a state dict of which nothing says which network it is for."""
+        fitting = ", ".join(map(str, self.networks)) or "no backbone that is registered here"
+        if len({network.prefix for network in self.networks}) > 1:
+            return ValueError(
+                f"weights {self.source} have several networks, {fitting}: save the one that you want alone"
+            )
+        strange = "" if self.networks or not self.is_strange else f"; {self.describe_strange()}"
+        return ValueError(
+            f"weights {self.source} do not say which network they are for, their tensors fit {fitting}: use a zoo "
+            "name, or a checkpoint or .safetensors file that a run has written; `import` FILE.py "
+            f"that has it where the backbone is your own{strange}"
+        )
+
+    @property
+    def is_strange(self) -> bool:
+        """Returns whether nothing in it looks like a model of kdvideo's, or of a layout that is known."""
+        return self.is_bare and not any("backbone" in key.split(".") for key in self.tensors)
+
+    def describe_strange(self) -> str:
+        """Returns what the file is not, and how its names begin."""
+        known = ", ".join(other.name for other in LAYOUTS)
+        return (
+            f"the file is no checkpoint of kdvideo's and of none of the layouts {known}; "
+            f"its keys begin with {next(iter(self.tensors))}"
+        )
 
     def lacks_convention(self) -> ValueError:
         """Returns the error for a file without an input convention."""
@@ -147,8 +178,7 @@ def _read_safetensors(weights: Weights) -> Contents:
         spec = ModelSpec.from_dict(_parse(header, _METADATA_KEY, weights), origin=str(weights.path))
         classes = _checked_classes(_parse(header, _CLASSES_KEY, weights) if _CLASSES_KEY in header else [], weights)
         return Contents(weights.source, tensors, spec, classes)
-    layout = recognise(tensors, LAYOUTS)
-    return _bare(tensors, weights) if layout is None else _converted(tensors, layout, weights)
+    return _recognised(FoundState(tensors), weights)
 
 
 def _read_pickle(weights: Weights) -> Contents:
@@ -158,26 +188,49 @@ def _read_pickle(weights: Weights) -> Contents:
         check_archive(weights.path)  # only our own files are sure to have checksums
         spec = ModelSpec.from_dict(checkpoint["model"], origin=str(weights.path))
         return Contents(weights.source, student, spec, _checked_classes(checkpoint.get("classes", []), weights))
-    state = find_state(checkpoint, origin=str(weights.path))
-    if (layout := recognise(state, LAYOUTS)) is not None:
-        return _converted(state, layout, weights)
-    bare = _bare(state, weights)
-    if not any(key.startswith(BACKBONE_PREFIX) for key in state) and not bare.networks:
-        known = ", ".join(other.name for other in LAYOUTS)
-        raise ValueError(
-            f"{weights.path} is no checkpoint of kdvideo's and of none of the layouts {known}; "
-            f"its keys begin with {next(iter(state))}"
-        )
-    return bare
+    return _recognised(find_state(checkpoint, origin=str(weights.path)), weights)
 
 
-def _bare(state: State, weights: Weights) -> Contents:
-    """Takes a state dict as one of kdvideo's own. Filling a model compares every tensor."""
-    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+def _recognised(found: FoundState, weights: Weights) -> Contents:
+    """Gives the tensors kdvideo's names, if another project's layout says what they are."""
+    match = recognise(found.state, LAYOUTS)
+    return _bare(found, weights) if match is None else _converted(found, match, weights)
+
+
+def _bare(found: FoundState, weights: Weights) -> Contents:
+    """Takes a state dict as one of kdvideo's own, or of the user's. Filling a model compares every tensor."""
+    wrong = [key for key, value in found.state.items() if not isinstance(value, Tensor)]
     if wrong:
         raise ValueError(f"{weights.path}: {wrong[0]} is not a tensor")
-    whole = any(key.startswith(BACKBONE_PREFIX) for key in state)
-    return Contents(weights.source, {key if whole else BACKBONE_PREFIX + key: value for key, value in state.items()})
+    return Contents(weights.source, dict(found.state), dropped=found.dropped, is_bare=True, under=found.under)
+
+
+def _converted(found: FoundState, match: Match, weights: Weights) -> Contents:
+    converted = convert(found.state, match, origin=str(weights.path))
+    _check_alone(found, match, converted, weights)
+    return Contents(
+        weights.source,
+        converted.tensors,
+        layout=match.layout,
+        renamed=converted.renamed,
+        dropped={**converted.dropped, **found.dropped},
+        prefix=converted.prefix,
+        under=found.under,
+    )
+
+
+def _check_alone(found: FoundState, match: Match, converted: Converted, weights: Weights) -> None:
+    """Refuses a file with a registered network beside that of the layout. Copies of the network are no others."""
+    beside = {key: found.state[key] for key, why in converted.dropped.items() if why != COPY}
+    tensors = {key: value for key, value in beside.items() if isinstance(value, Tensor)}
+    if not converted.prefix or all(value.dim() < 3 for value in tensors.values()):
+        return  # nothing is beside, or only vectors and matrices
+    if own := find_networks(_shapes(tensors)):
+        raise ValueError(f"{weights.path} has several networks, {match} and {own[0]}: save the one that you want alone")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
 def _parse(header: Mapping[str, str], key: str, weights: Weights) -> Any:
@@ -192,14 +245,3 @@ def _checked_classes(names: Any, weights: Weights) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{weights.path}: its names of classes are {names!r}, they must be a list of texts")
     return names
-
-
-def _converted(state: State, layout: Layout, weights: Weights) -> Contents:
-    converted = convert(state, layout, origin=str(weights.path))
-    return Contents(
-        weights.source,
-        converted.tensors,
-        layout=layout,
-        renamed=converted.renamed,
-        dropped=converted.dropped,
-    )

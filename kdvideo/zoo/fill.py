@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.zoo.contents import Contents
+from kdvideo.zoo.formats.own import strip
+from kdvideo.zoo.place import placed
 
 __all__ = ["LoadReport", "complete_names", "fill"]
 
@@ -24,6 +26,8 @@ class LoadReport:
         new: the model's tensors that the file lacks, left as they were. They belong to heads only.
         renamed: maps the model's name of a tensor to the file's, if another project wrote it.
         missing: backbone tensors that the file lacks. Always empty, since they raise.
+        prefix: what stands in the file before the names of the network's tensors, e.g. "model.net.".
+        under: the key of the checkpoint that holds the state dict, e.g. "state_dict".
     """
 
     source: str
@@ -32,12 +36,16 @@ class LoadReport:
     new: tuple[str, ...]
     renamed: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    prefix: str = ""
+    under: str = ""
 
     def __str__(self) -> str:
+        where = [f"under {self.under}"] * bool(self.under) + [f"prefix {self.prefix}"] * bool(self.prefix)
+        place = f" ({', '.join(where)})" if where else ""
         why = "; ".join(sorted(set(self.dropped.values())))
         dropped = f"{len(self.dropped)} dropped" + (f" ({why})" if why else "")
         new = f"{len(self.new)} new" + (f" and not trained: {', '.join(self.new)}" if self.new else "")
-        return f"{self.source}: {len(self.used)} tensors used, {dropped}, {new}"
+        return f"{self.source}{place}: {len(self.used)} tensors used, {dropped}, {new}"
 
 
 def complete_names(names: Sequence[str], model: ClassificationModel) -> Sequence[str]:
@@ -60,6 +68,7 @@ def fill(model: nn.Module, contents: Contents) -> LoadReport:
     own = model.state_dict()
     is_backbone = not any(key.startswith(_BACKBONE) for key in own)
     cut = len(_BACKBONE) if is_backbone else 0
+    contents = placed(contents, own if is_backbone else strip(own, _BACKBONE))
     tensors, other_classes = _sort_classes(model, contents)
     given = {key[cut:] if key.startswith(_BACKBONE) else key: value for key, value in tensors.items()}
     _check_backbone(own, given, contents, cut=cut)
@@ -87,6 +96,8 @@ def fill(model: nn.Module, contents: Contents) -> LoadReport:
         dropped={**contents.dropped, **{contents.renamed.get(key, key): why for key, why in dropped.items()}},
         new=tuple(key for key in own if key not in used),
         renamed={key: contents.renamed[prefix + key] for key in used if prefix + key in contents.renamed},
+        prefix=contents.prefix,
+        under=contents.under,
     )
 
 

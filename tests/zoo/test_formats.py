@@ -103,7 +103,7 @@ def test_counters_that_old_files_lack_are_no_error(r3d_18, backbone: Backbone, t
             lambda state: state.update(
                 {f"model.{key}": torch.zeros(shape) for key, shape in SLOW.signature.items() if shape is not None}
             ),
-            "keys of several: torchvision-r3d_18, pyslowfast-slow_r50",
+            "keys of several: torchvision-r3d_18, pyslowfast-slow_r50; save the one",
         ),
     ],
 )

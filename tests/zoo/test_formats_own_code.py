@@ -76,9 +76,11 @@ def test_hub_weights_and_pyslowfasts_copies(name: str, prefix: str):
         warnings.simplefilter("ignore")
         theirs = {prefix + key: value for key, value in getattr(hub, name)().state_dict().items()}
         ours = kdvideo.create_model(name, num_classes=400).state_dict()
-    layout = recognise(theirs, LAYOUTS)
-    assert layout is not None
+    match = recognise(theirs, LAYOUTS)
+    assert match is not None
+    layout = match.layout
+    assert match.outer == ""
     assert layout.project == ("PySlowFast" if prefix else "PyTorchVideo")
     assert f"pytorchvideo-{name}" in layout.clip_specs
-    translated = {layout.translate(key): value.shape for key, value in theirs.items()}
+    translated = {name: value.shape for key, value in theirs.items() for name in layout.translate(key)}
     assert translated == {key: value.shape for key, value in ours.items()}

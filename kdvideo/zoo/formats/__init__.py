@@ -2,8 +2,10 @@
 
 from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, torchvision, vcop
 from kdvideo.zoo.formats.conventions import CLIP_SPECS, parse_clip_spec
-from kdvideo.zoo.formats.layout import Converted, Layout, convert, find_state, recognise
+from kdvideo.zoo.formats.layout import Layout
+from kdvideo.zoo.formats.matching import Converted, Match, convert, recognise
 from kdvideo.zoo.formats.own import BACKBONE_PREFIX, OWN_CLIP_SPECS, OwnNetwork, find_networks
+from kdvideo.zoo.formats.wrapping import FoundState, find_state
 
 __all__ = [
     "BACKBONE_PREFIX",
@@ -11,7 +13,9 @@ __all__ = [
     "LAYOUTS",
     "OWN_CLIP_SPECS",
     "Converted",
+    "FoundState",
     "Layout",
+    "Match",
     "OwnNetwork",
     "convert",
     "find_networks",

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import build_backbone, takes_option
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
-from kdvideo.zoo.formats.layout import Shape, find_head
+from kdvideo.zoo.formats.layout import find_head
+from kdvideo.zoo.formats.wrapping import Shape, find_prefixes, plain_names
 
-__all__ = ["BACKBONE_PREFIX", "OWN_CLIP_SPECS", "OwnNetwork", "find_networks"]
+__all__ = ["BACKBONE_PREFIX", "OWN_CLIP_SPECS", "OwnNetwork", "find_networks", "model_prefix", "strip"]
 
+T = TypeVar("T")
 BACKBONE_PREFIX = "backbone."  # prefix of the backbone's keys, also in a model with a head
 OWN_CLIP_SPECS = ("kdvideo-residual", "kdvideo-rgb")  # names of the conventions of the default config
 
@@ -28,37 +29,67 @@ class OwnNetwork:
         backbone_kwargs: see `ModelSpec`.
         head: see `ModelSpec`.
         head_kwargs: see `ModelSpec`.
+        prefix: what stands before the names of the backbone's tensors.
     """
 
     backbone: str
     backbone_kwargs: dict[str, Any]
     head: str
     head_kwargs: dict[str, Any]
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        has_other_prefix = self.prefix not in ("", BACKBONE_PREFIX)
+        return f"{self.backbone} under {self.prefix}" if has_other_prefix else self.backbone
 
     def spec(self, clip_spec: ClipSpec) -> ModelSpec:
         """Returns the description of the model, once the input convention is known."""
         return ModelSpec(self.backbone, self.backbone_kwargs, clip_spec, self.head, self.head_kwargs)
 
 
-def find_networks(state: Mapping[str, Tensor]) -> list[OwnNetwork]:
-    """Finds the registered networks with exactly the state dict's tensors `backbone.*`.
+def find_networks(shapes: Mapping[str, Shape]) -> list[OwnNetwork]:
+    """Finds the registered networks whose tensors a state dict has, exactly these, under whatever prefix.
 
-    Several fit if networks differ in their clips alone, as X3D-XS, S and M do.
+    Several fit if networks differ in their clips alone, as X3D-XS, S and M do, or if the file has two networks.
+
+    Args:
+        shapes: the shapes of the state dict's tensors by name.
     """
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    cut = len(BACKBONE_PREFIX)
-    backbone = {key[cut:]: shape for key, shape in shapes.items() if key.startswith(BACKBONE_PREFIX)}
-    head, head_kwargs = find_head(shapes)
-    return [
-        OwnNetwork(name, kwargs, head, head_kwargs)
-        for name, kwargs in _candidates(backbone)
-        if _backbone_shapes(name, kwargs) == backbone
-    ]
+    plain = {name: shapes[key] for name, key in plain_names(shapes).items()}
+    return _find_networks(shapes) or (_find_networks(plain) if plain != shapes else [])
+
+
+def _find_networks(shapes: Mapping[str, Shape]) -> list[OwnNetwork]:
+    found: list[OwnNetwork] = []
+    for name, kwargs in _candidates(shapes):
+        wanted = _backbone_shapes(name, kwargs) or {}
+        for prefix in find_prefixes(shapes, wanted):
+            if wanted == {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}:
+                head, head_kwargs = find_head(strip(shapes, model_prefix(prefix)))
+                found.append(OwnNetwork(name, kwargs, head, head_kwargs, prefix))
+    return found
+
+
+def model_prefix(prefix: str) -> str | None:
+    """Returns what stands before the names of a model with a head. None if there is a backbone alone.
+
+    Args:
+        prefix: what stands before the names of its backbone.
+    """
+    is_part = prefix == BACKBONE_PREFIX or prefix.endswith(f".{BACKBONE_PREFIX}")
+    return prefix.removesuffix(BACKBONE_PREFIX) if is_part else None
+
+
+def strip(values: Mapping[str, T], prefix: str | None) -> dict[str, T]:
+    """Returns what is under a prefix, without it. {} for None."""
+    if prefix is None:
+        return {}
+    return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
 
 
 def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields names and arguments to try. A width is the number of channels of one of the first convolutions."""
-    widths = {shape[0] for key, shape in shapes.items() if key.startswith("blocks.0.") and len(shape) == 5}
+    widths = {shape[0] for key, shape in shapes.items() if ".blocks.0." in f".{key}" and len(shape) == 5}
     for name in BACKBONES.names():
         if takes_option(name, "width"):
             yield from ((name, {"width": width}) for width in sorted(widths))

@@ -1,7 +1,8 @@
 """The 1-1-1-1 nets of VCOP in the files of PCL, VCOP and RSPNet, and PCL's R(2+1)D-18.
 
 All are built from VCOP's three nets (Xu et al., CVPR 2019), so the keys differ in what is put before and behind them:
-PCL and VCOP `base_network.`, RSPNet `encoder_q.encoder.`. PCL's R(2+1)D-18 is torchvision's network as a `Sequential`.
+PCL and VCOP `base_network.`, RSPNet `encoder_q.encoder.`, IIC nothing. PCL's
+R(2+1)D-18 is torchvision's network as a `Sequential`.
 """
 
 import re
@@ -116,6 +117,19 @@ def _rspnet(name: str, net: _Net) -> Layout:
     )
 
 
+def _bare(name: str, net: _Net) -> Layout:
+    return Layout(
+        name=f"vcop-{name}",
+        project="IIC, and VCOP's nets alone",
+        backbone=net.backbone,
+        prefix="",
+        rename=net.rename,
+        signature=net.signature,
+        clip_specs=_PCL_CLIP_SPECS,
+        heads={"linear.": "head."},
+    )
+
+
 def _rename_sequential(key: str) -> str | None:
     """Renames a key of the `Sequential`. `0.` is torchvision's stem, `1.` to `4.` are its layers."""
     place, _, rest = key.partition(".")
@@ -137,4 +151,5 @@ LAYOUTS = (
     *(_pcl(name, net) for name, net in _NETS.items()),
     _PCL_R2PLUS1D_18,
     *(_rspnet(name, net) for name, net in _NETS.items() if name != "r3d"),  # RSPNet has no R3D of VCOP's
+    *(_bare(name, net) for name, net in _NETS.items()),
 )
