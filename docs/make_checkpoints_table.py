@@ -5,7 +5,9 @@ FOLDER holds the key layouts and reference outputs of other projects' networks, 
 
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import simplejson
 import torch
@@ -33,6 +35,7 @@ REFERENCES = {
 # layouts whose features and logits are compared to 1e-5 with the library's own code; of the others, every key is
 LIBRARY_OUTPUTS = {
     **dict.fromkeys(("r3d_18", "mc3_18", "r2plus1d_18", "slow_r50", "r2plus1d_r50"), "features, logits"),
+    **dict.fromkeys(("s3d", "mvit_v2_s", "swin3d_t"), "logits"),
     "x3d_m": "features, logits of X3D-XS",
 }
 
@@ -44,6 +47,9 @@ def example(layout: Layout, folder: Path) -> tuple[dict[str, Tensor], str]:
         file, checked = REFERENCES[layout.name]
         keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
         return {key.removeprefix("module."): _empty(shape) for key, shape in keys.items()}, checked
+    if layout.name.startswith("videomae-"):
+        checked = "a tiny network of the same description, written for the test: features, logits"
+        return _videomae(layout.backbone_kwargs["config"]), checked
     if layout.name.startswith(("rspnet-", "vcop-")):
         file, _ = REFERENCES[f"pcl-{name}"]
         keys = simplejson.loads((folder / f"{file}.json").read_text(encoding="utf-8"))["keys"]
@@ -59,6 +65,21 @@ def example(layout: Layout, folder: Path) -> tuple[dict[str, Tensor], str]:
     state = {layout.prefix + key: value for key, value in network.state_dict().items()}
     compared = "every key" if layout.project == "PySlowFast" else LIBRARY_OUTPUTS.get(name, "every key")
     return state, f"the library's code: {compared}"
+
+
+def _videomae(config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict of VideoMAE's code as the project names its tensors, with 710 classes."""
+    width, patch = config["hidden_size"], config["patch_size"]
+    vectors = ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias", "attn.q_bias", "attn.v_bias")
+    vectors += ("attn.proj.bias", "mlp.fc2.bias")
+    block = {name: [width] for name in vectors}
+    block |= {"attn.qkv.weight": [3 * width, width], "attn.proj.weight": [width, width]}
+    block |= {"mlp.fc1.weight": [4 * width, width], "mlp.fc1.bias": [4 * width], "mlp.fc2.weight": [width, 4 * width]}
+    shapes = {"patch_embed.proj.weight": [width, 3, 2, patch, patch], "patch_embed.proj.bias": [width]}
+    shapes |= {"fc_norm.weight": [width], "fc_norm.bias": [width], "head.weight": [710, width], "head.bias": [710]}
+    for layer in range(config["num_hidden_layers"]):
+        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
+    return {name: _empty(shape) for name, shape in shapes.items()}
 
 
 def _empty(shape: list[int]) -> Tensor:

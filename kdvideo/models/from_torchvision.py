@@ -83,6 +83,8 @@ class MViTBackbone(Backbone):
         ValueError: the clips have another size than its position encodings.
     """
 
+    takes_any_clip = False
+
     def __init__(self, net: video.MViT, *, clip_spec: ClipSpec) -> None:
         super().__init__(num_features=net.head[1].in_features, clip_spec=clip_spec)
         self.conv_proj, self.pos_encoding = net.conv_proj, net.pos_encoding

@@ -1,6 +1,6 @@
 """Checkpoints of other projects, recognised by their keys."""
 
-from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, torchvision, vcop
+from kdvideo.zoo.formats import hara, mmaction2, pytorchvideo, torchvision, vcop, videomae
 from kdvideo.zoo.formats.conventions import CLIP_SPECS, parse_clip_spec
 from kdvideo.zoo.formats.layout import Layout
 from kdvideo.zoo.formats.matching import Converted, Match, convert, recognise
@@ -30,4 +30,5 @@ LAYOUTS = (
     *mmaction2.LAYOUTS,
     *hara.LAYOUTS,
     *pytorchvideo.LAYOUTS,
+    *videomae.LAYOUTS,
 )

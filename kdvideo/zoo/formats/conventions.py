@@ -27,6 +27,7 @@ CLIP_SPECS: dict[str, ClipSpec] = {
     "mmaction2-c3d": ClipSpec(mean=(104 / 255, 117 / 255, 128 / 255), std=(1 / 255, 1 / 255, 1 / 255), modality="rgb"),
     "mmaction2-8x8": ClipSpec(**IMAGENET, clip_len=8, frame_stride=8, size=224, modality="rgb"),
     "mmaction2-32x2": ClipSpec(**IMAGENET, clip_len=32, frame_stride=2, size=224, modality="rgb"),
+    "videomae-16x4": ClipSpec(**IMAGENET, frame_stride=4, size=224, modality="rgb"),  # of Kinetics
     "hara": ClipSpec(mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737), modality="rgb"),
     "pytorchvideo-slow_r50_4x16": ClipSpec(clip_len=4, frame_stride=16, size=224, modality="rgb"),
     **{f"pytorchvideo-{name}": spec for name, spec in from_pytorchvideo.NATIVE_CLIP_SPECS.items()},

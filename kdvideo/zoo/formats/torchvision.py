@@ -1,9 +1,10 @@
-"""torchvision's video ResNets, and IG65M's R(2+1)D-34 (VMZ), which is written as one of them."""
+"""torchvision's video networks, and IG65M's R(2+1)D-34 (VMZ), which is written as one of its ResNets."""
 
 import re
 from collections.abc import Mapping
 
 from kdvideo.zoo.formats.layout import Layout
+from kdvideo.zoo.formats.wrapping import Shape
 
 __all__ = ["LAYOUTS", "rename_r2plus1d", "rename_r3d"]
 
@@ -50,6 +51,42 @@ def _same_key(key: str) -> str:
     return key  # the backbone is torchvision's own network
 
 
+_SWIN_DEEP = "features.4.17.norm1.weight"  # the third stage's last block, but of swin3d_t
+
+# network -> what tells it from the others, and its classifier
+_SAME_KEYS: dict[str, tuple[Mapping[str, Shape | None], str]] = {
+    "s3d": (
+        {"features.0.0.0.weight": (64, 3, 1, 7, 7), "features.15.branch3.1.0.weight": (128, 832, 1, 1, 1)},
+        "classifier.1.",
+    ),
+    "mvit_v1_b": ({"conv_proj.weight": (96, 3, 3, 7, 7), "pos_encoding.spatial_pos": (3136, 96)}, "head.1."),
+    "mvit_v2_s": (
+        {"conv_proj.weight": (96, 3, 3, 7, 7), "blocks.15.attn.rel_pos_t": (15, 96), "blocks.16.norm1.weight": None},
+        "head.1.",
+    ),
+    "swin3d_t": (
+        {"patch_embed.proj.weight": (96, 3, 2, 4, 4), "features.4.5.norm1.weight": (384,), _SWIN_DEEP: None},
+        "head.",
+    ),
+    "swin3d_s": ({"patch_embed.proj.weight": (96, 3, 2, 4, 4), _SWIN_DEEP: (384,)}, "head."),
+    "swin3d_b": ({"patch_embed.proj.weight": (128, 3, 2, 4, 4), _SWIN_DEEP: (512,)}, "head."),
+}
+
+
+def _own_keys(name: str) -> Layout:
+    signature, classifier = _SAME_KEYS[name]
+    return Layout(
+        name=f"torchvision-{name}",
+        project="torchvision",
+        backbone=name,
+        prefix="",
+        rename=_same_key,
+        signature=signature,
+        clip_specs=(f"torchvision-{name}",),
+        heads={classifier: "head."},
+    )
+
+
 LAYOUTS = (
     Layout(
         name="torchvision-r3d_18",
@@ -91,4 +128,5 @@ LAYOUTS = (
         clip_specs=("ig65m-8", "ig65m-32"),
         heads={"fc.": "head."},
     ),
+    *map(_own_keys, _SAME_KEYS),
 )
