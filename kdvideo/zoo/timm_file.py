@@ -12,6 +12,7 @@ from torch import Tensor
 from kdvideo.models.from_timm import find_timm_config, load_timm
 from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats import BACKBONE_PREFIX, find_state
+from kdvideo.zoo.formats.wrapping import plain_names
 from kdvideo.zoo.hub import fetch_repository
 from kdvideo.zoo.names_of_sources import TimmModel, parse_source
 from kdvideo.zoo.unpickle import read_checkpoint
@@ -76,7 +77,8 @@ def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
 
 def _read_state(path: Path) -> Mapping[str, Any]:
     if path.suffix != ".safetensors":
-        return find_state(read_checkpoint(path), origin=str(path))
+        state = find_state(read_checkpoint(path), origin=str(path)).state
+        return {plain: state[name] for plain, name in plain_names(state).items()}
     try:
         return load_file(path)
     except SafetensorError as error:
