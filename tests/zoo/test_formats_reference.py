@@ -97,7 +97,7 @@ def test_rspnet(foreign_outputs: Path, tmp_path: Path, file: str, backbone: str)
     source, spec = str(tmp_path / "model_best_200epoch.pth.tar"), CLIP_SPECS["rspnet"]
     report = kdvideo.load_pretrained(kdvideo.create_model(backbone), source, clip_spec=spec)
     assert (len(report.used), len(report.dropped)) == (len(nets), len(nets) + 7)
-    assert report.dropped["encoder_k.encoder.bn1.weight"] == "the momentum copy of the encoder"
+    assert report.dropped["module.encoder_k.encoder.bn1.weight"] == "the momentum copy of the encoder"
 
 
 def test_the_page_of_layouts_is_current(foreign_outputs: Path):
