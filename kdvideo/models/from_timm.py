@@ -1,6 +1,7 @@
 """Image networks of the timm library, frame by frame. The library is imported when a network is built, not before."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -121,8 +122,10 @@ def load_timm(model: str, state: Mapping[str, Tensor]) -> TimmNetwork:
         ValueError: the model is not known, or the state dict is not one of it.
     """
     config = find_timm_config(model)
-    pooling = "token" if "dinov3" in model else ""  # timm's own is the mean; the original is the class token
-    state = rename_lukemelas(state, _create(model).state_dict())
+    expected = _create(model).state_dict()
+    # timm's own is the mean; the originals are class tokens. DINOv3's ConvNeXts have none.
+    pooling = "token" if re.search("dinov3|lingbot", model) and "cls_token" in expected else ""
+    state = rename_lukemelas(state, expected)
     layer = config.get("classifier")
     num_classes = len(state.get(f"{layer}.weight", ())) if isinstance(layer, str) else config["num_classes"]
     overlay = {"state_dict": dict(state), "num_classes": num_classes}

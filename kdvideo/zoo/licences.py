@@ -7,9 +7,11 @@ from kdvideo.zoo.entry import Teacher
 __all__ = ["commerce_warning", "forbids_commerce", "teacher_licence"]
 
 # As model cards and timm spell them: cc-by-nc-sa-4.0, fair-noncommercial-research-license, "research use only".
-# The last two are licences of NVIDIA and Apple for research, whose names do not say so.
+# The last three are licences of NVIDIA, Apple and Meta for research, whose names do not say so.
 _FORBIDS = re.compile(
-    r"\bnc\b|non[ -]?commercial|\bresearch[ -](use[ -])?only\b|\bacademic\b|\bnsclv1\b|\bapple-amlr\b", flags=re.I
+    r"\bnc\b|non[ -]?commercial|\bnot[ -]for[ -]commercial|\bresearch[ -](use[ -]|purposes[ -])?only\b|\bacademic\b"
+    r"|\bnsclv1\b|\bapple-amlr\b|\bseer-license\b",
+    flags=re.I,
 )
 
 

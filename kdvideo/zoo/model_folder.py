@@ -52,7 +52,8 @@ def read_model_folder(folder: Path) -> FolderModel:
     """
     values = _read_json(folder / CONFIG)
     family = family_of(values)
-    weights_files(folder)
+    if (folder / "adapter_config.json").exists():  # with peft installed, the library would add it in silence
+        raise ValueError(f"{folder} has an adapter beside its weights: merge them, and save the merged model")
     clip_spec = find_clip_spec(_read_preprocessor(folder), family, read_config(values))
     loaded = load_network(folder, values, clip_spec)
     tensors = {f"{BACKBONE_PREFIX}{name}": value for name, value in loaded.backbone.state_dict().items()}

@@ -34,6 +34,7 @@ def publish_taught(teacher: Teacher, name: str = "student.of-it", licence: str =
     [
         *("cc-by-nc-4.0", "CC-BY-NC-SA 4.0", "cc_by_nc_4.0", "fair-noncommercial-research-license", "Non-Commercial"),
         *("research use only (trained on UCF101)", "research-only", "nsclv1", "for academic use"),
+        *("seer-license", "apple-amlr", "not for commercial use", "for research purposes only"),
     ],
 )
 def test_licences_that_forbid(licence: str):

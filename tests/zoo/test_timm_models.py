@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kdvideo.data.clip_spec import prepare_clips
+from kdvideo.models.from_timm import load_timm
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import backbone_of
 from kdvideo.zoo import Zoo, create_model
@@ -117,3 +118,10 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KDVIDEO_OFFLINE", "1")
     with pytest.raises(ValueError, match="forbids to fetch it"):
         load_model("timm:test_vit.r160_in1k")
+
+
+def test_pooling_of_a_tag_with_and_without_a_class_token():
+    """DINOv3's ConvNeXts have no class token, which their vision transformers and LingBot's are trained for."""
+    for name, pooling in {"convnext_tiny.dinov3_lvd1689m": "", "vit_small_patch16_lingbot": "token"}.items():
+        state = timm.create_model(name, num_classes=0).state_dict()
+        assert load_timm(name, state).arguments["pooling"] == pooling

@@ -18,7 +18,8 @@ from kdvideo.registry import BACKBONES
 __all__ = ["LoadedNetwork", "build_transformers", "describe_feature", "family_of", "load_network", "read_config"]
 
 # What is no part of a network: where it came from, what its classifier's outputs are called, what it is to return, and
-# above all what makes the library load code: an implementation of attention may be the name of a repository.
+# above all what makes the library load code or other files: an implementation of attention may be the name of a
+# repository, and transformers_weights names a file that nobody has hashed.
 _LEFT_OUT = frozenset(
     [
         "id2label",
@@ -28,6 +29,7 @@ _LEFT_OUT = frozenset(
         "torch_dtype",
         "dtype",
         "auto_map",
+        "transformers_weights",
         "attn_implementation",
         "experts_implementation",
         "output_attentions",
@@ -69,7 +71,11 @@ def build_transformers(*, config: Mapping[str, Any] | None = None, clip_spec: Cl
     if config is None or clip_spec is None:
         raise ValueError("backbone 'transformers' is built of a checkpoint's config: give hf:OWNER/REPO or its folder")
     family, parsed = family_of(config), read_config(config)
-    net = library_class(family.network(parsed))(parsed, **_arguments(family, parsed))
+    kind = library_class(family.network(parsed))
+    try:
+        net = kind(parsed, **_arguments(family, parsed))
+    except Exception as error:  # KeyError of an activation's name, ZeroDivisionError of a size, ...
+        raise ValueError(f"the config makes no {kind.__name__}: {_line(error)}") from None
     return _adapted(family, net, parsed, clip_spec)
 
 
@@ -92,6 +98,8 @@ def family_of(config: Mapping[str, Any]) -> Family:
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     known = ", ".join(FAMILIES)
+    if kind is None and isinstance(named := config.get("architecture"), str):
+        raise ValueError(f"it is a model of timm: give timm:{named}.TAG, with the TAG of its name")
     if "auto_map" in config:
         raise ValueError(f"model_type {kind!r} needs its repository's own code, which is never run: use one of {known}")
     if "vocab_size" in config and not {"vision_config", "image_size", "num_channels"} & config.keys():
@@ -112,6 +120,9 @@ def read_config(values: Mapping[str, Any]) -> Any:
         raise ValueError(
             "its weights are quantised, which needs code of other libraries: use a repository of whole ones"
         )
+    named = values.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
+        raise ValueError(f"the config has architectures {named!r}; it must be a list of names of classes")
     kept = {key: value for key, value in _network_alone(values).items() if key != "model_type"}
     try:
         return AutoConfig.for_model(values["model_type"], **kept)
@@ -140,7 +151,7 @@ def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -
     """
     family, config = family_of(values), read_config(values)
     kind: Any = library_class(family.network(config))
-    config.num_labels = len(values.get("id2label") or {}) or values.get("num_labels", 2)
+    config.num_labels = _count_labels(values)
     try:
         with quiet_library():
             net, report = kind.from_pretrained(
@@ -173,6 +184,14 @@ def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -
         classifier if isinstance(classifier, nn.Linear) else None,
         sorted([*report["unexpected_keys"], *left_out]),
     )
+
+
+def _count_labels(values: Mapping[str, Any]) -> int:
+    """Returns the number of a classifier's outputs. The library writes none where there are two."""
+    named, number = values.get("id2label") or {}, values.get("num_labels", 2)
+    if not isinstance(named, Mapping | list) or type(number) is not int:
+        raise ValueError(f"the config has id2label {named!r} and num_labels {number!r}: give names, or a whole number")
+    return len(named) or number
 
 
 def _arguments(family: Family, config: Any) -> dict[str, Any]:

@@ -38,7 +38,10 @@ def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> Cl
         "interpolation": _interpolation(values),
         "sampling": family.sampling,
     }
-    return ClipSpec(**found)
+    try:
+        return ClipSpec.from_dict(found)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"its config and preprocessor file make no input convention: {error}") from None
 
 
 def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int, int]:
@@ -47,7 +50,7 @@ def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int,
     size = _square(values.get("crop_size"), "crop_size") if crops else None
     resized = values.get("size")
     if isinstance(resized, Mapping) and "shortest_edge" in resized:
-        resized = resized["shortest_edge"]
+        resized = _square(resized["shortest_edge"], "shortest_edge")
     elif resized is not None:
         resized = _square(resized, "size")
         if not crops:
@@ -55,7 +58,7 @@ def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int,
     size = size or family.size(config)
     if family.short_side is not None:
         return size, family.short_side(size)
-    return size, max(int(resized or size), size)
+    return size, max(resized or size, size)
 
 
 def _square(value: Any, key: str) -> int | None:
@@ -71,7 +74,10 @@ def _square(value: Any, key: str) -> int | None:
 
 def _normalisation(values: Mapping[str, Any], family: Family) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and std of pixels in [0, 1]. The library's pixels are `p * factor`, less 1 with an offset."""
-    top = 255 * float(values.get("rescale_factor", 1 / 255)) if values.get("do_rescale", True) else 255.0
+    factor = values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1
+    if not isinstance(factor, int | float) or factor <= 0:
+        raise ValueError(f"its preprocessor file has rescale_factor {factor!r}; it must be a number above 0")
+    top = 255 * float(factor)
     low = 1.0 if family.offset and values.get("offset", True) else 0.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -89,6 +95,6 @@ def _channels(value: Any, key: str) -> tuple[float, ...]:
 
 def _interpolation(values: Mapping[str, Any]) -> str:
     number = values.get("resample", 2)
-    if number not in _INTERPOLATIONS:
+    if not isinstance(number, int) or number not in _INTERPOLATIONS:
         raise ValueError(f"its preprocessor file has resample {number!r}; it must be 2 (bilinear) or 3 (bicubic)")
     return _INTERPOLATIONS[number]
