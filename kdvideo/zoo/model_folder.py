@@ -54,6 +54,7 @@ def read_model_folder(folder: Path) -> FolderModel:
     family = family_of(values)
     if (folder / "adapter_config.json").exists():  # with peft installed, the library would add it in silence
         raise ValueError(f"{folder} has an adapter beside its weights: merge them, and save the merged model")
+    weights_files(folder)  # refuses pickles and names that lead elsewhere, before the library reads anything
     clip_spec = find_clip_spec(_read_preprocessor(folder), family, read_config(values))
     loaded = load_network(folder, values, clip_spec)
     tensors = {f"{BACKBONE_PREFIX}{name}": value for name, value in loaded.backbone.state_dict().items()}
