@@ -58,7 +58,7 @@ def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
     """Reads weights of a model of timm under kdvideo's names.
 
     Args:
-        source: timm:MODEL[.TAG][@FILE].
+        source: `timm:MODEL[.TAG][@FILE]`.
         path: the file.
 
     Raises:
