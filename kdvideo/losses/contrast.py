@@ -40,7 +40,14 @@ class ContrastiveLoss(nn.Module):
 
 @LOSSES.register_as("none")
 class NoContrast(ContrastiveLoss):
-    """No contrastive loss, for runs that learn from a teacher alone. It is always 0."""
+    """No contrastive loss, for runs that learn from a teacher alone. It is always 0.
+
+    Example:
+        >>> import torch
+        >>> nothing = torch.empty(4, 0, dtype=torch.long)
+        >>> NoContrast()(torch.randn(4, 2, 8), torch.arange(4), nothing)
+        tensor(0.)
+    """
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, num_videos: int) -> Self:

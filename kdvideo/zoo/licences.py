@@ -4,7 +4,7 @@ import re
 
 from kdvideo.zoo.entry import Teacher
 
-__all__ = ["commerce_warning", "forbids_commerce", "teacher_licence"]
+__all__ = ["UNSTATED", "commerce_warning", "forbids_commerce", "teacher_licence"]
 
 # As model cards and timm spell them: cc-by-nc-sa-4.0, fair-noncommercial-research-license, "research use only".
 # The last three are licences of NVIDIA, Apple and Meta for research, whose names do not say so.
@@ -13,6 +13,7 @@ _FORBIDS = re.compile(
     r"|\bnsclv1\b|\bapple-amlr\b|\bseer-license\b",
     flags=re.I,
 )
+UNSTATED = "unspecified"  # the default of ZOO.LICENCE, which states nothing
 
 
 def teacher_licence(teacher: Teacher | None) -> str:

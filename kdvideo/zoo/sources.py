@@ -14,7 +14,7 @@ from kdvideo.zoo.entry import WEIGHTS_SUFFIXES, Teacher, ZooEntry, check_name
 from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fetch_entry, take_file
 from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
 from kdvideo.zoo.hub import fetch_repository
-from kdvideo.zoo.licences import teacher_licence
+from kdvideo.zoo.licences import UNSTATED, teacher_licence
 from kdvideo.zoo.model_folder import card_licence, hash_settings, hash_weights
 from kdvideo.zoo.names_of_sources import (
     CONFIG,
@@ -87,7 +87,8 @@ class Weights:
         The licence of their own teacher follows theirs, so it reaches students of students. Without any, there is none.
         """
         above = teacher_licence(self.entry.teacher) if self.entry else ""
-        stated = [self.licence, f"its own teacher: {above}" if above != self.licence else ""]
+        own = "" if self.licence == UNSTATED else self.licence
+        stated = [own, f"its own teacher: {above}" if above != own else ""]
         licence = "; ".join(filter(None, stated if above else stated[:1]))
         found: Teacher = {"name": self.name, "sha256": self.sha256}
         return {**found, "licence": licence} if licence else found

@@ -17,9 +17,11 @@ from kdvideo.data.pretexts.vcp import VCP
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList
+from kdvideo.data.views import TeacherViews, ViewedTuples
 
 CLIP = ClipSpec(clip_len=4, size=32)
 CONFIG = TupleConfig(TupleLayout(CLIP, tuple_len=3, interval=2), VCP(), AugmentConfig(), short_side=36)
+VIEWS = TeacherViews(CLIP, count=2, kept=(0, 2), are_answered=lambda views, videos: True)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def test_datasets_write_listed_keys_only(videos: VideoList, place: str):
         TrainTuples(videos, CONFIG, num_negatives=2, **options)[SampleKey(0, 1)],
         TaughtTuples(videos, CONFIG, num_negatives=2, teacher=CLIP, **options)[SampleKey(0, 1)],
         TrainClips(videos, CLIP, augment=AugmentConfig(), short_side=36, **options)[SampleKey(0, 1)],
+        ViewedTuples(videos, CONFIG, num_negatives=2, views=VIEWS, **options)[SampleKey(0, 1)],
     ]
     if place == "device":
         resident = TrainTuples(videos, CONFIG, num_negatives=2, **options)
