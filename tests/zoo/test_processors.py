@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_teachers import NETWORKS
+from tiny_teachers import NETWORKS, write_teacher
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,6 +14,7 @@ from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.data.resize import find_cut
 from kdvideo.models.from_transformers.convention import find_clip_spec
 from kdvideo.models.from_transformers.families import FAMILIES
+from kdvideo.zoo.model_folder import read_model_folder
 
 tf = pytest.importorskip("transformers", reason="the extra `teachers` is not installed")
 
@@ -92,3 +93,17 @@ def test_a_processor_that_squashes(tmp_path: Path):
     for side in (32, 50, 161):
         frames = draw_frames(side, side)
         assert torch.allclose(by_kdvideo(spec, frames), by_library(processor, frames), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "interpolation"),
+    [("CLIPImageProcessor", "bicubic"), ("BitImageProcessor", "bicubic"), ("VideoMAEImageProcessor", "bilinear")],
+)
+def test_what_a_file_leaves_out_is_its_processors_own(kind: str, interpolation: str, tmp_path: Path):
+    """A file without `resample` means the default of the processor's class, which the library would take."""
+    write_teacher("videomae", tmp_path / "teacher")
+    path = next((tmp_path / "teacher").glob("*preprocessor_config.json"))
+    values = json.loads(path.read_text())
+    del values["resample"]
+    path.write_text(json.dumps({**values, "image_processor_type": kind}))
+    assert read_model_folder(path.parent).spec.clip_spec.interpolation == interpolation

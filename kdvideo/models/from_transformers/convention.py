@@ -12,6 +12,7 @@ __all__ = ["find_clip_spec"]
 logger = logging.getLogger("kdvideo")
 
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
+_BICUBIC = ("CLIP", "Siglip", "Bit")  # begin the names of processors whose files may leave bicubic out
 
 
 def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> ClipSpec:
@@ -94,7 +95,8 @@ def _channels(value: Any, key: str) -> tuple[float, ...]:
 
 
 def _interpolation(values: Mapping[str, Any]) -> str:
-    number = values.get("resample", 2)
+    processor = str(values.get("image_processor_type", values.get("feature_extractor_type", "")))
+    number = values.get("resample", 3 if processor.startswith(_BICUBIC) else 2)
     if not isinstance(number, int) or number not in _INTERPOLATIONS:
         raise ValueError(f"its preprocessor file has resample {number!r}; it must be 2 (bilinear) or 3 (bicubic)")
     return _INTERPOLATIONS[number]
