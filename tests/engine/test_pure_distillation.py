@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from traces import Trace, train_teacher
 
 import kdvideo
 from kdvideo.config import load_config
 from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Preempted
-from kdvideo.engine.trainer import Hook
 from kdvideo.inference.videos import list_videos
 from kdvideo.models.backbone import Backbone
 
@@ -20,20 +20,10 @@ NONE = ["PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none
 LOSSES = ["TEACHER.LOSSES", "[embedding_distillation, similarity_distillation]", "TEACHER.LOSS_WEIGHTS", "[1, 1]"]
 
 
-class _Trace(Hook):
-    def __init__(self) -> None:
-        self.losses: list[dict] = []
-
-    def after_step(self, trainer, scalars):
-        self.losses.append(dict(scalars))
-
-
 @pytest.fixture
 def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a distillation from a trained teacher with heads and other clips than its student's."""
-    own = ["OUTPUT_DIR", str(tmp_path / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", "CLIP.LENGTH", "4"]
-    train(load_config(None, [*tiny_overrides, *own]))
-    return [*tiny_overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", *NONE, *LOSSES]
+    return [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *NONE, *LOSSES]
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ def distill(teacher: list[str], tmp_path: Path) -> Callable[..., tuple[list[dict
     """Runs a distillation: its trace of losses, and its result."""
 
     def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
-        trace = _Trace()
+        trace = Trace()
         options = ["OUTPUT_DIR", str(tmp_path / name), *extra]
         result = train(load_config(None, [*teacher, *options]), extra_hooks=(trace,), **keywords)
         return trace.losses, result

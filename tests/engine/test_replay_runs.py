@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from fvcore.common.config import CfgNode
+from traces import Trace, train_teacher
 
 from kdvideo.config import load_config
 from kdvideo.data.datasets import VideoRecord
@@ -13,35 +14,25 @@ from kdvideo.data.videos import VideoList
 from kdvideo.engine import replay
 from kdvideo.engine.launch import train
 from kdvideo.engine.replay import replay_key
-from kdvideo.engine.trainer import Hook
 from kdvideo.paths import kdvideo_home
 from kdvideo.tasks import DistillTask, FrozenTeacher
 
 CPU = torch.device("cpu")
 
 
-class _Trace(Hook):
-    def __init__(self) -> None:
-        self.losses: list[dict] = []
-
-    def after_step(self, trainer, scalars):
-        self.losses.append(dict(scalars))
-
-
 @pytest.fixture
 def distill(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs a distillation: its trace of losses, and how often its teacher ran."""
-    teacher = ["OUTPUT_DIR", str(tmp_path / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a"]
-    train(load_config(None, [*tiny_overrides, *teacher]))
+    taught = train_teacher(tiny_overrides, tmp_path)
     calls: list[int] = []
     answer = FrozenTeacher.answer  # which a teacher that sees the clips of its student is asked for directly
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: calls.append(len(clips)) or answer(self, clips))
 
     def run(name: str, *extra: str) -> tuple[list[dict], int]:
-        trace = _Trace()
-        options = ["TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", "OUTPUT_DIR", str(tmp_path / name)]
+        trace = Trace()
+        options = ["OUTPUT_DIR", str(tmp_path / name)]
         calls.clear()
-        train(load_config(None, [*tiny_overrides, *options, *extra]), extra_hooks=(trace,))
+        train(load_config(None, [*taught, *options, *extra]), extra_hooks=(trace,))
         return trace.losses, len(calls)
 
     return run

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from traces import Trace
 
 from kdvideo.config import load_config, validate_config
 from kdvideo.data.cache.frames import map_frames_anew
@@ -14,23 +15,14 @@ from kdvideo.device import choose_device
 from kdvideo.engine.build import build_tuple_config, load_videos
 from kdvideo.engine.launch import train
 from kdvideo.engine.resident import keep_on_device
-from kdvideo.engine.trainer import Hook
 
 CPU = torch.device("cpu")
 
 
-class _Trace(Hook):
-    def __init__(self) -> None:
-        self.steps: list[dict] = []
-
-    def after_step(self, trainer, scalars):
-        self.steps.append(dict(scalars))
-
-
 def trace(overrides: list[str]) -> list[dict]:
-    hook = _Trace()
+    hook = Trace()
     train(load_config(None, overrides), extra_hooks=(hook,))
-    return hook.steps
+    return hook.losses
 
 
 @pytest.mark.parametrize("task", ["pcl", "supervised"])

@@ -4,32 +4,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from traces import Trace, train_teacher
 
 from kdvideo.config import load_config
 from kdvideo.engine.launch import train
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.teach import teach
-from kdvideo.engine.trainer import Hook
 from kdvideo.paths import kdvideo_home
 from kdvideo.tasks import FrozenTeacher
 
 LOSSES = ("TEACHER.LOSSES", "[embedding_distillation, similarity_distillation]", "TEACHER.LOSS_WEIGHTS", "[1, 1]")
 
 
-class _Trace(Hook):
-    def __init__(self) -> None:
-        self.losses: list[dict] = []
-
-    def after_step(self, trainer, scalars):
-        self.losses.append(dict(scalars))
-
-
 @pytest.fixture
 def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a distillation from a trained teacher with other clips than its students'."""
-    own = ["OUTPUT_DIR", str(tmp_path / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", "CLIP.LENGTH", "4"]
-    train(load_config(None, [*tiny_overrides, *own]))
-    return [*tiny_overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", *LOSSES]
+    return [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *LOSSES]
 
 
 @pytest.fixture
@@ -46,7 +36,7 @@ def distill(teacher: list[str], tmp_path: Path, seen: list[int]):
     """Runs a distillation: its trace of losses, and how many views its teacher saw."""
 
     def run(name: str, *extra: str, **keywords) -> tuple[list[dict], int]:
-        trace = _Trace()
+        trace = Trace()
         seen.clear()
         options = ["OUTPUT_DIR", str(tmp_path / name), *extra]
         train(load_config(None, [*teacher, *options]), extra_hooks=(trace,), **keywords)

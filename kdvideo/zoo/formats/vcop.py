@@ -8,6 +8,7 @@ R(2+1)D-18 is torchvision's network as a `Sequential`.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kdvideo.zoo.formats.layout import Layout, Shape
 from kdvideo.zoo.formats.torchvision import rename_r2plus1d
@@ -90,14 +91,16 @@ _RSPNET_UNUSED = {
 }
 
 
+def _layout(name: str, net: _Net, **rest: Any) -> Layout:
+    return Layout(name=name, backbone=net.backbone, rename=net.rename, signature=net.signature, **rest)
+
+
 def _pcl(name: str, net: _Net) -> Layout:
-    return Layout(
-        name=f"pcl-{name}",
+    return _layout(
+        f"pcl-{name}",
+        net,
         project="PCL and VCOP",
-        backbone=net.backbone,
         prefix="base_network.",
-        rename=net.rename,
-        signature=net.signature,
         clip_specs=_PCL_CLIP_SPECS,
         heads=_PCL_HEADS,
         unused=_PCL_UNUSED,
@@ -105,26 +108,22 @@ def _pcl(name: str, net: _Net) -> Layout:
 
 
 def _rspnet(name: str, net: _Net) -> Layout:
-    return Layout(
-        name=f"rspnet-{name}",
+    return _layout(
+        f"rspnet-{name}",
+        net,
         project="RSPNet",
-        backbone=net.backbone,
         prefix="encoder_q.encoder.",
-        rename=net.rename,
-        signature=net.signature,
         clip_specs=("rspnet",),
         unused=_RSPNET_UNUSED,
     )
 
 
 def _bare(name: str, net: _Net) -> Layout:
-    return Layout(
-        name=f"vcop-{name}",
+    return _layout(
+        f"vcop-{name}",
+        net,
         project="IIC, and VCOP's nets alone",
-        backbone=net.backbone,
         prefix="",
-        rename=net.rename,
-        signature=net.signature,
         clip_specs=_PCL_CLIP_SPECS,
         heads={"linear.": "head."},
     )
