@@ -11,8 +11,17 @@ from torchvision.transforms.v2 import functional as F
 
 from kdvideo.data.clip_spec import Interpolation
 
-__all__ = ["CENTER", "Cut", "Place", "crop_clip", "crop_corner", "find_cut", "resize_frames", "spread_places"]
-__all__ += ["take_frames"]
+__all__ = [
+    "CENTER",
+    "Cut",
+    "Place",
+    "crop_clip",
+    "crop_corner",
+    "find_cut",
+    "resize_frames",
+    "spread_places",
+    "take_frames",
+]
 
 Place = tuple[float, float]  # of a crop between top and bottom and between left and right, both in [0, 1)
 CENTER: Place = (0.5, 0.5)

@@ -49,7 +49,7 @@ class TaughtTuples(TrainTuples):
 
     @property
     def teacher_short_side(self) -> int:
-        """The shorter side of the teacher's frames. It is its own number, or the student's in proportion."""
+        """Returns the shorter side of the teacher's frames: its own number, or the student's in proportion."""
         usual = round(self.config.short_side * self.teacher.size / self.clip_size)
         return usual if self.teacher.short_side is None else self.teacher.short_side
 

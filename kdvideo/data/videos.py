@@ -138,9 +138,8 @@ class VideoList:
             return cut_views(cached, clips, num_crops=num_crops, size=size, center=center)
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
-        shrink = partial(
-            resize_frames, size=[short_side], interpolation=interpolation
-        )  # one by one: 160 pictures of 4K take 4 GB
+        # One by one: 160 pictures of 4K take 4 GB.
+        shrink = partial(resize_frames, size=[short_side], interpolation=interpolation)
         limit = self.time_limit
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)
@@ -158,8 +157,9 @@ class VideoList:
     def _cached_frames(self, index: int, short_side: int, interpolation: Interpolation) -> Tensor | None:
         """Returns all frames of a video, uint8 `[T, 3, H, W]`, if they are cached at this size."""
         cached = self.cached[index] if self.cached else None
-        fits = cached and cached.short_side == short_side and interpolation == "bilinear"
-        return map_frames(cached.path) if cached and fits else None
+        if cached is None or cached.short_side != short_side or interpolation != "bilinear":
+            return None
+        return map_frames(cached.path)
 
     def only(self, records: Sequence[VideoRecord]) -> "VideoList":
         """Returns the part of the list with these records."""

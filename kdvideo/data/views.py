@@ -183,8 +183,8 @@ class ViewGroups(Dataset):
     """All views of a few videos at a time, for a teacher that answers to a whole dataset.
 
     A group is computed as a whole, always in the same batches, so that its answers' last bits do not depend on who
-    computes them, or on how often that was interrupted. Each process has an order of its own. Who comes late finds the
-    others' answers, and so several processes share the work without knowing each other.
+    computes them, or on how often that was interrupted. Each process has an order of its own. A process that
+    comes to a group late finds the others' answers. So processes share the work without knowing each other.
 
     Args:
         videos: the videos.

@@ -25,7 +25,6 @@ from kdvideo.distributed import is_main, process_group, rank, wait_for_all, worl
 from kdvideo.engine.build import configured_zoo, load_videos, read_clip_spec
 from kdvideo.engine.environment import computing
 from kdvideo.engine.guards import out_of_memory_means
-from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
 from kdvideo.engine.views import open_views
 from kdvideo.errors import naming
@@ -88,7 +87,7 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
     listed = load_videos(cfg, "train")
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
     with explain_losses(), arithmetic, out_of_memory_means("lower EVAL.BATCH_SIZE"):
-        prepare_frozen(to_channels_last(model), AMP_DTYPES[cfg.SOLVER.AMP])
+        prepare_frozen(model, AMP_DTYPES[cfg.SOLVER.AMP])
         store = open_views(cfg, listed, teacher=model, weights=weights, device=device)
         clip = backbone_of(model).clip_spec
         teacher = FrozenTeacher(model, clip_spec=clip, frames="views").to(device)
@@ -165,10 +164,8 @@ def _write(store: ReplayStore, waiting: tuple[dict[str, Any], HostCopy] | None, 
 def _own_order(groups: Sequence[range]) -> list[range]:
     """Returns all groups in an order of this process' own: the rank's share, and then what others may have left."""
     drawn = random.SystemRandom()
-    own, others = (
-        list(groups[rank() :: world_size()]),
-        [group for number, group in enumerate(groups) if number % world_size() != rank()],
-    )
+    own = list(groups[rank() :: world_size()])
+    others = [group for number, group in enumerate(groups) if number % world_size() != rank()]
     return [*drawn.sample(own, len(own)), *drawn.sample(others, len(others))]
 
 

@@ -26,6 +26,7 @@ from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.engine.views import open_views
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
+from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
 from kdvideo.zoo.sources import Weights
 
@@ -38,26 +39,14 @@ logger = logging.getLogger("kdvideo")
 def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] | None, device: torch.device) -> Task:
     """Builds the task on its device. Its teacher is frozen, and the student has the precision of SOLVER.AMP."""
     options: dict[str, Any] = {}
+    replayed = bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS)
     if teacher is not None:
         # Replayed answers would depend on the compiler, and they are computed once only.
-        replayed = bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS)
         compiled = cfg.SOLVER.COMPILE and not replayed
         folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP], compiled=compiled)
         logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
         if replayed:
-            model, weights = teacher
-            options["replay"] = (
-                open_views(
-                    cfg,
-                    parts.listed or parts.videos,
-                    teacher=model,
-                    weights=weights,
-                    device=device,
-                    used=parts.videos,
-                )
-                if cfg.TEACHER.VIEWS
-                else open_replay(cfg, parts.videos, teacher=model, teacher_sha256=weights.answers_sha256, device=device)
-            )
+            options["replay"] = _open_store(cfg, parts, teacher, device)
     task = TASKS.get(cfg.TASK.NAME).from_config(
         cfg, model=parts.model, num_videos=len(parts.videos), teacher=teacher and teacher[0], **options
     )
@@ -67,9 +56,18 @@ def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] 
     use_huge_pages(task)
     prepare_student(backbone_of(parts.model), cfg, device=device)
     if cfg.SOLVER.COMPILE:
-        compile_preparation(task, replayed=bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS))
+        compile_preparation(task, replayed=replayed)
     logger.info("%s", task.describe())
     return task
+
+
+def _open_store(cfg: CfgNode, parts: RunParts, teacher: tuple[Model, Weights], device: torch.device) -> ReplayStore:
+    """Opens the store of a teacher's answers: to its views of the videos, or to the samples of each epoch."""
+    model, weights = teacher
+    if cfg.TEACHER.VIEWS:
+        listed = parts.listed or parts.videos
+        return open_views(cfg, listed, teacher=model, weights=weights, device=device, used=parts.videos)
+    return open_replay(cfg, parts.videos, teacher=model, teacher_sha256=weights.answers_sha256, device=device)
 
 
 def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.device) -> Trainer:

@@ -1,5 +1,6 @@
 """Backbones that see a clip frame by frame, through an image network."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 
-__all__ = ["USUAL_FRAMES", "FramesBackbone", "TimePooling"]
+__all__ = ["USUAL_FRAMES", "FramesBackbone", "TimePooling", "map_of_tokens"]
 
 TimePooling = Literal["mean", "first", "max"]
 # Image networks are mostly trained on ImageNet's colours at 224 pixels. 8 frames of every second span 15 frames.
@@ -81,6 +82,12 @@ class FramesBackbone(Backbone):
 def _as_frames(clip: Tensor) -> Tensor:
     """Returns the frames `[B * T, C, H, W]`. Of a clip whose channels are innermost, no pixel is copied."""
     return clip.transpose(1, 2).flatten(0, 1)
+
+
+def map_of_tokens(tokens: Tensor) -> Tensor:
+    """Puts the tokens of a square picture where they are in it, row by row. `[N, h * w, D]` -> `[N, D, h, w]`."""
+    side = math.isqrt(tokens.shape[1])
+    return tokens.transpose(1, 2).unflatten(2, (side, side))
 
 
 @torch.no_grad()

@@ -4,20 +4,18 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from torch import Tensor, nn
 
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, Interpolation
 from kdvideo.extras import extra_imports
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone
+from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, map_of_tokens
 from kdvideo.models.timm_names import rename_lukemelas
 from kdvideo.registry import BACKBONES
 
 __all__ = ["TimmBackbone", "TimmNetwork", "build_timm", "find_timm_config", "load_timm"]
-
-_INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 class TimmNetwork(NamedTuple):
@@ -56,8 +54,7 @@ class TimmBackbone(FramesBackbone):
         seen = net.forward_features(frames)
         if seen.dim() == 3:
             tokens = seen[:, getattr(net, "num_prefix_tokens", 0) :]
-            side = math.isqrt(tokens.shape[1])
-            return tokens.transpose(1, 2).unflatten(2, (side, side))
+            return map_of_tokens(tokens)
         return seen.permute(0, 3, 1, 2) if str(getattr(net, "output_fmt", "")).endswith("NHWC") else seen
 
 
@@ -166,8 +163,8 @@ def _find_clip_spec(config: Mapping[str, Any]) -> ClipSpec:
     if height != width:
         raise ValueError(f"its frames have {height} x {width} pixels: kdvideo's clips are square")
     how: Any = config.get("interpolation") or "bicubic"
-    if how not in _INTERPOLATIONS:
-        raise ValueError(f"it resizes by {how}; kdvideo can {' and '.join(_INTERPOLATIONS)}")
+    if how not in (known := get_args(Interpolation)):
+        raise ValueError(f"it resizes by {how}; kdvideo can {' and '.join(known)}")
     return replace(
         USUAL_FRAMES,
         size=width,

@@ -14,7 +14,15 @@ from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
 from kdvideo.tasks.preparation import ClipPreparation
 
-__all__ = ["Frames", "FrozenTeacher", "check_teacher", "choose_frames", "resample_clips", "teacher_output_shapes"]
+__all__ = [
+    "Frames",
+    "FrozenTeacher",
+    "check_teacher",
+    "choose_frames",
+    "feature_losses",
+    "resample_clips",
+    "teacher_output_shapes",
+]
 
 # The student's clips, resampled; the teacher's own clips over the same spans; or its views of the whole video.
 Frames = Literal["shared", "own", "views"]
@@ -193,6 +201,11 @@ def check_teacher(
         _check_pretext_head(teacher, losses, name=name, pretext=pretext, tuple_len=tuple_len)
 
 
+def feature_losses() -> list[str]:
+    """Returns the names of the distillation losses that compare features."""
+    return [name for name in LOSSES.names() if getattr(LOSSES.get(name), "output", "") == "feature"]
+
+
 def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
     try:
         PRETEXTS.get(pretext).check(clip_len=clip.clip_len, size=clip.size, tuple_len=tuple_len)
@@ -205,10 +218,9 @@ def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:
 
 def _check_pretext_head(teacher: Model, losses: Sequence[str], *, name: str, pretext: str, tuple_len: int) -> None:
     if not isinstance(teacher, PCLModel):
-        features = [other for other in LOSSES.names() if getattr(LOSSES.get(other), "output", "") == "feature"]
         raise ValueError(
             f"`teacher` {name} has no pretext head, which `losses` {list(losses)} compare: "
-            f"choose of {', '.join(features)}"
+            f"choose of {', '.join(feature_losses())}"
         )
     head, num_classes = teacher.pretext_head, PRETEXTS.get(pretext).num_classes
     if head.num_classes != num_classes:

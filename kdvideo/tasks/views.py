@@ -10,8 +10,9 @@ from kdvideo.data.batch import Batch
 from kdvideo.data.pretexts.kept import kept_clips
 from kdvideo.data.views import TeacherViews
 from kdvideo.models.spec import Model, backbone_of
-from kdvideo.registry import LOSSES, PRETEXTS
+from kdvideo.registry import PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
+from kdvideo.tasks.teacher import feature_losses
 
 __all__ = ["build_views", "check_views", "match_views", "view_clips", "view_shapes"]
 
@@ -27,7 +28,7 @@ def check_views(losses: Sequence[str], *, pretext: str, tuple_len: int) -> None:
     Raises:
         ValueError: a loss compares something else than features, or the pretext may change every clip.
     """
-    features = [name for name in LOSSES.names() if getattr(LOSSES.get(name), "output", "") == "feature"]
+    features = feature_losses()
     if not set(losses) <= set(features):
         raise ValueError(
             f"`losses` is {list(losses)}, but a teacher's views have features only: choose of {', '.join(features)}, "

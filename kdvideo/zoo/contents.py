@@ -28,8 +28,9 @@ from kdvideo.zoo.formats import (
 )
 from kdvideo.zoo.formats.wrapping import COPY
 from kdvideo.zoo.model_folder import read_model_folder
+from kdvideo.zoo.names_of_sources import TimmModel, parse_source
 from kdvideo.zoo.sources import Weights
-from kdvideo.zoo.timm_file import is_timm, read_timm
+from kdvideo.zoo.timm_file import read_timm
 from kdvideo.zoo.unpickle import read_checkpoint
 
 __all__ = ["Contents", "describe_contents", "read_contents"]
@@ -151,7 +152,7 @@ def _read(weights: Weights) -> Contents:
     if weights.path.is_dir():
         tensors, spec, classes, dropped = read_model_folder(weights.path)
         return Contents(weights.source, tensors, spec, classes, dropped=dropped)
-    if weights.entry is None and is_timm(weights.source):
+    if weights.entry is None and isinstance(parse_source(weights.source), TimmModel):
         return Contents(weights.source, *read_timm(weights.source, weights.path))
     return _read_safetensors(weights) if weights.path.suffix == ".safetensors" else _read_pickle(weights)
 

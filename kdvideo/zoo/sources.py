@@ -84,12 +84,15 @@ class Weights:
     def as_teacher(self) -> Teacher:
         """Returns what a student's entry says of these weights.
 
-        The licence of their own teacher follows theirs, so it reaches students of students. Without any, there is none.
+        The licence of these weights comes first, then that of their own teacher. So it reaches students of students.
+        If none is stated, there is no `licence`.
         """
         above = teacher_licence(self.entry.teacher) if self.entry else ""
         own = "" if self.licence == UNSTATED else self.licence
-        stated = [own, f"its own teacher: {above}" if above != own else ""]
-        licence = "; ".join(filter(None, stated if above else stated[:1]))
+        stated = [own] if own else []
+        if above and above != own:
+            stated.append(f"its own teacher: {above}")
+        licence = "; ".join(stated)
         found: Teacher = {"name": self.name, "sha256": self.sha256}
         return {**found, "licence": licence} if licence else found
 

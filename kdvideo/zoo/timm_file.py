@@ -14,10 +14,10 @@ from kdvideo.models.spec import ModelSpec
 from kdvideo.zoo.formats import BACKBONE_PREFIX, find_state
 from kdvideo.zoo.formats.wrapping import plain_names
 from kdvideo.zoo.hub import fetch_repository
-from kdvideo.zoo.names_of_sources import TimmModel, parse_source
+from kdvideo.zoo.names_of_sources import Repository, TimmModel, parse_source
 from kdvideo.zoo.unpickle import read_checkpoint
 
-__all__ = ["FoundTimm", "find_timm", "is_timm", "read_timm"]
+__all__ = ["FoundTimm", "find_timm", "read_timm"]
 
 
 class FoundTimm(NamedTuple):
@@ -26,11 +26,6 @@ class FoundTimm(NamedTuple):
     path: Path
     licence: str
     pinned: str
-
-
-def is_timm(source: str) -> bool:
-    """Returns whether a source names a model of timm."""
-    return source.startswith("timm:")
 
 
 def find_timm(named: TimmModel) -> FoundTimm:
@@ -46,12 +41,12 @@ def find_timm(named: TimmModel) -> FoundTimm:
     if not name:
         raise ValueError(f"timm has no weights of {named.model} on the hub: give a file, timm:{named.model}@FILE")
     owner_and_repo, _, revision = str(name).removeprefix("hf-hub:").partition("@")
-    source = f"hf:{owner_and_repo}{f'@{revision}' if revision else ''}"
-    folder, commit = fetch_repository(parse_source(source))  # type: ignore[arg-type]
+    repository = Repository(owner_and_repo, revision)
+    folder, commit = fetch_repository(repository)
     path = folder / "model.safetensors"
     if not path.is_file():
-        raise ValueError(f"{source} has no model.safetensors: give a file, timm:{named.model}@FILE")
-    return FoundTimm(path, str(config.get("license") or ""), f"hf:{owner_and_repo}@{commit}")
+        raise ValueError(f"{repository} has no model.safetensors: give a file, timm:{named.model}@FILE")
+    return FoundTimm(path, str(config.get("license") or ""), str(repository._replace(revision=commit)))
 
 
 def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:

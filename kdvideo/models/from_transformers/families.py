@@ -11,7 +11,7 @@ from kdvideo.models.from_transformers.adapters import (
     adapt_vivit,
     adapt_vjepa2,
 )
-from kdvideo.models.from_transformers.family import Family, is_classifier, square_size
+from kdvideo.models.from_transformers.family import Family, architecture, is_classifier, square_size
 from kdvideo.models.from_transformers.images import IMAGE_FAMILIES
 from kdvideo.models.from_transformers.video import XCLIPBackbone
 
@@ -30,7 +30,7 @@ def _either_feature(seen: str, bare: str) -> Callable[[Any], str]:
 
 
 def _videoprism_network(config: Any) -> str:
-    named = str((config.architectures or [""])[0])
+    named = architecture(config)
     if config.model_type == "videoprism":
         return "VideoPrismClipModel"
     return named if named in ("VideoPrismForVideoClassification", "VideoPrismVideoModel") else "VideoPrismVisionModel"

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, Sampling
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.from_transformers.video import as_pair
 
-__all__ = ["Family", "is_classifier", "square_size"]
+__all__ = ["Family", "architecture", "is_classifier", "square_size"]
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,20 @@ class Family:
     size: Callable[[Any], int]
     sees: Literal["clips", "frames"] = "clips"
     frame_stride: int = 1
-    sampling: Literal["stride", "uniform"] = "stride"
+    sampling: Sampling = "stride"
     short_side: Callable[[int], int] | None = None
     offset: bool = False
     arguments: Callable[[Any], dict[str, Any]] | None = None
 
 
+def architecture(config: Any) -> str:
+    """Returns the name of the class that wrote a checkpoint. "" if its config does not say."""
+    return str((config.architectures or [""])[0])
+
+
 def is_classifier(config: Any) -> bool:
     """Returns whether a checkpoint is a classifier's, as its config says."""
-    return str((config.architectures or [""])[0]).endswith(("ForVideoClassification", "ForImageClassification"))
+    return architecture(config).endswith(("ForVideoClassification", "ForImageClassification"))
 
 
 def square_size(config: Any) -> int:

@@ -1,14 +1,13 @@
 """The library's image networks, frame by frame: what is kept of them, and what their feature is."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone
-from kdvideo.models.from_transformers.family import Family, is_classifier, square_size
+from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, map_of_tokens
+from kdvideo.models.from_transformers.family import Family, architecture, is_classifier, square_size
 
 __all__ = ["IMAGE_FAMILIES", "ImageBackbone"]
 
@@ -48,8 +47,7 @@ class ImageBackbone(FramesBackbone):
         if body.config.model_type == "hiera":  # its tokens lie in another order
             return body(frames, output_hidden_states=True).reshaped_hidden_states[-1].permute(0, 3, 1, 2)
         tokens = body(frames).last_hidden_state[:, self.num_prefix :]
-        side = math.isqrt(tokens.shape[1])
-        return tokens.transpose(1, 2).unflatten(2, (side, side))
+        return map_of_tokens(tokens)
 
 
 def _pooled(net: Any, frames: Tensor) -> Tensor:
@@ -76,14 +74,14 @@ def _image_backbone(
     net: Any, config: Any, clip_spec: ClipSpec, *, body: str, see: Callable[[Any, Tensor], Tensor], num_prefix: int
 ) -> ImageBackbone:
     """Makes a backbone of a classifier, whose feature its last layer sees, or of a bare network."""
-    num_features = config.hidden_size
-    if is_classifier(config):
-        num_features, see = net.classifier.in_features, _logits
-        net.classifier = nn.Identity()
+    classifies = is_classifier(config)
+    num_features = net.classifier.in_features if classifies else config.hidden_size
+    if classifies:
+        see, net.classifier = _logits, nn.Identity()
     return ImageBackbone(
         net,
         see=see,
-        body=body if is_classifier(config) else "",
+        body=body if classifies else "",
         num_prefix=num_prefix,
         num_features=num_features,
         clip_spec=clip_spec,
@@ -127,7 +125,7 @@ def _adapt_pair(net: Any, config: Any, clip_spec: ClipSpec) -> ImageBackbone:
     else:
         backbone = _image_backbone(
             net,
-            getattr(config, "vision_config", config) if not is_classifier(config) else _Named(config),
+            config,
             clip_spec,
             body="vision_model",
             see=_pooled,
@@ -137,15 +135,8 @@ def _adapt_pair(net: Any, config: Any, clip_spec: ClipSpec) -> ImageBackbone:
     return backbone
 
 
-class _Named:
-    """A classifier's config, whose hidden size is that of the half that sees."""
-
-    def __init__(self, config: Any) -> None:
-        self.architectures, self.hidden_size = config.architectures, config.vision_config.hidden_size
-
-
 def _is_pretraining(config: Any) -> bool:
-    return str((config.architectures or [""])[0]).endswith("ForPreTraining")
+    return architecture(config).endswith("ForPreTraining")
 
 
 def _named(base: str) -> Callable[[Any], str]:

@@ -1,13 +1,12 @@
 """The `transformers` library: whether it is here and new enough, and quiet while it loads."""
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from kdvideo.extras import extra_imports
 
-__all__ = ["OLDEST", "library_class", "quiet_library", "require_library"]
+__all__ = ["library_class", "quiet_library", "require_library"]
 
 OLDEST = "5.18"  # 5.16.1 and 5.17.0 load every published VideoMAE with zeros as its q and v biases (issue 48675)
 
@@ -32,19 +31,17 @@ def require_library() -> Any:
 
 
 def library_class(name: str) -> type:
-    """Returns a class of the library by its name, or by "models.MODULE:NAME" if the library does not export it.
+    """Returns a class of the library by its name.
 
     Raises:
         ValueError: this version of the library does not have it.
     """
     library = require_library()
-    module, _, inner = name.rpartition(":")
     try:
-        owner = importlib.import_module(f"transformers.{module}") if module else library
-        return getattr(owner, inner)
+        return getattr(library, name)
     except (ImportError, AttributeError):
         raise ValueError(
-            f"transformers {library.__version__} has no {inner}, which this model needs: install a newer version"
+            f"transformers {library.__version__} has no {name}, which this model needs: install a newer version"
         ) from None
 
 

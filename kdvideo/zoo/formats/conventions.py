@@ -1,11 +1,11 @@
 """Input conventions by name: what published weights were trained on, which their keys cannot tell."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, Interpolation, Sampling
 from kdvideo.data.normalisation import IMAGENET, KINETICS
 from kdvideo.models import from_pytorchvideo, from_torchvision
 from kdvideo.registry import unknown_name
@@ -84,6 +84,6 @@ _KNOWN: dict[str, Callable[[Any], bool]] = {
     "frame_stride": _is_count,
     "size": _is_count,
     "short_side": _is_count,
-    "interpolation": ("bilinear", "bicubic").__contains__,
-    "sampling": ("stride", "uniform").__contains__,
+    "interpolation": get_args(Interpolation).__contains__,
+    "sampling": get_args(Sampling).__contains__,
 }

@@ -64,7 +64,7 @@ def _find_networks(shapes: Mapping[str, Shape]) -> list[OwnNetwork]:
     for name, kwargs in _candidates(shapes):
         wanted = _backbone_shapes(name, kwargs) or {}
         for prefix in find_prefixes(shapes, wanted):
-            if wanted == {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}:
+            if wanted == strip(shapes, prefix):
                 head, head_kwargs = find_head(strip(shapes, model_prefix(prefix)))
                 found.append(OwnNetwork(name, kwargs, head, head_kwargs, prefix))
     return found
