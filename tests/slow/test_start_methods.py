@@ -42,21 +42,29 @@ def run(folder: Path, text: str, **values: object) -> subprocess.CompletedProces
     return run_script(folder, text)
 
 
+def train_from_the_top(folder: Path, *, method: str, workers: int, videos: Path) -> float:
+    """Runs a script without a guard, and returns its loss."""
+    values = {"METHOD": method, "OF_NAME": "vcp", "NUMBER": workers, "VIDEOS": str(videos)}
+    done = run(folder, HEAD + OPTIONS + CALL, **values)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "runs\n"
+    loss: float = simplejson.loads((folder / "run" / "metrics.jsonl").read_text().splitlines()[0])["loss"]
+    return loss
+
+
+@pytest.fixture(scope="module")
+def forked_loss(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """The loss of a script whose workers are forked."""
+    return train_from_the_top(tmp_path_factory.mktemp("fork"), method="fork", workers=2, videos=tiny_dataset)
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_script_without_a_main_guard(method: str, workers: int, tiny_dataset: Path, tmp_path: Path):
+def test_a_script_without_a_main_guard(
+    method: str, workers: int, tiny_dataset: Path, forked_loss: float, tmp_path: Path
+):
     """It is run once, and gives the numbers of a script that forks."""
-    losses = []
-    for number, one in enumerate((method, "fork")):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        values = {"METHOD": one, "OF_NAME": "vcp", "NUMBER": workers, "VIDEOS": str(tiny_dataset)}
-        done = run(folder, HEAD + OPTIONS + CALL, **values)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == "runs\n"
-        lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-        losses.append(simplejson.loads(lines[0])["loss"])
-    assert losses[0] == losses[1]
+    assert train_from_the_top(tmp_path, method=method, workers=workers, videos=tiny_dataset) == forked_loss
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
