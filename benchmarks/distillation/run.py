@@ -4,9 +4,9 @@
     python benchmarks/distillation/run.py DATA OUT [--only selection main] [--at-once 2] [--match PART]
 
 DATA is a folder in UCF101's layout, with its lists. Every run has a folder in OUT/runs with a log, metrics and a
-checkpoint from which it continues after an interruption. `eval` in it has the measurements. `cpu_seconds.txt` there has a line per start: the processor's
-seconds of the whole process, which other work on the machine does not lengthen. benchmarks/distillation/report.py reads
-all of this.
+checkpoint from which it continues after an interruption. `eval` in it has the measurements. `cpu_seconds.txt` has a
+line per start: the processor's seconds of the whole process, which other work on the machine does not lengthen.
+benchmarks/distillation/report.py reads all of this.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def folder_of(out: Path, name: str) -> RunFolder:
 
 def write_config(run: Run, *, data: Path, out: Path) -> Path:
     """Writes a run's config file."""
-    keys = {
+    keys: dict[str, dict[str, object]] = {
         "MODEL": {"BACKBONE": run.architecture},
         "CLIP": {"MODALITY": run.modality},
         "DATA": {"ROOT": str(data), "NUM_WORKERS": 0, "CACHE": str(out / "frames")},
