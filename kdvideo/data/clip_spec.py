@@ -2,19 +2,56 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["ClipSpec", "Interpolation", "Sampling", "normalise_clips", "prepare_clips"]
+__all__ = [
+    "USUAL_RESIZING",
+    "ClipSpec",
+    "Interpolation",
+    "Resize",
+    "Resizing",
+    "Sampling",
+    "normalise_clips",
+    "prepare_clips",
+]
 
 Modality = Literal["rgb", "residual"]
 Interpolation = Literal["bilinear", "bicubic"]
 Sampling = Literal["stride", "uniform"]
-_CHOICES = {"modality": Modality, "interpolation": Interpolation, "sampling": Sampling}
-_LATER = ("short_side", "interpolation", "sampling")  # not written at their defaults: former entries have none of them
+Resize = Literal["short_side", "squash"]
+_CHOICES = {"modality": Modality, "interpolation": Interpolation, "sampling": Sampling, "resize": Resize}
+_LATER = ("short_side", "interpolation", "sampling", "resize")  # not written at their defaults, as before they came
 _MOST = 1 << 16  # frames or pixels; a larger number is a mistake or an attack on memory
+
+
+class Resizing(NamedTuple):
+    """How frames are resized before the crop.
+
+    Attributes:
+        interpolation: the kernel, "bilinear" or "bicubic", both with antialiasing.
+        kind: "short_side" keeps the proportions, "squash" makes a square of the whole frame.
+    """
+
+    interpolation: Interpolation = "bilinear"
+    kind: Resize = "short_side"
+
+    def shape(self, frame: tuple[int, int], short_side: int) -> tuple[int, int]:
+        """Returns height and width of a resized frame.
+
+        Args:
+            frame: its height and width before.
+            short_side: pixels of its shorter side afterwards.
+        """
+        if self.kind == "squash":
+            return short_side, short_side
+        height, width = (short_side * side // min(frame) for side in frame)
+        return height, width
+
+
+USUAL_RESIZING = Resizing()
 
 
 @dataclass(frozen=True)
@@ -35,6 +72,8 @@ class ClipSpec:
         interpolation: how frames are resized: "bilinear" or "bicubic", both with antialiasing.
         sampling: "stride" takes every `frame_stride`-th frame. "uniform" spreads the frames over the whole video, or
             over the span that a clip is given: the middles of `clip_len` equal segments.
+        resize: "short_side" keeps a frame's proportions. "squash" squeezes the whole frame into a square, both of whose
+            sides then have the pixels of the short side.
     """
 
     clip_len: int = 16
@@ -46,6 +85,7 @@ class ClipSpec:
     short_side: int | None = None
     interpolation: Interpolation = "bilinear"
     sampling: Sampling = "stride"
+    resize: Resize = "short_side"
 
     @property
     def extent(self) -> int:
@@ -72,6 +112,11 @@ class ClipSpec:
         Half a pixel is rounded up, as ever. With a `short_side` it is rounded down, as other libraries do.
         """
         return 0.5 if self.short_side is None else math.nextafter(0.5, 0.0)
+
+    @property
+    def resizing(self) -> Resizing:
+        """Returns how frames are resized before the crop."""
+        return Resizing(self.interpolation, self.resize)
 
     @property
     def convention(self) -> dict[str, Any]:

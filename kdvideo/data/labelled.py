@@ -74,7 +74,7 @@ class TrainClips(Dataset):
         if self.resident_shapes:
             located = locate_clips([frames], shape=self.resident_shapes[key.video], **cut)
             return {**sample, **stack_maps([augment]), **located}
-        cut["interpolation"] = self.clip.interpolation
+        cut["resizing"] = self.clip.resizing
         clips = self.videos.read_clips(key.video, [frames], short_side=self.short_side, **cut)
         if self.augment_on == "device":
             return {**sample, **stack_maps([augment]), "clips": torch.stack(clips)}

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.clip_spec import Interpolation
+from kdvideo.data.clip_spec import USUAL_RESIZING, Interpolation, Resizing
 
 __all__ = [
     "CENTER",
@@ -123,7 +123,7 @@ class Cut:
 
 
 def find_cut(
-    place: Place, frame: tuple[int, int], *, short_side: int, size: int, interpolation: Interpolation = "bilinear"
+    place: Place, frame: tuple[int, int], *, short_side: int, size: int, resizing: Resizing = USUAL_RESIZING
 ) -> Cut:
     """Finds where in a frame a crop comes from.
 
@@ -132,14 +132,14 @@ def find_cut(
         frame: height and width of the frames.
         short_side: pixels to which their shorter side is resized.
         size: height and width of the crop, at most `short_side`.
-        interpolation: how frames are resized.
+        resizing: how they are resized.
     """
-    after = [short_side * side // min(frame) for side in frame]
+    after = resizing.shape(frame, short_side)
     corner = crop_corner(place, after, size=size)
-    reach = _REACH[interpolation]
+    reach = _REACH[resizing.interpolation]
     axes = [_window(*axis, size, reach) for axis in zip(frame, after, corner, strict=True)]
     window, corner, shape = zip(*axes, strict=True)
-    return Cut(window, shape, corner, size, interpolation)
+    return Cut(window, shape, corner, size, resizing.interpolation)
 
 
 def _window(before: int, after: int, start: int, size: int, reach: int) -> tuple[slice, int, int]:

@@ -129,10 +129,8 @@ class TrainTuples(Dataset):
         if self.resident_shapes:
             located = locate_clips(plan.clips, shape=self.resident_shapes[key.video], **cut)
             return {**sample, **stack_maps(plan.augments), **located, "pretext_argument": plan.pretext.argument}
-        interpolation = self.config.layout.clip.interpolation
-        clips = self.videos.read_clips(
-            key.video, plan.clips, short_side=self.config.short_side, interpolation=interpolation, **cut
-        )
+        cut["resizing"] = self.config.layout.clip.resizing
+        clips = self.videos.read_clips(key.video, plan.clips, short_side=self.config.short_side, **cut)
         if self.augment_on == "device":
             maps = stack_maps(plan.augments)
             return {**sample, **maps, "clips": torch.stack(clips), "pretext_argument": plan.pretext.argument}
@@ -193,7 +191,7 @@ class FixedTuples(Dataset):
             places=[place for plan in plans for place in plan.places],
             short_side=self.config.short_side,
             size=self.config.layout.clip.size,
-            interpolation=self.config.layout.clip.interpolation,
+            resizing=self.config.layout.clip.resizing,
         )
         tuples = torch.stack(clips).unflatten(0, (self.num_slots, -1))
         tuples = torch.stack(
@@ -237,7 +235,7 @@ class UniformClips(Dataset):
             num_crops=self.num_crops,
             short_side=self.short_side,
             size=self.clip.size,
-            interpolation=self.clip.interpolation,
+            resizing=self.clip.resizing,
             center=self.clip.center,
         )
         return {"clips": torch.stack(clips), "class_id": self.videos.records[index].class_id}

@@ -21,7 +21,8 @@ class TaughtTuples(TrainTuples):
         teacher, 7 frames:              ttttttt    ttttttt    ttttttt
 
     The teacher sees the same part of the picture, unless its convention has a short side of its own: then it is more
-    or less of it, around the same place. It is cut out at the teacher's own size, from frames that have not been made
+    or less of it, around the same place. A teacher that squeezes frames into a square sees all of it that its crop
+    leaves. It is cut out at the teacher's own size, from frames that have not been made
     small for the student first. Colours, blur and pretext operation are the student's. The teacher's frames
     are decoded once more, and the worker always augments them.
 
@@ -68,6 +69,6 @@ class TaughtTuples(TrainTuples):
             flips=plan.flips,
             short_side=self.teacher_short_side,
             size=teacher.size,
-            interpolation=teacher.interpolation,
+            resizing=teacher.resizing,
         )
         return config.pretext.apply(augment_each(clips, plan.augments), plan.pretext)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kdvideo.data.cache.frames import CachedFrames, cut_clips, cut_views, map_frames
-from kdvideo.data.clip_spec import Interpolation
+from kdvideo.data.clip_spec import USUAL_RESIZING, Resizing
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.pretexts.base import ClipFrames
 from kdvideo.data.readers.decode import TIME_LIMIT, Reader, iter_frames, read_frames
@@ -56,7 +56,7 @@ class VideoList:
         flips: Sequence[bool] = (),
         short_side: int,
         size: int,
-        interpolation: Interpolation = "bilinear",
+        resizing: Resizing = USUAL_RESIZING,
     ) -> list[Tensor]:
         """Reads clips of one video and crops each.
 
@@ -69,7 +69,7 @@ class VideoList:
             flips: whether each clip is mirrored left to right. Defaults to none.
             short_side: pixels to which a frame's shorter side is resized.
             size: height and width of the crop.
-            interpolation: how frames are resized. Cached frames are bilinear, and used for no other.
+            resizing: how frames are resized. Cached frames have been resized as by default, and are used for no other.
 
         Returns:
             uint8 `[C, T, size, size]` each.
@@ -78,7 +78,7 @@ class VideoList:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
         mirrored = flips or [False] * len(clips)
-        if (cached := self._cached_frames(index, short_side, interpolation)) is not None:
+        if (cached := self._cached_frames(index, short_side, resizing)) is not None:
             return cut_clips(cached, clips, places=places, flips=mirrored, size=size)
         needed = {frame for clip in clips for frame in clip}
         path, reader = self.records[index].path, self._reader(index)
@@ -87,7 +87,7 @@ class VideoList:
             cuttings = {
                 place: _Cutting(
                     {frame for clip, other in zip(clips, places, strict=True) if other == place for frame in clip},
-                    find_cut=partial(find_cut, place, short_side=short_side, size=size, interpolation=interpolation),
+                    find_cut=partial(find_cut, place, short_side=short_side, size=size, resizing=resizing),
                 )
                 for place in set(places)  # clips cut at one place share their frames
             }
@@ -108,7 +108,7 @@ class VideoList:
         num_crops: int,
         short_side: int,
         size: int,
-        interpolation: Interpolation = "bilinear",
+        resizing: Resizing = USUAL_RESIZING,
         center: float = 0.5,
     ) -> list[Tensor]:
         """Reads clips of one video and crops each several times.
@@ -125,7 +125,7 @@ class VideoList:
             num_crops: crops of each clip; a single one lies in the middle.
             short_side: pixels to which a frame's shorter side is resized.
             size: height and width of the crops.
-            interpolation: as in `read_clips`.
+            resizing: as in `read_clips`.
             center: where the middle of a picture is, see `ClipSpec.center`.
 
         Returns:
@@ -134,12 +134,13 @@ class VideoList:
         Raises:
             LostVideoError: the video, which could be read before, cannot be read any more; see `read_patiently`.
         """
-        if (cached := self._cached_frames(index, short_side, interpolation)) is not None:
+        if (cached := self._cached_frames(index, short_side, resizing)) is not None:
             return cut_views(cached, clips, num_crops=num_crops, size=size, center=center)
         needed = sorted({frame for clip in clips for frame in clip})
         path = self.records[index].path
         # One by one: 160 pictures of 4K take 4 GB.
-        shrink = partial(resize_frames, size=[short_side], interpolation=interpolation)
+        wanted = [short_side] * (2 if resizing.kind == "squash" else 1)
+        shrink = partial(resize_frames, size=wanted, interpolation=resizing.interpolation)
         limit = self.time_limit
         read = partial(read_frames, path, needed, reader=self._reader(index), time_limit=limit, shrink=shrink)
         frames = read_patiently(path, read, time_limit=limit)
@@ -154,10 +155,10 @@ class VideoList:
     def _reader(self, index: int) -> Reader:
         return self.readers[index] if self.readers else "pyav"
 
-    def _cached_frames(self, index: int, short_side: int, interpolation: Interpolation) -> Tensor | None:
+    def _cached_frames(self, index: int, short_side: int, resizing: Resizing) -> Tensor | None:
         """Returns all frames of a video, uint8 `[T, 3, H, W]`, if they are cached at this size."""
         cached = self.cached[index] if self.cached else None
-        if cached is None or cached.short_side != short_side or interpolation != "bilinear":
+        if cached is None or cached.short_side != short_side or resizing != USUAL_RESIZING:
             return None
         return map_frames(cached.path)
 

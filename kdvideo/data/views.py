@@ -174,7 +174,7 @@ def read_views(videos: VideoList, index: int, views: Sequence[int], *, clip: Cli
         places=[(clip.center, clip.center)] * len(views),
         short_side=clip.own_short_side,
         size=clip.size,
-        interpolation=clip.interpolation,
+        resizing=clip.resizing,
     )
     return torch.stack(clips)
 

@@ -148,7 +148,7 @@ def _read_clips(path: Path, spec: ClipSpec, *, time_limit: float) -> tuple[list[
             places=[(spec.center, spec.center)] * len(plans),
             short_side=spec.own_short_side,
             size=spec.size,
-            interpolation=spec.interpolation,
+            resizing=spec.resizing,
         )
     except LostVideoError as lost:
         raise VideoError(path, lost.reason) from None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 from torch import Tensor, nn
 
-from kdvideo.data.clip_spec import ClipSpec, Interpolation
+from kdvideo.data.clip_spec import ClipSpec, Interpolation, Resize
 from kdvideo.extras import extra_imports
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, map_of_tokens
@@ -16,6 +16,9 @@ from kdvideo.models.timm_names import rename_lukemelas
 from kdvideo.registry import BACKBONES
 
 __all__ = ["TimmBackbone", "TimmNetwork", "build_timm", "find_timm_config", "load_timm"]
+
+
+_RESIZES: dict[str, Resize] = {"center": "short_side", "squash": "squash"}  # timm's crop_mode
 
 
 class TimmNetwork(NamedTuple):
@@ -165,6 +168,9 @@ def _find_clip_spec(config: Mapping[str, Any]) -> ClipSpec:
     how: Any = config.get("interpolation") or "bicubic"
     if how not in (known := get_args(Interpolation)):
         raise ValueError(f"it resizes by {how}; kdvideo can {' and '.join(known)}")
+    crop = config.get("crop_mode") or "center"
+    if crop not in _RESIZES:
+        raise ValueError(f"it crops by {crop}; kdvideo can {' and '.join(_RESIZES)}")
     return replace(
         USUAL_FRAMES,
         size=width,
@@ -172,4 +178,5 @@ def _find_clip_spec(config: Mapping[str, Any]) -> ClipSpec:
         std=tuple(config["std"]),
         short_side=math.floor(width / (config.get("crop_pct") or 0.875)),
         interpolation=how,
+        resize=_RESIZES[crop],
     )

@@ -14,16 +14,20 @@ from kdvideo.data import misfits
 from kdvideo.data.augment.plan import AugmentConfig
 from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.data.plan import middles_of, plan_clip, plan_uniform_clips
+from kdvideo.data.plan import TupleLayout, middles_of, plan_clip, plan_uniform_clips
+from kdvideo.data.pretexts.no_pretext import NoPretext
 from kdvideo.data.readers.decode import read_frames
-from kdvideo.data.samples import UniformClips
+from kdvideo.data.samples import TupleConfig, UniformClips
+from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.views import plan_view, read_views
+from kdvideo.inference import explain
 from kdvideo.zoo.entry import ZooEntry
 from kdvideo.zoo.formats.conventions import parse_clip_spec
 
 ENTRIES = sorted(Path(__file__).parents[2].glob("model_zoo/entries/*.json"))
 FORMER = ["clip_len", "frame_stride", "size", "mean", "std", "modality"]  # the keys before there were any others
 OWN = ClipSpec(clip_len=4, size=28, modality="rgb", short_side=32, interpolation="bicubic", sampling="uniform")
+SQUEEZED = replace(OWN, resize="squash")
 
 
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
@@ -39,9 +43,10 @@ def test_a_default_is_not_written():
     assert list(ClipSpec().to_dict()) == FORMER
     assert list(OWN.to_dict()) == [*FORMER, "short_side", "interpolation", "sampling"]
     assert list(ClipSpec(short_side=128).to_dict()) == [*FORMER, "short_side"]
+    assert list(SQUEEZED.to_dict()) == [*FORMER, "short_side", "interpolation", "sampling", "resize"]
 
 
-@pytest.mark.parametrize("spec", [ClipSpec(), OWN, ClipSpec(interpolation="bicubic")])
+@pytest.mark.parametrize("spec", [ClipSpec(), OWN, SQUEEZED, ClipSpec(interpolation="bicubic")])
 def test_a_written_one_is_read(spec: ClipSpec):
     """Through JSON, and as a user writes it."""
     text = json.dumps(spec.to_dict())
@@ -56,6 +61,7 @@ def test_a_written_one_is_read(spec: ClipSpec):
         ({"short_side": 128.0}, "short_side is 128.0; it must be a whole number"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'; it must be bilinear or bicubic"),
         ({"sampling": "dense"}, "sampling is 'dense'; it must be stride or uniform"),
+        ({"resize": "pad"}, "resize is 'pad'; it must be short_side or squash"),
     ],
 )
 def test_what_is_refused(change: dict, message: str):
@@ -95,6 +101,35 @@ def test_pixels_are_those_of_a_whole_resized_frame(tiny_dataset: Path):
         assert torch.equal(clip.transpose(0, 1), whole[..., top : top + 28, left : left + 28])
     assert torch.equal(clips, UniformClips(videos, OWN, num_clips=2, short_side=32)[0]["clips"])
     assert not torch.equal(clips, kdvideo.load_clips(path, replace(OWN, interpolation="bilinear"), num_clips=2))
+
+
+def test_squeezed_pixels_are_the_same_wherever_they_are_read(tiny_dataset: Path):
+    """By retrieval, views, the clips of a loop and Grad-CAM: the whole frame as a square."""
+    videos = kdvideo.load_dataset("ucf101", tiny_dataset, subset="test")
+    path, count = videos.records[0].path, videos.num_frames[0]
+    clip = kdvideo.load_clips(path, SQUEEZED, num_clips=1)
+    (numbers,) = plan_uniform_clips(SQUEEZED, 1, num_frames=count)
+    frames = read_frames(path, numbers, reader="pyav")
+    assert frames.shape[-1] != frames.shape[-2]
+    whole = F.resize(frames, [32, 32], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    assert torch.equal(clip[0].transpose(0, 1), whole[..., 2:30, 2:30])
+    assert torch.equal(clip, read_views(videos, 0, [0], clip=SQUEEZED, count=1))
+    _, explained = explain._read_clips(path, replace(SQUEEZED, clip_len=count), time_limit=60)
+    assert torch.equal(explained[0][:, list(numbers)], clip[0])
+
+
+def test_a_teacher_that_squeezes_sees_the_whole_frame(tiny_dataset: Path):
+    """Its own frames of a training sample, wherever the student's crop lies."""
+    videos = kdvideo.load_dataset("ucf101", tiny_dataset, subset="train")
+    teacher = ClipSpec(clip_len=4, size=32, modality="rgb", short_side=32, resize="squash")
+    still = AugmentConfig(flip_prob=0, color_prob=0, grayscale_prob=0, blur_prob=0)
+    layout = TupleLayout(ClipSpec(clip_len=4, size=28), tuple_len=1, interval=0)
+    tuples = TupleConfig(layout, NoPretext(), still, short_side=32)
+    taught = TaughtTuples(videos, tuples, seed=0, num_negatives=0, teacher=teacher)
+    key = SampleKey(0, 1)
+    (frames,) = taught.plan(key).clips
+    whole = F.resize(read_frames(videos.records[1].path, frames, reader="pyav"), [32, 32], antialias=True)
+    assert torch.equal(taught[key]["teacher_clips"][0].transpose(0, 1), whole)
 
 
 def test_a_view_of_a_uniform_teacher_spans_its_part(tiny_dataset: Path):

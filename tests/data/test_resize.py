@@ -5,6 +5,7 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from kdvideo.data.clip_spec import Resizing
 from kdvideo.data.resize import crop_clip, find_cut
 
 LAST = 0.9999
@@ -21,17 +22,19 @@ SIZES = [
 ]
 
 
+@pytest.mark.parametrize("resize", ["short_side", "squash"])
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_a_cut_equals_the_one_from_the_whole(height: int, width: int, kind: str):
+def test_a_cut_equals_the_one_from_the_whole(height: int, width: int, kind: str, resize: str):
     """To the bit, wherever it lies: at the edges, where weights are others, and at every phase between."""
     generator = torch.Generator().manual_seed(height)
     noise = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
     frames = noise.permute(0, 3, 1, 2)
-    whole = F.resize(frames, [128], interpolation=InterpolationMode(kind), antialias=True)
+    wanted = [128, 128] if resize == "squash" else [128]
+    whole = F.resize(frames, wanted, interpolation=InterpolationMode(kind), antialias=True)
     drawn = [tuple(pair) for pair in torch.rand(25, 2, generator=generator).tolist()]
     for place in [(0.0, 0.0), (LAST, LAST), (0.0, LAST), (0.5, 0.5), *drawn]:
-        cut = find_cut(place, (height, width), short_side=128, size=112, interpolation=kind)
+        cut = find_cut(place, (height, width), short_side=128, size=112, resizing=Resizing(kind, resize))
         found = cut.of(frames[(..., *cut.window)])
         assert torch.equal(found.transpose(0, 1), crop_clip(whole, place, size=112))
 

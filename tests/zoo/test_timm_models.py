@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from test_processors import draw_frames
 from torch import Tensor
 
 from kdvideo.data.clip_spec import prepare_clips
-from kdvideo.models.from_timm import load_timm
+from kdvideo.data.resize import find_cut
+from kdvideo.models import from_timm
+from kdvideo.models.from_timm import find_timm_config, load_timm
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import backbone_of
 from kdvideo.zoo import Zoo, create_model
@@ -86,6 +89,34 @@ def test_dinov3_gives_its_class_token(tmp_path: Path):
     torch.testing.assert_close(backbone(ours), tokens[:, 0].mean(0, keepdim=True), **CLOSE)
     expected = tokens[:, net.num_prefix_tokens :].transpose(1, 2).unflatten(2, (16, 16)).transpose(0, 1)
     torch.testing.assert_close(backbone.forward_features(ours)[0], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("how", ["center", "squash"])
+def test_frames_are_resized_as_timm_does(how: str, monkeypatch: pytest.MonkeyPatch):
+    """By its own transform, on a picture that is not square; `crop_pct` leaves a margin to cut off.
+
+    Its bicubic kernel on tensors adds up in float32, torchvision's newer one in integers: 1 step of 255 apart.
+    """
+    from timm.data import create_transform
+
+    config = {**find_timm_config("test_vit.r160_in1k"), "crop_mode": how, "crop_pct": 0.9}
+    monkeypatch.setattr(from_timm, "find_timm_config", lambda model: config)
+    spec = from_timm.build_timm(model="test_vit.r160_in1k").clip_spec
+    picture = draw_frames(240, 321)[0]
+    arguments = {key: config[key] for key in ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")}
+    steps = create_transform(**arguments).transforms
+    wanted = picture
+    for step in steps[:2]:
+        wanted = step(wanted)
+    cut = find_cut(
+        (spec.center, spec.center), (240, 321), short_side=spec.own_short_side, size=160, resizing=spec.resizing
+    )
+    found = cut.of(picture[(..., *cut.window)])
+    assert wanted.shape == found.shape
+    assert (wanted.int() - found.int()).abs().max() <= 1
+    monkeypatch.setitem(config, "crop_mode", "border")
+    with pytest.raises(ValueError, match="it crops by border; kdvideo can center and squash"):
+        from_timm.build_timm(model="test_vit.r160_in1k")
 
 
 @torch.no_grad()

@@ -1,17 +1,15 @@
 """The input convention of a checkpoint of the library, from its preprocessor file."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
-from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.clip_spec import ClipSpec, Resize
 from kdvideo.models.from_transformers.family import Family
 
 __all__ = ["find_clip_spec"]
 
-logger = logging.getLogger("kdvideo")
-
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
+_SQUARING = ("ViT", "DeiT", "DINOv3")  # begin the names of processors that make a square of a size of one number
 _BICUBIC = ("CLIP", "Siglip", "Bit")  # begin the names of processors whose files may leave bicubic out
 
 
@@ -26,7 +24,7 @@ def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> Cl
     Raises:
         ValueError: the file lacks mean and std, or describes pictures that clips cannot be.
     """
-    size, short_side = _sides(values, family, config)
+    size, short_side, resize = _sides(values, family, config)
     mean, std = _normalisation(values, family)
     found: dict[str, Any] = {
         "clip_len": family.clip_len(config),
@@ -38,6 +36,7 @@ def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> Cl
         "short_side": short_side,
         "interpolation": _interpolation(values),
         "sampling": family.sampling,
+        "resize": resize,
     }
     try:
         return ClipSpec.from_dict(found)
@@ -45,21 +44,22 @@ def find_clip_spec(values: Mapping[str, Any], family: Family, config: Any) -> Cl
         raise ValueError(f"its config and preprocessor file make no input convention: {error}") from None
 
 
-def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int, int]:
-    """Returns the size of the crop and the short side before it, in pixels."""
+def _sides(values: Mapping[str, Any], family: Family, config: Any) -> tuple[int, int, Resize]:
+    """Returns the size of the crop and the short side before it, in pixels, and how frames are resized to it."""
     crops = values.get("do_center_crop", "crop_size" in values)
     size = _square(values.get("crop_size"), "crop_size") if crops else None
     resized = values.get("size")
+    resize: Resize = "short_side"
     if isinstance(resized, Mapping) and "shortest_edge" in resized:
         resized = _square(resized["shortest_edge"], "shortest_edge")
     elif resized is not None:
+        squeezes = isinstance(resized, Mapping) or _processor(values).startswith(_SQUARING)
         resized = _square(resized, "size")
-        if not crops:
-            logger.info("%s's processor squeezes frames into a square; here they are cut to one", family.title)
+        resize = "squash" if squeezes else "short_side"
     size = size or family.size(config)
     if family.short_side is not None:
-        return size, family.short_side(size)
-    return size, max(resized or size, size)
+        return size, family.short_side(size), "short_side"
+    return size, max(resized or size, size), resize
 
 
 def _square(value: Any, key: str) -> int | None:
@@ -95,8 +95,12 @@ def _channels(value: Any, key: str) -> tuple[float, ...]:
 
 
 def _interpolation(values: Mapping[str, Any]) -> str:
-    processor = str(values.get("image_processor_type", values.get("feature_extractor_type", "")))
-    number = values.get("resample", 3 if processor.startswith(_BICUBIC) else 2)
+    number = values.get("resample", 3 if _processor(values).startswith(_BICUBIC) else 2)
     if not isinstance(number, int) or number not in _INTERPOLATIONS:
         raise ValueError(f"its preprocessor file has resample {number!r}; it must be 2 (bilinear) or 3 (bicubic)")
     return _INTERPOLATIONS[number]
+
+
+def _processor(values: Mapping[str, Any]) -> str:
+    """Returns the name of the class that wrote a preprocessor file. "" if it does not say."""
+    return str(values.get("image_processor_type", values.get("feature_extractor_type", "")))
