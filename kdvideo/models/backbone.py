@@ -2,14 +2,14 @@
 
 import operator
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pytorchvideo_parts import Net, ResBlock, ResStage
 
-__all__ = ["Backbone", "NetBackbone", "ResidualConvs", "create_basic_stage", "stage_widths"]
+__all__ = ["Backbone", "NetBackbone", "ResidualConvs", "create_basic_stage", "find_stages", "stage_widths"]
 
 # (dim_in, dim_out, stride) -> first and second convolution, and the shortcut's or None
 ResidualConvs = Callable[[int, int, int], tuple[nn.Module, nn.Module, nn.Module | None]]
@@ -22,18 +22,28 @@ class Backbone(nn.Module):
         num_features: D, the length of a feature.
         clip_spec: the input convention.
         takes_any_clip: whether it takes clips of other lengths and sizes than those of `clip_spec`.
+        stages: names of the maps of `forward_stages`, from the input on. A backbone that names none has the last alone.
     """
 
     takes_any_clip: bool = True
 
-    def __init__(self, *, num_features: int, clip_spec: ClipSpec) -> None:
+    def __init__(self, *, num_features: int, clip_spec: ClipSpec, stages: Sequence[str] = ("last",)) -> None:
         super().__init__()
         self.num_features = num_features
         self.clip_spec = clip_spec
+        self.stages = tuple(stages)  # no attribute of the class, which would hide a derived class's module of this name
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_features")
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each.
+
+        Returns:
+            A map for each name of `stages`, in their order. The last one is that of `forward_features`.
+        """
+        return {self.stages[-1]: self.forward_features(clip)}
 
     def forward(self, clip: Tensor) -> Tensor:
         """Averages the feature map over time and space. `[B, C, T, H, W]` -> `[B, D]`."""
@@ -49,23 +59,51 @@ class NetBackbone(Backbone):
         blocks: stem and stages; their output is `[B, num_features, t, h, w]`.
         num_features: D, the length of a feature.
         clip_spec: the input convention.
+        stages: name of each stage -> index of its last block. The block behind it must not change its output in place.
+            None if only the last block's output is a stage.
 
     Example:
         >>> import torch
-        >>> net = NetBackbone(blocks=[nn.Conv3d(3, 8, 3), nn.ReLU()], num_features=8, clip_spec=ClipSpec())
+        >>> blocks = [nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU()), nn.Conv3d(4, 8, 3)]
+        >>> net = NetBackbone(blocks=blocks, num_features=8, clip_spec=ClipSpec(), stages={"stem": 0, "stage1": 1})
         >>> net(torch.randn(2, 3, 8, 32, 32)).shape
         torch.Size([2, 8])
+        >>> {name: list(map_.shape) for name, map_ in net.forward_stages(torch.randn(2, 3, 8, 32, 32)).items()}
+        {'stem': [2, 4, 6, 30, 30], 'stage1': [2, 8, 4, 28, 28]}
     """
 
-    def __init__(self, *, blocks: Sequence[nn.Module], num_features: int, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=num_features, clip_spec=clip_spec)
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[nn.Module],
+        num_features: int,
+        clip_spec: ClipSpec,
+        stages: Mapping[str, int] | None = None,
+    ) -> None:
+        stages = stages or {"last": len(blocks) - 1}
+        super().__init__(num_features=num_features, clip_spec=clip_spec, stages=tuple(stages))
         self.blocks = Net(blocks=nn.ModuleList(blocks)).blocks
+        self._stage_ends = tuple(stages.values())
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the last block's output. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         for block in self.blocks:
             clip = block(clip)
         return clip
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        outputs = []
+        for block in self.blocks:
+            clip = block(clip)
+            outputs.append(clip)
+        return {name: outputs[end] for name, end in zip(self.stages, self._stage_ends, strict=True)}
+
+
+def find_stages(blocks: Sequence[nn.Module]) -> dict[str, int]:
+    """Returns where the stages of a residual network end: its stem, and each block that is a `ResStage`."""
+    ends = [index for index, block in enumerate(blocks) if isinstance(block, ResStage)]
+    return {"stem": 0, **{f"stage{number}": end for number, end in enumerate(ends, start=1)}}
 
 
 def stage_widths(width: int) -> tuple[int, int, int, int]:

@@ -27,6 +27,8 @@ _LAYERS: tuple[tuple[int, tuple[int, int, int] | None], ...] = (
     (8, None),
     (8, None),
 )
+# where the size of the map changes next, as in residual networks: behind conv1, 2, 3b, 4b, 5b
+_STAGES = {"stem": 0, "stage1": 1, "stage2": 3, "stage3": 5, "stage4": 7}
 
 
 @BACKBONES.register()
@@ -45,7 +47,7 @@ def c3d(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backbone:
     for multiplier, pool in _LAYERS:
         blocks.append(_create_layer(dim_in, multiplier * width, pool=pool))
         dim_in = multiplier * width
-    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec(), stages=_STAGES)
 
 
 def _create_layer(dim_in: int, dim_out: int, *, pool: tuple[int, int, int] | None) -> nn.Module:

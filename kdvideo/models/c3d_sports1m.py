@@ -30,6 +30,8 @@ _LAYERS: tuple[tuple[int, _Size | None, _Size], ...] = (
     (8, None, (0, 0, 0)),
     (8, _POOL, (0, 1, 1)),
 )
+# behind conv1a, 2a, 3b, 4b, 5b with their pooling, and the linear layers
+_STAGES = {"stem": 0, "stage1": 1, "stage2": 3, "stage3": 5, "stage4": 7, "linear": 8}
 
 
 class FullyConnected(nn.Module):
@@ -81,7 +83,7 @@ def c3d_sports1m(*, width: int = 64, clip_spec: ClipSpec | None = None) -> Backb
         dim_in = multiplier * width
     side = (clip_spec.size // 16 + 2) // 2  # pool5 pads one pixel on each side
     blocks.append(FullyConnected(dim_in * (clip_spec.clip_len // 16) * side**2, 64 * width))
-    return NetBackbone(blocks=blocks, num_features=64 * width, clip_spec=clip_spec)
+    return NetBackbone(blocks=blocks, num_features=64 * width, clip_spec=clip_spec, stages=_STAGES)
 
 
 def _create_layer(dim_in: int, dim_out: int, *, pool: _Size | None, padding: _Size) -> nn.Module:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.backbone import Backbone, NetBackbone
+from kdvideo.models.backbone import Backbone, NetBackbone, find_stages
 from kdvideo.models.pytorchvideo_parts import EfficientX3d, Net, Swish, hub
 from kdvideo.registry import BACKBONES
 
@@ -37,12 +37,20 @@ class X3DBackbone(NetBackbone):
 
     def __init__(self, net: Net, *, clip_spec: ClipSpec) -> None:
         head = net.blocks[-1]
-        super().__init__(blocks=net.blocks, num_features=head.proj.in_features, clip_spec=clip_spec)
+        stages = {**find_stages(net.blocks), "head": len(net.blocks) - 1}
+        super().__init__(blocks=net.blocks, num_features=head.proj.in_features, clip_spec=clip_spec, stages=stages)
         head.proj = head.dropout = head.activation = head.pool.pool = None
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
         return self._behind_pooling(self._before_pooling(clip))
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        outputs = {}
+        for name, block in zip(self.stages[:-1], self.blocks[:-1], strict=True):
+            clip = outputs[name] = block(clip)
+        return {**outputs, self.stages[-1]: self._behind_pooling(self._project(clip))}
 
     def forward(self, clip: Tensor) -> Tensor:
         """Computes the features. `[B, C, T, H, W]` -> `[B, 2048]`."""
@@ -51,8 +59,11 @@ class X3DBackbone(NetBackbone):
     def _before_pooling(self, clip: Tensor) -> Tensor:
         for block in self.blocks[:-1]:
             clip = block(clip)
+        return self._project(clip)
+
+    def _project(self, features: Tensor) -> Tensor:
         head = self.blocks[-1].pool
-        return head.pre_act(head.pre_norm(head.pre_conv(clip)))
+        return head.pre_act(head.pre_norm(head.pre_conv(features)))
 
     def _behind_pooling(self, features: Tensor) -> Tensor:
         head = self.blocks[-1].pool
@@ -70,13 +81,21 @@ class EfficientX3DBackbone(Backbone):
     """
 
     def __init__(self, net: EfficientX3d, *, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=net.projection.model.in_features, clip_spec=clip_spec)
+        stages = ("stem", "stage1", "stage2", "stage3", "stage4", "head")
+        super().__init__(num_features=net.projection.model.in_features, clip_spec=clip_spec, stages=stages)
         self.s1, self.s2, self.s3, self.s4, self.s5 = net.s1, net.s2, net.s3, net.s4, net.s5
         self.head = nn.ModuleDict({"conv_5": net.head.conv_5, "lin_5": net.head.lin_5})
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, 2048, t, h, w]`."""
         return self.head["lin_5"](self._before_pooling(clip))
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        outputs = {}
+        for name, stage in zip(self.stages, (self.s1, self.s2, self.s3, self.s4, self.s5), strict=False):
+            clip = outputs[name] = stage(clip)
+        return {**outputs, self.stages[-1]: self.head["lin_5"](self.head["conv_5"](clip))}
 
     def forward(self, clip: Tensor) -> Tensor:
         """Computes the features. `[B, C, T, H, W]` -> `[B, 2048]`."""
@@ -90,7 +109,10 @@ class EfficientX3DBackbone(Backbone):
 
 def _adapt_resnet(net: Net, *, clip_spec: ClipSpec) -> Backbone:
     """Builds a backbone of all blocks but the head."""
-    return NetBackbone(blocks=net.blocks[:-1], num_features=net.blocks[-1].proj.in_features, clip_spec=clip_spec)
+    *blocks, head = net.blocks
+    return NetBackbone(
+        blocks=blocks, num_features=head.proj.in_features, clip_spec=clip_spec, stages=find_stages(blocks)
+    )
 
 
 def _without_own_swish(net: nn.Module) -> nn.Module:

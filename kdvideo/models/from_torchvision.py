@@ -20,6 +20,9 @@ from kdvideo.registry import BACKBONES
 
 __all__ = ["NATIVE_CLIP_SPECS", "MC3Backbone", "MViTBackbone", "S3DBackbone", "Swin3DBackbone"]
 
+_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
+_S3D_ENDS = (0, 3, 6, 12, 15)  # its layers before each pooling, and the last
+
 
 class MC3Backbone(Backbone):
     """`mc3_18` without its classifier; 512 features.
@@ -29,7 +32,7 @@ class MC3Backbone(Backbone):
     """
 
     def __init__(self, net: video.VideoResNet, *, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=net.fc.in_features, clip_spec=clip_spec)
+        super().__init__(num_features=net.fc.in_features, clip_spec=clip_spec, stages=_STAGES)
         self.stem, self.layer1, self.layer2 = net.stem, net.layer1, net.layer2
         self.layer3, self.layer4 = net.layer3, net.layer4
 
@@ -38,6 +41,15 @@ class MC3Backbone(Backbone):
         for part in (self.stem, self.layer1, self.layer2, self.layer3, self.layer4):
             clip = part(clip)
         return clip
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        outputs = {}
+        for name, part in zip(
+            self.stages, (self.stem, self.layer1, self.layer2, self.layer3, self.layer4), strict=True
+        ):
+            clip = outputs[name] = part(clip)
+        return outputs
 
 
 class S3DBackbone(Backbone):
@@ -48,7 +60,7 @@ class S3DBackbone(Backbone):
     """
 
     def __init__(self, net: video.S3D, *, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=net.classifier[1].in_channels, clip_spec=clip_spec)
+        super().__init__(num_features=net.classifier[1].in_channels, clip_spec=clip_spec, stages=_STAGES)
         self.features = net.features
 
     def forward_features(self, clip: Tensor) -> Tensor:
@@ -56,7 +68,18 @@ class S3DBackbone(Backbone):
 
         t is one less than the number of time steps, or 1 if there is only one.
         """
-        features = self.features(clip)
+        return self._pool(self.features(clip))
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        outputs = []
+        for layer in self.features:
+            clip = layer(clip)
+            outputs.append(clip)
+        maps = [outputs[end] for end in _S3D_ENDS[:-1]]
+        return dict(zip(self.stages, [*maps, self._pool(clip)], strict=True))
+
+    def _pool(self, features: Tensor) -> Tensor:
         return avg_pool3d(features, kernel_size=(min(2, features.shape[2]), 1, 1), stride=1)
 
 
@@ -64,7 +87,7 @@ class Swin3DBackbone(Backbone):
     """`swin3d_t`, `_s`, `_b`: Video Swin Transformer; 768, 768, 1024 features. Liu et al., arXiv 2106.13230."""
 
     def __init__(self, net: video.SwinTransformer3d, *, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=net.num_features, clip_spec=clip_spec)
+        super().__init__(num_features=net.num_features, clip_spec=clip_spec, stages=_STAGES)
         self.patch_embed, self.pos_drop = net.patch_embed, net.pos_drop
         self.features, self.norm = net.features, net.norm
         self.channels_first = Permute([0, 4, 1, 2, 3])  # a module, so that hooks see the map
@@ -72,6 +95,17 @@ class Swin3DBackbone(Backbone):
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         return self.channels_first(self.norm(self.features(self.pos_drop(self.patch_embed(clip)))))
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        seen = self.pos_drop(self.patch_embed(clip))
+        outputs = [seen]
+        for number, layer in enumerate(self.features):  # stages, and between them what merges patches
+            seen = layer(seen)
+            if number % 2 == 0:
+                outputs.append(seen)
+        maps = [output.permute(0, 4, 1, 2, 3) for output in outputs[:-1]]
+        return dict(zip(self.stages, [*maps, self.channels_first(self.norm(seen))], strict=True))
 
 
 class MViTBackbone(Backbone):
@@ -86,7 +120,7 @@ class MViTBackbone(Backbone):
     takes_any_clip = False
 
     def __init__(self, net: video.MViT, *, clip_spec: ClipSpec) -> None:
-        super().__init__(num_features=net.head[1].in_features, clip_spec=clip_spec)
+        super().__init__(num_features=net.head[1].in_features, clip_spec=clip_spec, stages=_STAGES)
         self.conv_proj, self.pos_encoding = net.conv_proj, net.pos_encoding
         self.blocks, self.norm = net.blocks, net.norm
         clip_len = self.pos_encoding.temporal_size * self.conv_proj.stride[0]
@@ -99,8 +133,17 @@ class MViTBackbone(Backbone):
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, 768, t, h, w]`."""
-        tokens, shape = self._tokens(clip)
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, shape)
+        return _as_map(*self._tokens(clip))
+
+    def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
+        """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
+        tokens, shape = self._embed(clip)
+        outputs = []
+        for number, block in enumerate(self.blocks):
+            if number == 0 or block.pool_skip is not None:  # the first block of a stage
+                outputs.append(_as_map(tokens, shape))
+            tokens, shape = block(tokens, shape)
+        return dict(zip(self.stages, [*outputs, _as_map(self.norm(tokens), shape)], strict=True))
 
     def forward(self, clip: Tensor) -> Tensor:
         """Computes the features. `[B, C, T, H, W]` -> `[B, 768]`."""
@@ -108,11 +151,19 @@ class MViTBackbone(Backbone):
 
     def _tokens(self, clip: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
         """Returns the tokens `[B, 1 + t*h*w, 768]`, the class token first, and (t, h, w)."""
-        tokens = self.pos_encoding(self.conv_proj(clip).flatten(2).transpose(1, 2))
-        shape = (self.pos_encoding.temporal_size, *self.pos_encoding.spatial_size)
+        tokens, shape = self._embed(clip)
         for block in self.blocks:
             tokens, shape = block(tokens, shape)
         return self.norm(tokens), shape
+
+    def _embed(self, clip: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+        tokens = self.pos_encoding(self.conv_proj(clip).flatten(2).transpose(1, 2))
+        return tokens, (self.pos_encoding.temporal_size, *self.pos_encoding.spatial_size)
+
+
+def _as_map(tokens: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Puts tokens where they are, without the class token. `[B, 1 + t*h*w, D]` -> `[B, D, t, h, w]`."""
+    return tokens[:, 1:].transpose(1, 2).unflatten(2, shape)
 
 
 _KINETICS = ClipSpec(**KINETICS, modality="rgb")

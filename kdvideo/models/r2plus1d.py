@@ -11,7 +11,7 @@ from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.former_names import former_attributes
-from kdvideo.models.backbone import Backbone, NetBackbone, ResidualConvs, create_basic_stage, stage_widths
+from kdvideo.models.backbone import Backbone, NetBackbone, ResidualConvs, create_basic_stage, find_stages, stage_widths
 from kdvideo.models.pytorchvideo_parts import Net, create_conv_2plus1d
 from kdvideo.registry import BACKBONES
 
@@ -114,7 +114,9 @@ def _create(variant: _Variant, *, width: int, clip_spec: ClipSpec | None) -> Bac
     for name, module in nn.ModuleList(blocks).named_modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eps = variant.inner_norm_eps if name.endswith(".norm") else variant.norm_eps
-    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(
+        blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec(), stages=find_stages(blocks)
+    )
 
 
 def _inner_channels(dim_in: int, dim_out: int, *, kernel: tuple[int, int, int] = (3, 3, 3)) -> int:

@@ -7,7 +7,7 @@ from torch import nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.former_names import former_attributes
-from kdvideo.models.backbone import Backbone, NetBackbone, create_basic_stage, stage_widths
+from kdvideo.models.backbone import Backbone, NetBackbone, create_basic_stage, find_stages, stage_widths
 from kdvideo.models.pytorchvideo_parts import create_res_basic_stem
 from kdvideo.registry import BACKBONES
 
@@ -89,7 +89,9 @@ def _create(stem: nn.Module, num_blocks: _Blocks, *, width: int, clip_spec: Clip
             create_basic_stage(depth=depth, dim_in=dim_in, dim_out=dim_out, stride=stride, convs=_create_convs)
         )
         dim_in = dim_out
-    return NetBackbone(blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec())
+    return NetBackbone(
+        blocks=blocks, num_features=dim_in, clip_spec=clip_spec or ClipSpec(), stages=find_stages(blocks)
+    )
 
 
 def _create_convs(dim_in: int, dim_out: int, stride: int) -> tuple[nn.Module, nn.Module, nn.Module | None]:
