@@ -1,6 +1,7 @@
 """Hooks of the trainer: evaluation, metrics files, checkpoints, progress."""
 
 import logging
+import operator
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -45,19 +46,30 @@ class EpochEvaluation(Hook):
 
 
 class KeepBest(Hook):
-    """Keeps the student of the epoch with the highest value of a metric in `best.pt`. The earliest wins a tie.
+    """Keeps the student of the epoch with the best value of a metric in a file.
 
-    Rank 0 writes the file. All ranks may read it.
+    Rank 0 writes the file. All ranks may read it. A file that was chosen by another metric, as by an earlier version of
+    kdvideo, is replaced at the next measured epoch.
 
     Args:
-        folder: the run's folder.
-        metric: name of the metric, whose values lie in [0, 1].
+        path: the file, e.g. `RunFolder(OUTPUT_DIR).best`.
+        metric: name of the metric.
+        replaces: whether an epoch's value, the first argument, replaces the best one so far, the second. By default,
+            the lowest value is the best, and the latest epoch wins a tie.
         extra: constant entries of the file: how the model is built, and the names of its classes.
     """
 
-    def __init__(self, folder: RunFolder, metric: str, *, extra: Mapping[str, Any]) -> None:
-        self.path = folder.best
+    def __init__(
+        self,
+        path: Path,
+        metric: str,
+        *,
+        extra: Mapping[str, Any],
+        replaces: Callable[[float, float], bool] = operator.le,
+    ) -> None:
+        self.path = path
         self.metric = metric
+        self.replaces = replaces
         self.extra = extra
 
     def before_epoch(self, trainer: Trainer) -> None:
@@ -66,14 +78,13 @@ class KeepBest(Hook):
             self.path.unlink(missing_ok=True)
 
     def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Writes the student if no epoch was better. A repeated epoch of a killed run does not count as better."""
-        if not is_main():
+        """Writes the student if no epoch was better."""
+        if not is_main() or self.metric not in metrics:
             return
-        best = self.read()
-        if self.metric in metrics and (best is None or metrics[self.metric] > best["value"]):
-            student = trainer.task.student.state_dict()
-            best = {"epoch": trainer.epoch, "value": metrics[self.metric], "student": student}
-            save_state(self.path, {**best, **self.extra})
+        best, value = self.read(), metrics[self.metric]
+        if best is None or best.get("metric") != self.metric or self.replaces(value, best["value"]):
+            state = {"epoch": trainer.epoch, "metric": self.metric, "value": value}
+            save_state(self.path, {**state, "student": trainer.task.student.state_dict(), **self.extra})
 
     def read(self) -> dict[str, Any] | None:
         """Returns `epoch`, `value` and weights of the best epoch so far. None before the first epoch."""

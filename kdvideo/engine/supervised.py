@@ -28,7 +28,7 @@ from kdvideo.engine.run import (
     round_as_stored,
 )
 from kdvideo.engine.run_folder import RunFolder
-from kdvideo.evaluation.classify import Classify, HeldOutAccuracy
+from kdvideo.evaluation.classify import Classify, HeldOut
 from kdvideo.evaluation.clip_outputs import Views
 from kdvideo.evaluation.protocol import Classes, Lists
 from kdvideo.models.pcl import ClassificationModel
@@ -38,12 +38,15 @@ __all__ = ["supervised"]
 
 logger = logging.getLogger("kdvideo")
 
+_FEW = 50  # held-out videos: with fewer, one video is more than 2 % of the accuracy
+
 
 def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
     """Builds the parts of a run on labelled clips.
 
-    It evaluates on held-out training videos during training, and on the test list once. The epoch that is best on the
-    held-out videos is measured and published. Without held-out videos, it is the last epoch.
+    It evaluates on held-out training videos during training, and on the test list once. The epoch with the lowest
+    cross-entropy on the held-out videos is measured and published, the later one of equals. Without held-out videos, it
+    is the last epoch.
 
     Args:
         cfg: a valid config.
@@ -59,7 +62,7 @@ def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed
         raise TypeError(f"a spec with {num_classes} classes has built a {type(model).__name__}, no classifier")
     _check_num_classes(cfg, model, num_classes)
     videos, held_out = split_training_list(cfg, lists.train)
-    logger.info("%d training videos, %d held out", len(videos), len(held_out))
+    _tell_held_out(cfg, videos, held_out)
 
     def build_dataset(task: Task) -> TrainClips:
         return TrainClips(
@@ -74,15 +77,15 @@ def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed
     def prepare_measurements() -> Measurements:
         if not len(held_out):
             return Measurements(dict, lambda epoch: _measure_test_list(cfg, model, lists, epoch=epoch))
-        accuracy = _held_out_accuracy(cfg, model, held_out, folder=folder)
-        best = KeepBest(folder, HeldOutAccuracy.name, extra=parts.describe_model())
-        return _measurements(cfg, model, lists, accuracy=accuracy, best=best)
+        measure = _build_held_out(cfg, model, held_out, folder=folder)
+        best = KeepBest(folder.best, HeldOut.cross_entropy, extra=parts.describe_model())
+        return _measurements(cfg, model, lists, measure=measure, best=best, folder=folder)
 
     parts = RunParts(
         spec=spec,
         model=model,
         videos=videos,
-        validation_metric=HeldOutAccuracy.name,
+        validation_metric=HeldOut.accuracy,
         build_dataset=build_dataset,
         prepare_measurements=prepare_measurements,
         class_names=class_names,
@@ -109,11 +112,19 @@ def _check_num_classes(cfg: CfgNode, model: ClassificationModel, needed: int) ->
         )
 
 
-def _held_out_accuracy(
-    cfg: CfgNode, model: ClassificationModel, held_out: VideoList, *, folder: RunFolder
-) -> HeldOutAccuracy:
+def _tell_held_out(cfg: CfgNode, videos: VideoList, held_out: VideoList) -> None:
+    logger.info("%d training videos, %d held out", len(videos), len(held_out))
+    if 0 < len(held_out) < _FEW:
+        logger.warning(
+            "%d held-out videos choose the epoch, which is mostly chance below %d: raise DATA.VALIDATION_SHARE %g, or "
+            "set it to 0 to take the last epoch",
+            *(len(held_out), _FEW, cfg.DATA.VALIDATION_SHARE),
+        )
+
+
+def _build_held_out(cfg: CfgNode, model: ClassificationModel, held_out: VideoList, *, folder: RunFolder) -> HeldOut:
     config = build_eval_config(cfg)
-    return HeldOutAccuracy(
+    return HeldOut(
         held_out,
         model,
         views=Views(config.clips_per_video, cfg.DATA.SHORT_SIDE),
@@ -124,22 +135,32 @@ def _held_out_accuracy(
 
 
 def _measurements(
-    cfg: CfgNode, model: ClassificationModel, lists: Lists, *, accuracy: HeldOutAccuracy, best: KeepBest
+    cfg: CfgNode, model: ClassificationModel, lists: Lists, *, measure: HeldOut, best: KeepBest, folder: RunFolder
 ) -> Measurements:
     def at_epoch() -> Mapping[str, float]:
-        return accuracy(model, next(model.parameters()).device)  # the test list is not used
+        return measure(model, next(model.parameters()).device)  # the test list is not used
 
     def at_end(epoch: int) -> FinalResult:
         kept = best.read()
         if not kept:
             return _measure_test_list(cfg, model, lists, epoch=epoch)
         model.load_state_dict(best_weights(kept))
-        words = f"the epoch was chosen by {accuracy.words} (DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
-        return _measure_test_list(
-            cfg, model, lists, epoch=kept["epoch"], chosen_by={accuracy.name: kept["value"]}, words=words
-        )
+        words = f"the epoch was chosen by {measure.words} (DATA.VALIDATION_SHARE {cfg.DATA.VALIDATION_SHARE:g})"
+        values = _held_out_values(folder)
+        logger.info("%s", words)
+        for which in dict.fromkeys((kept["epoch"], epoch)):
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in values.get(which, {}).items())
+            logger.info("%s epoch %d  %s", "chosen" if which == kept["epoch"] else "last", which, shown)
+        chosen_by = values.get(kept["epoch"], {})
+        return _measure_test_list(cfg, model, lists, epoch=kept["epoch"], chosen_by=chosen_by, words=words)
 
     return Measurements(at_epoch, at_end, (best,))
+
+
+def _held_out_values(folder: RunFolder) -> dict[int, dict[str, float]]:
+    """Returns what the held-out videos measured after each epoch."""
+    names = (HeldOut.accuracy, HeldOut.cross_entropy)
+    return {line["epoch"]: {name: line[name] for name in names if name in line} for line in folder.epochs()}
 
 
 def _measure_test_list(

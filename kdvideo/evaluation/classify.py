@@ -1,5 +1,6 @@
 """Classification: a classifier's answer for a video is its mean answer over uniform clips."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kdvideo.data.videos import VideoList
 from kdvideo.evaluation.clip_outputs import Views, uniform_loader
@@ -19,11 +21,12 @@ from kdvideo.models.spec import Model
 __all__ = [
     "ClassMatch",
     "Classify",
-    "HeldOutAccuracy",
+    "HeldOut",
     "clip_accuracy",
     "match_classes",
     "spread_over_classes",
     "video_accuracy",
+    "video_cross_entropy",
     "video_probabilities",
 ]
 
@@ -107,8 +110,8 @@ def match_classes(model: Model, classes: Classes) -> ClassMatch | None:
     return None if order == list(range(len(own))) else ClassMatch(order, others)
 
 
-class HeldOutAccuracy:
-    """Video accuracy on held-out training videos. Their clips are decoded once.
+class HeldOut:
+    """Accuracy and cross-entropy on held-out training videos. Their clips are decoded once.
 
     Args:
         videos: held-out videos with classes.
@@ -119,7 +122,8 @@ class HeldOutAccuracy:
         directory: the folder of the cache.
     """
 
-    name = "validation_accuracy"
+    accuracy = "validation_accuracy"
+    cross_entropy = "validation_cross_entropy"
 
     def __init__(
         self,
@@ -136,10 +140,10 @@ class HeldOutAccuracy:
         )
         self._clips = CachedClips(loader, directory=directory, label="class_id")
         self._batch_size = batch_size
-        self.words = f"{self.name}, {views.num_clips} clips a held-out training video"
+        self.words = f"{self.cross_entropy}, {views.num_clips} clips a held-out training video"
 
     def __call__(self, model: ClassificationModel, device: torch.device) -> Mapping[str, float]:
-        """Measures `validation_accuracy`.
+        """Measures `validation_accuracy` and `validation_cross_entropy`.
 
         Args:
             model: the network, on `device`.
@@ -153,7 +157,10 @@ class HeldOutAccuracy:
             device=device,
             batch_size=self._batch_size,
         )
-        return {self.name: video_accuracy(logits, self._clips.labels)[1]}
+        return {
+            self.accuracy: video_accuracy(logits, self._clips.labels)[1],
+            self.cross_entropy: video_cross_entropy(logits, self._clips.labels),
+        }
 
 
 def video_probabilities(logits: Tensor) -> Tensor:
@@ -173,6 +180,21 @@ def video_accuracy(logits: Tensor, classes: Tensor, *, ks: Sequence[int] = (1,))
         The share in [0, 1] for each k.
     """
     return top_k_accuracy(video_probabilities(logits), classes, ks=ks)
+
+
+def video_cross_entropy(logits: Tensor, classes: Tensor) -> float:
+    """Computes the mean negative logarithm of the probability that videos' classes have.
+
+    Args:
+        logits: `[V, S, K]`, for S clips per video. A video's probability is the mean of its clips'.
+        classes: the class of each video, `[V]`.
+
+    Returns:
+        Nats, at least 0. Guessing among K classes has log K.
+    """
+    # Summed as logarithms: a probability that rounds to 0 would make it infinite.
+    clips = logits.float().log_softmax(dim=-1)
+    return F.nll_loss(clips.logsumexp(dim=1) - math.log(clips.shape[1]), classes).item()
 
 
 def clip_accuracy(logits: Tensor, classes: Tensor) -> float:

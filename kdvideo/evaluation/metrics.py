@@ -49,7 +49,8 @@ class MetricName:
     @property
     def is_score(self) -> bool:
         """Whether a higher value is better."""
-        return not self.name.endswith("majority_share")  # this is a property of the labels
+        # The majority's share is a property of the labels.
+        return not self.name.endswith(("majority_share", "cross_entropy"))
 
     @property
     def is_accuracy(self) -> bool:

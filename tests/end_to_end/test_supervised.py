@@ -12,7 +12,9 @@ from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
 from kdvideo.engine.run_folder import METRICS_NAME
 from kdvideo.engine.trainer import Hook
+from kdvideo.evaluation.classify import HeldOut
 
+HELD_OUT = ("validation_accuracy", "validation_cross_entropy")
 FINETUNE = ["TASK.NAME", "supervised", "DATA.VALIDATION_SHARE", "0.5", "SOLVER.BATCH_SIZE", "3"]
 
 
@@ -26,15 +28,21 @@ def lines_of(folder: Path) -> list[dict]:
 
 
 def test_from_pretraining_to_a_published_classifier(tiny_overrides: list[str], tmp_path: Path):
-    """The backbone comes from the zoo, the head is new; the best held-out epoch is measured, published, loaded."""
+    """The backbone comes from the zoo, the head is new; the chosen epoch is measured, published, loaded."""
     run(tiny_overrides, "OUTPUT_DIR", str(tmp_path / "pcl"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "own.pcl")
     folder = tmp_path / "finetuned"
     finetune = [*FINETUNE, "MODEL.WEIGHTS", "own.pcl", "SOLVER.BACKBONE_LR_SCALE", "0.1", "OUTPUT_DIR", str(folder)]
     result = run(tiny_overrides, *finetune, "SOLVER.EPOCHS", "3", "ZOO.PUBLISH_AS", "own.finetuned")
     *epochs, final = lines_of(folder)
-    held_out = [line["validation_accuracy"] for line in epochs]
-    assert final["epoch"] == 1 + held_out.index(max(held_out))
-    assert final["validation_accuracy"] == max(held_out)
+    held_out = [line["validation_cross_entropy"] for line in epochs]
+    chosen = epochs[held_out.index(min(held_out))]
+    assert [final[key] for key in ("epoch", *HELD_OUT)] == [chosen[key] for key in ("epoch", *HELD_OUT)]
+    assert "chosen by validation_cross_entropy" in result.entry.protocol
+    assert result.entry.metrics["validation_cross_entropy"] == min(held_out)
+    log = (folder / "log.txt").read_text()
+    assert "6 held-out videos choose the epoch, which is mostly chance below 50: raise DATA.VALIDATION_SHARE 0.5" in log
+    last = f"epoch 3  validation_accuracy {epochs[-1]['validation_accuracy']:.3f}"
+    assert f"{'chosen' if chosen['epoch'] == 3 else 'last'} {last}" in log
     assert {"video_accuracy_3clip", "video_accuracy_3clip_top5", "clip_accuracy"} <= set(final)
     assert not any("video_accuracy" in key for line in epochs for key in line)  # the test list is read once
     assert "own.finetuned" in kdvideo.list_models() or (tmp_path / "zoo" / "entries" / "own.finetuned.json").exists()
@@ -69,6 +77,18 @@ def test_resuming_keeps_the_best_epoch(tiny_overrides: list[str], tmp_path: Path
     assert lines_of(tmp_path / "parts") == lines_of(tmp_path / "whole")
     for key, value in whole.model.state_dict().items():
         assert torch.equal(continued.model.state_dict()[key], value), key
+
+
+def test_the_later_of_equals_is_chosen(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The rule before took the first epoch here: the highest accuracy, and the earliest of equals."""
+    values = iter([(0.5, 1.9), (0.5, 1.2), (0.5, 1.2)])
+
+    def measure(self, model, device):
+        return dict(zip(HELD_OUT, next(values), strict=True))
+
+    monkeypatch.setattr(HeldOut, "__call__", measure)
+    run(tiny_overrides, *FINETUNE, "SOLVER.EPOCHS", "3", "OUTPUT_DIR", str(tmp_path / "run"))
+    assert lines_of(tmp_path / "run")[-1]["epoch"] == 3
 
 
 def test_plateau_of_pretraining_looks_at_held_out_videos(tiny_overrides: list[str], tmp_path: Path):

@@ -1,5 +1,6 @@
 """Hooks: when they evaluate and save, and what they write."""
 
+import operator
 from pathlib import Path
 
 import simplejson
@@ -43,9 +44,9 @@ def test_a_checkpoint_after_every_second_and_the_last_epoch(tmp_path: Path):
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path):
-    """The earliest of the best; a new run forgets what a dead one left; a resumed one does not."""
+    """The lowest, and the latest of equals; a new run forgets what a dead one left; a resumed one does not."""
     (tmp_path / BEST_NAME).write_bytes(b"of a run that died in its first epoch")
-    trainer, keep = make_trainer(EPOCHS=4), KeepBest(RunFolder(tmp_path), "accuracy", extra={})
+    trainer, keep = make_trainer(EPOCHS=4), KeepBest(tmp_path / BEST_NAME, "accuracy", extra={})
     known, weights = [], {}
 
     class Seen(Hook):
@@ -55,13 +56,25 @@ def test_the_best_epoch_is_kept(tmp_path: Path):
         def after_epoch(self, trainer, metrics):
             weights[trainer.epoch] = trainer.task.student.state_dict()["weight"].clone()
 
-    run(trainer, Measured(0.2, 0.6, 0.6, 0.1), keep, Seen())
+    run(trainer, Measured(0.7, 0.2, 0.2, 0.6), keep, Seen())
     assert known[0] is None
-    resumed = KeepBest(RunFolder(tmp_path), "accuracy", extra={})
+    resumed = KeepBest(tmp_path / BEST_NAME, "accuracy", extra={})
     resumed.before_epoch(trainer)
     best = resumed.read()
-    assert (best["epoch"], best["value"]) == (2, 0.6)
-    assert torch.equal(best["student"]["weight"], weights[2])
+    assert (best["epoch"], best["value"]) == (3, 0.2)
+    assert torch.equal(best["student"]["weight"], weights[3])
+
+
+def test_another_rule_and_another_metric(tmp_path: Path):
+    """The earliest of the highest, as in earlier versions; a file that another metric has chosen is replaced."""
+    path = tmp_path / BEST_NAME
+    highest = KeepBest(path, "accuracy", extra={}, replaces=operator.gt)
+    run(make_trainer(EPOCHS=4), Measured(0.2, 0.6, 0.6, 0.1), highest)
+    assert (highest.read()["epoch"], highest.read()["value"]) == (2, 0.6)
+    trainer = make_trainer(EPOCHS=1)
+    trainer.epoch = 4
+    KeepBest(path, "loss", extra={}).after_epoch(trainer, {"loss": 9.0})
+    assert (highest.read()["epoch"], highest.read()["value"]) == (4, 9.0)
 
 
 def test_evaluation_period():

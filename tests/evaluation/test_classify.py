@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from sklearn.metrics import top_k_accuracy_score
+from sklearn.metrics import log_loss, top_k_accuracy_score
 
-from kdvideo.evaluation.classify import clip_accuracy, video_accuracy
+from kdvideo.evaluation.classify import clip_accuracy, video_accuracy, video_cross_entropy
 from kdvideo.evaluation.metrics import top_k_accuracy
 
 
@@ -35,6 +35,16 @@ def test_one_video_by_hand():
     probabilities = torch.tensor([[[0.4, 0.6], [0.4, 0.6], [1 - 1e-9, 1e-9]]], dtype=torch.float64)
     assert video_accuracy(probabilities.log(), torch.tensor([0])) == {1: 1.0}
     assert clip_accuracy(probabilities.log(), torch.tensor([0])) == pytest.approx(1 / 3)
+
+
+def test_cross_entropy_is_that_of_the_mean_probability():
+    """scikit-learn's log loss of averaged probabilities; finite where a probability rounds to 0."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(40, 4, 7, dtype=torch.float64, generator=generator)
+    classes = torch.randint(0, 7, (40,), generator=generator)
+    expected = log_loss(classes.numpy(), logits.softmax(-1).mean(1).numpy(), labels=range(7))
+    assert video_cross_entropy(logits, classes) == pytest.approx(expected, rel=1e-5)  # in fp32
+    assert video_cross_entropy(torch.tensor([[[0.0, 1000.0]]]), torch.tensor([0])) == 1000.0
 
 
 def test_more_than_all_classes_is_all_classes():

@@ -84,6 +84,7 @@ def test_chance_and_scores():
     assert parse_metric("retrieval_at_1").chance is None
     assert parse_metric("train_pretext_accuracy").chance is None
     assert not parse_metric("UCF-101-s1/majority_share").is_score
+    assert not parse_metric("validation_cross_entropy").is_score
     assert parse_metric("k400_top1").is_score
     assert [parse_metric(name).is_accuracy for name in ("train_accuracy", "retrieval_at_1", "loss")] == [
         True,
