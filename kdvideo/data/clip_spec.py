@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from kdvideo.data.transform import ClipTransform
 
 __all__ = [
     "USUAL_RESIZING",
@@ -123,6 +126,18 @@ class ClipSpec:
         """How pixels are normalised: modality, mean, std."""
         return {"modality": self.modality, "mean": self.mean, "std": self.std}
 
+    def transform(self) -> "ClipTransform":
+        """Returns the function from frames of any size to a network's input, as `kdvideo embed` computes it.
+
+        Example:
+            >>> frames = torch.zeros(16, 240, 320, 3, dtype=torch.uint8)  # [T, H, W, C], or [T, C, H, W]
+            >>> ClipSpec(clip_len=16, size=112).transform()(frames).shape
+            torch.Size([3, 16, 112, 112])
+        """
+        from kdvideo.data.transform import ClipTransform  # it imports this module
+
+        return ClipTransform(self)
+
     def describe_convention(self) -> str:
         """Returns modality, mean and std in words."""
         return f"{self.modality} clips, mean {list(self.mean)}, std {list(self.std)}"
@@ -167,7 +182,9 @@ def _is_finite(value: object) -> bool:
 def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
     """Turns decoded clips into a network's input.
 
-    Pixels are scaled to [0, 1] and normalised; if the spec's modality is "residual", frames become differences.
+    Pixels are scaled to [0, 1] and normalised; if the spec's modality is "residual", frames become differences. Number
+    and size of the frames stay as they are, since most networks take others than the spec's. `ClipSpec.transform` also
+    resizes and crops, and takes frames of the spec's number only.
 
     Args:
         clips: uint8 `[..., C, T, H, W]`, RGB.
@@ -175,7 +192,15 @@ def prepare_clips(clips: Tensor, spec: ClipSpec) -> Tensor:
 
     Returns:
         float32 of the same shape. A residual frame is `x[t - 1] - x[t]`, the first one `x[T - 1] - x[0]`.
+
+    Raises:
+        ValueError: the clips are no whole numbers, or have another layout.
     """
+    if clips.is_floating_point() or clips.dim() < 4 or clips.shape[-4] != 3:
+        raise ValueError(
+            f"clips are {str(clips.dtype).removeprefix('torch.')} {list(clips.shape)}; they must be uint8 "
+            "[.., 3, T, H, W], from 0 to 255: frames of other layouts and sizes go through ClipSpec.transform()"
+        )
     mean, std = (_per_channel(values, clips.device) for values in (spec.mean, spec.std))
     return normalise_clips(clips, mean=mean, std=std, modality=spec.modality)
 
