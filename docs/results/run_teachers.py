@@ -51,8 +51,8 @@ class OwnCode(Hook):
     def before_epoch(self, trainer: Trainer) -> None:
         """Listens to the first batch."""
         if self._seen is None:
-            self.description = trainer.task.teacher.describe()
-            self._listening = trainer.task.teacher.model.register_forward_hook(self._listen)
+            self.description = trainer.task.lessons[0].teacher.describe()
+            self._listening = trainer.task.lessons[0].teacher.model.register_forward_hook(self._listen)
 
     def _listen(self, module: nn.Module, inputs: tuple[Tensor], output: object) -> None:
         self._seen = inputs[0].clone(), output

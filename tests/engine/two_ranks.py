@@ -193,4 +193,4 @@ def run_alone(case: str, folder: Path, *, norm_in_training: bool) -> dict:
 
 
 def _of_the_teacher(task: Task) -> list[nn.Module]:
-    return list(task.teacher.modules()) if hasattr(task, "teacher") else []
+    return [module for lesson in getattr(task, "lessons", []) for module in lesson.teacher.modules()]

@@ -16,7 +16,7 @@ from kdvideo.engine.precision import prepare_frozen, prepare_student
 from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.losses import BankNCE, ContrastiveLoss, LogitDistillation, QueueNCE
 from kdvideo.models.pcl import PCLModel, build_backbone, build_pcl_model
-from kdvideo.tasks import DistillTask, FrozenTeacher
+from kdvideo.tasks import DistillTask, FrozenTeacher, Lesson
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
 
@@ -60,13 +60,14 @@ def make_step(
     if dropout:
         student.backbone.blocks.append(nn.Dropout(0.5))
     prepare_frozen(teacher, torch.bfloat16 if amp == "bf16" else torch.float32)
-    task = DistillTask(
-        student,
-        contrast=BankNCE(num_videos=VIDEOS, num_negatives=8) if contrast is None else contrast,
-        teacher=FrozenTeacher(teacher, clip_spec=CLIP),
+    lesson = Lesson(
+        FrozenTeacher(teacher, clip_spec=CLIP),
         losses={"logit_distillation": (1.0, LogitDistillation())},
+        student_dim=student.backbone.num_features,
         replay=replay,
-    ).to("cuda")
+    )
+    contrast = BankNCE(num_videos=VIDEOS, num_negatives=8) if contrast is None else contrast
+    task = DistillTask(student, contrast=contrast, lessons=[lesson]).to("cuda")
     prepare_student(student.backbone, cfg, device=torch.device("cuda"))
     optimizer = build_optimizer(cfg, task.trainable, backbone=student.backbone)
     options = StepOptions(clip_gradients=1.0, accumulate=accumulate, graphed=kind is GraphedStep)

@@ -6,7 +6,7 @@ import torch
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BatchNCE, EmbeddingDistillation, SimilarityDistillation
 from kdvideo.models.pcl import build_backbone, build_pcl_model
-from kdvideo.tasks import DistillTask, FrozenTeacher
+from kdvideo.tasks import DistillTask, FrozenTeacher, Lesson
 from kdvideo.tasks.teacher import resample_clips
 
 CLIP = ClipSpec(clip_len=8, size=32)  # residual
@@ -29,17 +29,14 @@ def test_any_teaches_any(teacher_name: str, student_name: str):
     teacher = build_backbone(teacher_name, clip_spec=TEACHERS)
     student = build_pcl_model(build_backbone(student_name, clip_spec=CLIP))
     dims = {"student_dim": student.backbone.num_features, "teacher_dim": teacher.num_features}
-    task = DistillTask(
-        student,
-        contrast=BatchNCE(),
-        teacher=FrozenTeacher(teacher, clip_spec=CLIP),
-        losses={"embedding": (1.0, EmbeddingDistillation()), "similarity": (1.0, SimilarityDistillation(**dims))},
-    )
+    losses = {"embedding": (1.0, EmbeddingDistillation()), "similarity": (1.0, SimilarityDistillation(**dims))}
+    lesson = Lesson(FrozenTeacher(teacher, clip_spec=CLIP), losses=losses, student_dim=dims["student_dim"])
+    task = DistillTask(student, contrast=BatchNCE(), lessons=[lesson])
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     own_input = prepare_clips(resample_clips(BATCH["clips"], given=CLIP, wanted=TEACHERS), TEACHERS).flatten(0, 1)
     assert own_input.shape == (6, 3, 4, 48, 48)
     with torch.no_grad():
-        torch.testing.assert_close(task.teacher(BATCH["clips"])["feature"].flatten(0, 1), teacher(own_input))
+        torch.testing.assert_close(lesson.teacher(BATCH["clips"])["feature"].flatten(0, 1), teacher(own_input))
     outputs = task.train()(BATCH)
     assert torch.isfinite(outputs["loss"])
     assert 0 < outputs["embedding"] < 2

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BatchNCE, EmbeddingDistillation, LogitDistillation, SimilarityDistillation
 from kdvideo.models.pcl import ClassificationModel, build_backbone, build_pcl_model
-from kdvideo.tasks import DistillTask, FrozenTeacher, PCLTask
+from kdvideo.tasks import DistillTask, FrozenTeacher, Lesson, PCLTask
 from kdvideo.tasks.teacher import check_teacher
 
 CLIP = ClipSpec(clip_len=4, size=32)
@@ -30,7 +30,9 @@ def make_batch() -> dict:
 
 def make_task(teacher, **losses) -> DistillTask:
     student = build_pcl_model(build_backbone("r3d_10", width=4, clip_spec=CLIP), projection_dim=16)
-    return DistillTask(student, contrast=BatchNCE(), teacher=FrozenTeacher(teacher, clip_spec=CLIP), losses=losses)
+    frozen = FrozenTeacher(teacher, clip_spec=CLIP)
+    lesson = Lesson(frozen, losses=losses, student_dim=student.backbone.num_features)
+    return DistillTask(student, contrast=BatchNCE(), lessons=[lesson])
 
 
 def similarity(num_anchors: int = 16) -> SimilarityDistillation:
@@ -54,8 +56,9 @@ def test_embedding_goes_through_the_adapter():
     batch = make_batch()
     outputs = task(batch)
     clips = prepare_clips(batch["clips"], CLIP)
-    adapted = task.trainable.adapter(task.student(clips)["feature"])
-    taught = task.teacher(batch["clips"])["feature"]
+    [lesson] = task.lessons
+    adapted = lesson.adapter(task.student(clips)["feature"])
+    taught = lesson.teacher(batch["clips"])["feature"]
     expected = torch.stack(
         [1 - F.cosine_similarity(a, t, dim=0) for a, t in zip(adapted.flatten(0, 1), taught.flatten(0, 1), strict=True)]
     )
@@ -63,7 +66,8 @@ def test_embedding_goes_through_the_adapter():
     torch.testing.assert_close(outputs["kd_loss"], 2 * expected.mean())
     assert "teacher_agreement" not in outputs
     outputs["loss"].backward()
-    assert all(parameter.grad is not None for parameter in task.trainable.adapter.parameters())
+    assert all(parameter.grad is not None for parameter in lesson.adapter.parameters())
+    assert {*lesson.adapter.parameters()} <= {*task.trainable.parameters()}
     assert not any("adapter" in key for key in task.student.state_dict())
     assert {"adapter.weight", "adapter.bias"} <= set(task.task_state())
 

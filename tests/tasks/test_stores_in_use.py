@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kdvideo.files import allocate
-from kdvideo.tasks import DistillTask
+from kdvideo.tasks.lesson import Lesson
 from kdvideo.tasks.replay import ReplayStore
 
 
@@ -17,8 +17,8 @@ def test_an_answer_that_is_written_right_now(tmp_path: Path, monkeypatch: pytest
     store = ReplayStore(tmp_path, {}, shapes={"feature": (3,)}, num_epochs=2, num_videos=4, by="view")
     view, index, answers = torch.tensor([1, 0]), torch.tensor([2, 3]), {"feature": torch.rand(2, 3)}
     monkeypatch.setattr("time.sleep", lambda _: store.write(view, index, answers))
-    task = SimpleNamespace(replay=store, teacher_views=object())
-    completed = DistillTask.complete_batch(task, {"view": view, "index": index})
+    lesson = SimpleNamespace(replay=store, views=object())
+    completed = Lesson.complete_batch(lesson, {"view": view, "index": index})
     assert store.has_answers(completed)
     assert torch.equal(completed["answer_feature"], answers["feature"])
 

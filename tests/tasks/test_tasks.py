@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from kdvideo.data.clip_spec import ClipSpec, prepare_clips
 from kdvideo.losses import BankNCE, BatchNCE, LogitDistillation
 from kdvideo.models.pcl import build_backbone, build_pcl_model
-from kdvideo.tasks import DistillTask, FrozenTeacher, PCLTask
+from kdvideo.tasks import DistillTask, FrozenTeacher, Lesson, PCLTask
 from kdvideo.tasks.teacher import check_teacher, resample_clips, teacher_output_shapes
 
 CLIP = ClipSpec(clip_len=4, size=32)
@@ -28,12 +28,13 @@ def make_batch(size: int = 4) -> dict:
 
 
 def distill_task(student, teacher, weight: float = 1.0) -> DistillTask:
-    return DistillTask(
-        student,
-        contrast=BatchNCE(),
-        teacher=FrozenTeacher(teacher, clip_spec=CLIP),
-        losses={"logit_distillation": (weight, LogitDistillation(temperature=2.0))},
-    )
+    losses = {"logit_distillation": (weight, LogitDistillation(temperature=2.0))}
+    return DistillTask(student, contrast=BatchNCE(), lessons=[make_lesson(teacher, losses, student=student)])
+
+
+def make_lesson(teacher, losses, *, student) -> Lesson:
+    frozen = teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(teacher, clip_spec=CLIP)
+    return Lesson(frozen, losses=losses, student_dim=student.backbone.num_features)
 
 
 def test_pcl_loss_is_its_parts():
@@ -103,8 +104,8 @@ def test_no_adapter_where_none_is_needed():
     """The student's feature passes through unchanged, and a checkpoint holds nothing of it."""
     task = distill_task(build(), build("r2plus1d_10")).eval()
     outputs = task.trainable(prepare_clips(make_batch()["clips"], CLIP))
-    assert torch.equal(outputs["adapted_feature"], outputs["feature"])
-    assert list(task.trainable.adapter.parameters()) == []
+    assert torch.equal(task.lessons[0].adapter(outputs["feature"]), outputs["feature"])
+    assert list(task.trainable.adapters.parameters()) == []
     task.load_task_state({})  # what versions before wrote, which had no adapter here
 
 
@@ -113,13 +114,14 @@ def test_a_teacher_with_frames_of_its_own():
     own = ClipSpec(clip_len=4, size=16, frame_stride=2, modality="rgb")
     teacher = FrozenTeacher(build(clip_spec=own), clip_spec=CLIP, frames="own")
     losses = {"logit_distillation": (1.0, LogitDistillation())}
-    task = DistillTask(build(), contrast=BatchNCE(), teacher=teacher, losses=losses)
+    student = build()
+    task = DistillTask(student, contrast=BatchNCE(), lessons=[make_lesson(teacher, losses, student=student)])
     assert task.teacher_clip_spec == own
     assert distill_task(build(), build()).teacher_clip_spec is None
     batch = make_batch()
     batch["teacher_clips"] = torch.randint(0, 256, (4, 3, 3, 4, 16, 16), dtype=torch.uint8)
     expected = teacher.model(prepare_clips(batch["teacher_clips"], own))["pretext_logits"]
-    assert torch.equal(task.teacher_outputs(batch)["pretext_logits"], expected)
+    assert torch.equal(task.lessons[0].answers(batch)["pretext_logits"], expected)
     assert "its own of the spans of the student's clips, normalised" in teacher.describe()
 
 
@@ -151,11 +153,12 @@ def test_clips_are_prepared_once_where_both_see_the_same(spec: ClipSpec, same: b
     """The teacher then takes the student's prepared clips, to the bit; otherwise it prepares its own."""
     task, batch = distill_task(build(), build(clip_spec=spec)), make_batch()
     prepared_by: list[str] = []
-    for name, module in (("student", task.prepare), ("teacher", task.teacher.prepare)):
+    for name, module in (("student", task.prepare), ("teacher", task.lessons[0].teacher.prepare)):
         module.register_forward_hook(lambda *_, name=name: prepared_by.append(name))
     task(batch)
     assert prepared_by == (["student"] if same else ["student", "teacher"])
-    alone, shared = task.teacher_outputs(batch), task.teacher_outputs(batch, prepared=task.prepare(batch["clips"]))
+    [lesson] = task.lessons
+    alone, shared = lesson.answers(batch), lesson.answers(batch, prepared=task.prepare(batch["clips"]))
     assert torch.equal(shared["pretext_logits"], alone["pretext_logits"])
 
 

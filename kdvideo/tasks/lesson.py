@@ -1,0 +1,153 @@
+"""What a student learns from one frozen teacher: the losses, their adapter, and where the answers come from."""
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from kdvideo.data.batch import Batch
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.views import TeacherViews
+from kdvideo.losses.distill import DistillationLoss
+from kdvideo.models.backbone import Backbone
+from kdvideo.models.spec import Model
+from kdvideo.registry import HEADS, LOSSES
+from kdvideo.tasks.replay import ReplayStore
+from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
+from kdvideo.tasks.views import build_views, match_views, view_clips
+
+__all__ = ["Lesson"]
+
+
+class Lesson(nn.Module):
+    """One teacher, the losses that compare the student with it, and the source of its answers.
+
+    Args:
+        teacher: the teacher, whose outputs the losses use.
+        losses: each distillation loss with its weight, by name. The log uses the same names.
+        student_dim: length of the student's features.
+        replay: a store of the teacher's answers. Defaults to computing them at each step.
+        views: the views to which the teacher answers, if its `frames` are "views". They need a `replay`.
+
+    Attributes:
+        adapter: maps the student's features `[B, N, D]` to the teacher's length. It is `nn.Identity` if no loss needs
+            an adapter.
+    """
+
+    def __init__(
+        self,
+        teacher: FrozenTeacher,
+        *,
+        losses: Mapping[str, tuple[float, DistillationLoss]],
+        student_dim: int,
+        replay: ReplayStore | None = None,
+        views: TeacherViews | None = None,
+    ) -> None:
+        super().__init__()
+        self.adapter: nn.Module = nn.Identity()
+        if any(loss.adapts for _, loss in losses.values()):
+            self.adapter = HEADS.get("distillation_head")(student_dim, out_features=teacher.num_features)
+        self.teacher = teacher
+        self.weighted_losses = dict(losses)
+        self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
+        self.replay = replay
+        self.views = views
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, student: Backbone, teacher: Model, replay: ReplayStore | None = None) -> Self:
+        """Builds the lesson from TEACHER.
+
+        Args:
+            cfg: a valid config.
+            student: the student's backbone.
+            teacher: the teacher's network, which `check_teacher` has checked.
+            replay: a store of the teacher's answers.
+        """
+        views = build_views(cfg, teacher, replay=replay)
+        frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
+        frozen = FrozenTeacher(teacher, clip_spec=student.clip_spec, frames=frames)
+        dims = {"student_dim": student.num_features, "teacher_dim": frozen.num_features}
+        losses = {
+            name: (weight, LOSSES.get(name).from_config(cfg, **dims))
+            for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
+        }
+        return cls(frozen, losses=losses, student_dim=student.num_features, replay=replay, views=views)
+
+    @property
+    def clip_spec(self) -> ClipSpec | None:
+        """Returns the input convention of the `teacher_clips` in each batch. It is None if no such clips are needed."""
+        return self.teacher.wanted if self.teacher.frames == "own" else None
+
+    def describe_losses(self) -> str:
+        """Returns the weighted sum in words."""
+        return " + ".join(f"{weight:g} * {name}" for name, (weight, _) in self.weighted_losses.items())
+
+    def forward(self, student: Mapping[str, Tensor], batch: Batch, *, prepared: Tensor) -> dict[str, Tensor]:
+        """Computes the losses of one step.
+
+        Args:
+            student: the student's outputs, `feature[B, N, D]` and others.
+            batch: see `DistillTask.forward`.
+            prepared: the student's prepared clips, of which `student` are the outputs.
+
+        Returns:
+            Scalars: `kd_loss`, the weighted sum, with a gradient; each loss by its name, for the log. If both networks
+            have pretext logits, also `teacher_agreement`, the share of equal answers.
+        """
+        student = {**student, "adapted_feature": self.adapter(student["feature"])}
+        teacher = self.answers(batch, prepared=prepared if self.replay is None else None)
+        if self.views is not None:
+            student, teacher = match_views(student, teacher, kept=self.views.kept)
+        parts = {
+            name: loss(student["adapted_feature" if loss.adapts else loss.output], teacher[loss.output])
+            for name, (_, loss) in self.weighted_losses.items()
+        }
+        kd_loss = torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
+        scalars = {"kd_loss": kd_loss, **{name: part.detach() for name, part in parts.items()}}
+        if "pretext_logits" in {*teacher} & {*student} and (
+            teacher["pretext_logits"].shape == student["pretext_logits"].shape
+        ):
+            answers, wanted = (outputs["pretext_logits"].detach().argmax(dim=1) for outputs in (student, teacher))
+            scalars["teacher_agreement"] = (answers == wanted).float().mean()
+        return scalars
+
+    def answers(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
+        """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
+
+        A teacher with views has `feature[B, D]` only.
+
+        Args:
+            batch: see `DistillTask.forward`.
+            prepared: the student's prepared clips, which the teacher takes if its input is the same.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            if self.views is not None:
+                return {"feature": self.teacher(view_clips(batch))["feature"][:, 0]}
+            if prepared is not None and self.teacher.sees_the_same:
+                return self.teacher.answer(prepared)
+            return self.teacher(self.teacher.choose_clips(batch))
+
+        return compute() if self.replay is None else self.replay.answer(batch, compute)
+
+    def has_answers(self, batch: Batch) -> bool:
+        """Tells whether no answer to a batch is still to be stored."""
+        return self.replay is None or self.replay.has_answers(batch)
+
+    def complete_batch(self, batch: Batch) -> Batch:
+        """Adds the answers of `replay` to a batch in the host's memory, if there is one."""
+        if self.replay is None:
+            return batch
+        completed = self.replay.look_up(batch)
+        if self.views is not None and "teacher_clips" not in batch:
+            completed = self.replay.look_up_again(batch, completed)
+        if self.views is not None and self.replay.has_answers(completed):
+            completed.pop("teacher_clips", None)  # another run has stored the answers meanwhile
+        return completed
+
+    def flush(self) -> None:
+        """Writes the teacher's latest answers to `replay`."""
+        if self.replay is not None:
+            self.replay.flush()
