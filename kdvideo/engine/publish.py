@@ -15,7 +15,7 @@ from kdvideo.engine.checkpoint import best_weights, read_state
 from kdvideo.engine.run import FinalResult, RunParts
 from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
-from kdvideo.registry import BACKBONES
+from kdvideo.registry import BACKBONES, HEADS
 from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir
 from kdvideo.zoo.publish import publish
@@ -34,7 +34,7 @@ def write_results(
     facts = _facts(cfg, parts, final, teacher=teacher)
     folder.write_facts(facts)
     if not cfg.ZOO.PUBLISH_AS:
-        logger.info("to publish it: %s", publish_command(cfg, folder.path))
+        logger.info("to publish it: %s", publish_command(cfg, parts.spec, folder.path))
         return None
     zoo = configured_zoo(cfg)
     entry = publish(
@@ -64,15 +64,26 @@ def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weight
     )
 
 
-def publish_command(cfg: CfgNode, output_dir: Path) -> str:
-    """Returns the command that publishes a finished run under a NAME."""
+def publish_command(cfg: CfgNode, spec: ModelSpec, output_dir: Path) -> str:
+    """Returns the command that publishes a finished run under a NAME. It imports the files of all own parts."""
     words = ["kdvideo", "zoo", "publish", str(output_dir), "--name", "NAME"]
     if cfg.ZOO.DIR:
         words += ["--zoo", cfg.ZOO.DIR]
-    if module := BACKBONES.own_module(cfg.MODEL.BACKBONE):
-        file = getattr(sys.modules.get(module), "__file__", None)
-        words += ["--import", "FILE.py" if file is None or module == "__main__" else file]
+    for file in _own_files(spec):
+        words += ["--import", file]
     return shlex.join(words)
+
+
+def _own_files(spec: ModelSpec) -> list[str]:
+    """Returns the user's files that have registered the backbone and the head, each once."""
+    head = spec.head_kwargs.get("pretext_head", "") if spec.head == "pcl_head" else spec.head
+    modules = [BACKBONES.own_module(spec.backbone), HEADS.own_module(head)]
+    return list(dict.fromkeys(_file_of(module) for module in modules if module))
+
+
+def _file_of(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return "FILE.py" if file is None or module == "__main__" else file
 
 
 @accept_zoo_dir

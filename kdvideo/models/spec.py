@@ -104,4 +104,4 @@ def _check_registered(kind: str, name: str, registry: NamedRegistry) -> None:
 
 def backbone_of(model: Model) -> Backbone:
     """Returns the model's backbone, which may be the model itself."""
-    return model if isinstance(model, Backbone) else model.backbone
+    return model.backbone if isinstance(model, PCLModel | ClassificationModel) else model

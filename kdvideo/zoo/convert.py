@@ -1,6 +1,7 @@
 """Converting other projects' checkpoints into entries of a zoo."""
 
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.models.pcl import ClassificationModel
 from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir
@@ -54,6 +55,6 @@ def convert_weights(
         config=f"CONVERTED_FROM: {weights.sha256}\n",
         source=f"{origin}; {entry.source}" if entry else origin,
         licence=licence or weights.licence,
-        classes=list(contents.classes),
+        classes=list(model.class_names) if isinstance(model, ClassificationModel) else [],
     )
     return publish(model.eval(), name, zoo=zoo, spec=spec, facts=facts, replace=replace)

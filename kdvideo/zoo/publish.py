@@ -20,6 +20,7 @@ from kdvideo.zoo.contents import describe_contents
 from kdvideo.zoo.entry import Facts, ZooEntry, check_name
 from kdvideo.zoo.folder import Zoo, accept_zoo_dir, gallery_file
 from kdvideo.zoo.licences import commerce_warning
+from kdvideo.zoo.readable import check_readable
 
 __all__ = ["check_publishable", "count_macs", "publish"]
 
@@ -78,9 +79,11 @@ def publish(
         replace: whether an entry with that name may be replaced.
 
     Raises:
-        ValueError: the name is no zoo name or is taken, or the zoo cannot be written.
+        ValueError: the name is no zoo name or is taken, the zoo cannot be written, or the entry could not be read back;
+            see `check_readable`. Nothing is written then.
     """
     check_publishable(name, zoo=zoo, replace=replace, config=facts.config)
+    check_readable(model, spec, facts)
     # safetensors refuses channels_last tensors
     state = {
         key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()

@@ -9,7 +9,10 @@ import kdvideo
 from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.engine.launch import train
-from kdvideo.engine.publish import publish_run
+from kdvideo.engine.publish import publish_command, publish_run
+from kdvideo.models import PretextHead
+from kdvideo.models.spec import ModelSpec
+from kdvideo.registry import BACKBONES, HEADS
 from kdvideo.zoo.folder import Zoo
 
 
@@ -46,3 +49,28 @@ def test_what_cannot_be_published(tiny_overrides: list[str], tmp_path: Path, cap
     (folder / "facts.json").unlink()
     assert main(["zoo", "publish", str(folder), "--name", "c.d", *kdvideo_zoo]) == 2
     assert "the run has not finished, continue it with --resume" in capsys.readouterr().err
+
+
+class OwnHead(PretextHead):
+    """A pretext head of a user's own."""
+
+
+def own_net(**kwargs):
+    """Stands for a builder of a user's own."""
+
+
+def test_the_hint_imports_the_files_of_own_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Of the head as well, or the command would end in `unknown head`; each file once."""
+    monkeypatch.setattr(HEADS, "_obj_map", {**dict(HEADS), "own_head": OwnHead})
+    cfg = load_config()
+
+    def told(backbone: str, head: str, **kwargs: str) -> str:
+        return publish_command(cfg, ModelSpec(backbone, {}, kdvideo.ClipSpec(), head, kwargs), tmp_path)
+
+    start, imports = f"kdvideo zoo publish {tmp_path} --name NAME", f" --import {__file__}"
+    assert told("r3d_10", "pcl_head", pretext_head="pretext_head") == start
+    assert told("r3d_10", "pcl_head", pretext_head="own_head") == start + imports
+    assert told("r3d_10", "own_head") == start + imports
+    monkeypatch.setattr(BACKBONES, "_obj_map", {**dict(BACKBONES), "own_net": own_net})
+    assert told("own_net", "own_head") == start + imports
+    assert told("own_net", "none") == start + imports

@@ -56,7 +56,9 @@ def test_the_entry_has_the_last_word():
     assert list(load_model(str(weights_file(unnamed)))[0].class_names) == []
 
 
-def test_names_that_are_not_one_an_output_are_none():
+def test_names_that_are_not_one_an_output_are_none(monkeypatch: pytest.MonkeyPatch):
+    """Files of former versions and of other people may have such names."""
+    monkeypatch.setattr("kdvideo.zoo.publish.check_readable", lambda model, spec, facts: None)
     publish_classifier("c3d.two", ["walk", "walk", "run"])
     assert list(load_model("c3d.two")[0].class_names) == []
 
