@@ -79,8 +79,7 @@ def publish(
         replace: whether an entry with that name may be replaced.
 
     Raises:
-        ValueError: the name is no zoo name or is taken, the zoo cannot be written, or the entry could not be read back;
-            see `check_readable`. Nothing is written then.
+        ValueError: see `check_publishable` and `check_readable`. Nothing is written then.
     """
     check_publishable(name, zoo=zoo, replace=replace, config=facts.config)
     check_readable(model, spec, facts)
