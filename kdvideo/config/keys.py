@@ -189,6 +189,13 @@ KEYS: dict[str, Key] = {
     "SOLVER.SCHEDULE": key(
         "constant", TRAINING | STUDY_DEFAULT | SETTING, one_of("constant", "cosine", "one_cycle", "plateau")
     ),
+    "SOLVER.WARMUP": key(
+        0.0,
+        TRAINING,
+        at_least(0),
+        below(1),
+        comment="share of the run in which the rate rises to BASE_LR; 0: not at all, of one_cycle 0.3",
+    ),
     "SOLVER.PLATEAU_FACTOR": key(0.1, TRAINING, above(0), below(1)),
     "SOLVER.PLATEAU_PATIENCE": key(
         5, TRAINING, at_least(0), comment="evaluations without a better one before the rate is lowered"

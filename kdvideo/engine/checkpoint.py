@@ -102,7 +102,8 @@ def best_weights(best: Mapping[str, Any]) -> dict[str, Tensor]:
 def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     """Checks that a config can continue a checkpoint's run.
 
-    Paths, workers, evaluation and publishing may change. At a constant rate, the number of epochs may change, too.
+    Paths, workers, evaluation and publishing may change. At a rate that is constant from the first step on, the number
+    of epochs may change, too.
 
     Raises:
         ValueError: a key differs, and the message names the first one; or the checkpoint has no config.
@@ -111,8 +112,9 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
         raise ValueError("--resume: the checkpoint is no run's, or one of an older kdvideo's: start a new run")
     before = all_settings(stored_config(checkpoint["config"]))
     free_keys = keys_with_role(Role.RESUMABLE)
+    is_constant = cfg.SOLVER.SCHEDULE == "constant" and not cfg.SOLVER.WARMUP
     for key, value in flatten_config(cfg).items():
-        free = key in free_keys or (key == "SOLVER.EPOCHS" and cfg.SOLVER.SCHEDULE == "constant")
+        free = key in free_keys or (key == "SOLVER.EPOCHS" and is_constant)
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
 

@@ -13,9 +13,9 @@ from fvcore.common.param_scheduler import (
 from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["PlateauSchedule", "Schedule", "build_optimizer", "build_schedule"]
+__all__ = ["PlateauSchedule", "Schedule", "WarmPlateauSchedule", "build_optimizer", "build_schedule"]
 
-_WARMUP_SHARE = 0.3  # share of a one-cycle run, as in torch's OneCycleLR
+_ONE_CYCLE_SHARE = 0.3  # of the run, where SOLVER.WARMUP is 0: as in torch's OneCycleLR
 _WARMUP_START, _END = 1 / 25, 1e-4  # relative to the base rate
 _HOW = ("fused", "foreach", "capturable")  # how an optimizer computes, which depends on the device
 
@@ -80,6 +80,44 @@ class PlateauSchedule(Schedule):
         self._scheduler.load_state_dict(dict(state))
 
 
+class WarmPlateauSchedule(PlateauSchedule):
+    """A rate that rises linearly for some epochs, and falls when a metric stops rising after them.
+
+    The evaluations of the warm-up do not count: its rates are lower than the ones that are judged.
+
+    Args:
+        scheduler: PyTorch's scheduler of an optimizer of its own, whose rate is the base rate. The trained optimizer's
+            rates are those of the warm-up for a while, so the level is kept here.
+        metric: name of the metric.
+        warmup: number of epochs of the warm-up; it may be a part of one.
+        num_epochs: number of epochs of the run.
+    """
+
+    def __init__(self, scheduler: ReduceLROnPlateau, metric: str, *, warmup: float, num_epochs: int) -> None:
+        super().__init__(scheduler, metric)
+        self._warmup = warmup
+        self._num_epochs = num_epochs
+
+    def rate(self, progress: float, group: Mapping[str, Any]) -> float:
+        """Returns the group's share of the level, which the warm-up approaches."""
+        level = self._scheduler.optimizer.param_groups[0]["lr"]
+        return _rise(progress * self._num_epochs, self._warmup) * level * group["lr_scale"]
+
+    def observe(self, metrics: Mapping[str, Any]) -> None:
+        """Lowers the level as `PlateauSchedule` does. Epochs that were begun in the warm-up do not count."""
+        if metrics["epoch"] - 1 >= self._warmup:
+            super().observe(metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state that `load_state_dict` needs to continue from here."""
+        return {**super().state_dict(), "level": self._scheduler.optimizer.param_groups[0]["lr"]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from the result of `state_dict`."""
+        super().load_state_dict({name: value for name, value in state.items() if name != "level"})
+        self._scheduler.optimizer.param_groups[0]["lr"] = state["level"]
+
+
 def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> optim.Optimizer:
     """Builds SGD with momentum, or AdamW, for all trained parameters.
 
@@ -114,8 +152,11 @@ def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = ""
     """Builds the schedule that SOLVER.SCHEDULE names.
 
     `constant`; `cosine`, a decay to nearly zero (Loshchilov and Hutter, arXiv 1608.03983, without restarts);
-    `one_cycle`, a cosine rise for 0.3 of the run and then a decay (Smith and Topin, arXiv 1708.07120); `plateau`, which
-    multiplies the rate by SOLVER.PLATEAU_FACTOR after SOLVER.PLATEAU_PATIENCE held-out evaluations without improvement.
+    `one_cycle`, a cosine rise and then a decay (Smith and Topin, arXiv 1708.07120); `plateau`, which multiplies the
+    rate by SOLVER.PLATEAU_FACTOR after SOLVER.PLATEAU_PATIENCE held-out evaluations without improvement.
+
+    SOLVER.WARMUP is the share of the run in which the rate rises first, linearly from 1/25 of BASE_LR (Goyal et al.,
+    arXiv 1706.02677). The schedule fills the rest of the run. A one-cycle rises by itself: WARMUP says for how long.
 
     Args:
         cfg: a valid config.
@@ -123,23 +164,54 @@ def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = ""
         metric: the metric of held-out videos that `plateau` uses.
     """
     solver = cfg.SOLVER
-    rate = solver.BASE_LR
-    down = CosineParamScheduler(rate, _END * rate)
+    rate, warmup = solver.BASE_LR, solver.WARMUP
     if solver.SCHEDULE == "plateau":
-        scheduler = ReduceLROnPlateau(
-            optimizer, mode="max", factor=solver.PLATEAU_FACTOR, patience=solver.PLATEAU_PATIENCE, threshold=0.0
-        )
-        return PlateauSchedule(scheduler, metric)
-    if solver.SCHEDULE == "cosine":
-        return Schedule(down)
+        return _build_plateau(solver, optimizer, metric=metric)
+    down = CosineParamScheduler(rate, _END * rate)
     if solver.SCHEDULE == "one_cycle":
+        share = warmup or _ONE_CYCLE_SHARE
         up_and_down = CompositeParamScheduler(
             [CosineParamScheduler(_WARMUP_START * rate, rate), down],
-            lengths=[_WARMUP_SHARE, 1 - _WARMUP_SHARE],
+            lengths=[share, 1 - share],
             interval_scaling=["rescaled", "rescaled"],
         )
         return Schedule(up_and_down)
-    return Schedule(ConstantParamScheduler(rate))
+    after = down if solver.SCHEDULE == "cosine" else ConstantParamScheduler(rate)
+    return Schedule(_warmed(after, rate, share=warmup) if warmup else after)
+
+
+def _build_plateau(solver: CfgNode, optimizer: optim.Optimizer, *, metric: str) -> PlateauSchedule:
+    options: dict[str, Any] = {
+        "mode": "max",
+        "factor": solver.PLATEAU_FACTOR,
+        "patience": solver.PLATEAU_PATIENCE,
+        "threshold": 0.0,
+    }
+    if not solver.WARMUP:
+        return PlateauSchedule(ReduceLROnPlateau(optimizer, **options), metric)
+    level = optim.SGD([torch.zeros(())], lr=solver.BASE_LR)
+    return WarmPlateauSchedule(
+        ReduceLROnPlateau(level, **options),
+        metric,
+        warmup=solver.WARMUP * solver.EPOCHS,
+        num_epochs=solver.EPOCHS,
+    )
+
+
+def _warmed(schedule: Callable[[float], float], rate: float, *, share: float) -> Callable[[float], float]:
+    """Returns the schedule squeezed into the rest of the run, behind a linear rise to `rate`."""
+
+    def at(progress: float) -> float:
+        if progress < share:
+            return _rise(progress, share) * rate
+        return schedule((progress - share) / (1 - share))
+
+    return at
+
+
+def _rise(done: float, whole: float) -> float:
+    """Returns the factor of a warm-up of length `whole` when `done` of it is over. It is 1 after it."""
+    return _WARMUP_START + (1 - _WARMUP_START) * min(done / whole, 1.0)
 
 
 def _fits_fused(parameters: Sequence[Tensor]) -> bool:

@@ -1,5 +1,7 @@
 """Optimizers, their groups, and the schedules."""
 
+import math
+
 import pytest
 import torch
 from torch import nn, optim
@@ -38,6 +40,26 @@ def test_schedules():
     assert one_cycle(0.15) == pytest.approx((0.02 + 0.5) / 2)
     assert cosine(0.5) == pytest.approx(0.25, rel=1e-3)
     assert max(one_cycle(0.999999), cosine(0.999999)) < 1e-3
+
+
+@pytest.mark.parametrize("where", [0.0, 0.05, 0.1, 0.199])
+def test_every_schedule_warms_up(where: float):
+    """Linearly from 1/25 of the rate in the share of SOLVER.WARMUP; a one-cycle's own rise is a cosine's."""
+    linear = 0.5 * (1 / 25 + 24 / 25 * where / 0.2)
+    for name in ("constant", "cosine", "plateau"):
+        assert schedule(SCHEDULE=name, WARMUP=0.2)(where) == pytest.approx(linear, rel=1e-12)
+    cosine = 0.5 * (1 - 24 / 25 * (1 + math.cos(math.pi * where / 0.2)) / 2)
+    assert schedule(SCHEDULE="one_cycle", WARMUP=0.2)(where) == pytest.approx(cosine, rel=1e-9)
+
+
+@pytest.mark.parametrize("where", [0.2, 0.6, 0.99])
+def test_a_schedule_fills_what_its_warm_up_leaves(where: float):
+    """Squeezed, not cut: it begins at the whole rate and ends where it does without a warm-up."""
+    rest = (where - 0.2) / 0.8
+    assert schedule(SCHEDULE="constant", WARMUP=0.2)(where) == schedule(SCHEDULE="plateau", WARMUP=0.2)(where) == 0.5
+    for name in ("cosine", "one_cycle"):
+        after = schedule(SCHEDULE="cosine")(rest)
+        assert schedule(SCHEDULE=name, WARMUP=0.2)(where) == pytest.approx(after, rel=1e-9)
 
 
 def test_optimizers():
@@ -140,6 +162,29 @@ def test_plateau_waits_for_its_patience():
     """Falls after more than two evaluations without a better one; epochs that are not evaluated do not count."""
     rates = plateau_rates(0.3, 0.4, 0.4, None, 0.39, 0.4, 0.5, PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.1)
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_plateaus_warm_up_is_not_judged():
+    """Two epochs of six: their evaluations neither lower the rate nor set what later ones have to beat."""
+    rates = plateau_rates(0.9, 0.8, 0.5, 0.4, 0.6, 0.5, WARMUP=1 / 3, PLATEAU_PATIENCE=0)
+    # The last step of an epoch of three is at 2/3 of it, and the evaluation after it shows in the next epoch.
+    rise = [1 / 25 + 24 / 25 * done / 2 for done in (2 / 3, 5 / 3)]
+    assert rates == pytest.approx([0.1 * rise[0], 0.1 * rise[1], 0.1, 0.1, 0.01, 0.01])
+    assert plateau_rates(0.9, 0.8, 0.5, 0.4, 0.6, 0.5, PLATEAU_PATIENCE=0)[-1] < 1e-4
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 7])
+def test_a_warm_plateau_goes_on_after_resuming(stop_at: int):
+    """Stopped in the warm-up of one and a half epochs, between, and after the fall: level and patience come back."""
+    options = {"SCHEDULE": "plateau", "BASE_LR": 0.1, "WARMUP": 0.5, "EPOCHS": 4, "PLATEAU_PATIENCE": 0}
+    whole, first, second = (make_trainer(**options) for _ in range(3))
+    hooks = (Measured(0.1, 0.2, 0.5, 0.4),)
+    expected = run(whole, *hooks)
+    run(first, *hooks, stop_at=stop_at)
+    second.load_state(first.state())
+    assert run(second, *hooks).steps == expected.steps[stop_at:]
+    assert second.schedule.state_dict() == whole.schedule.state_dict()
+    assert whole.schedule.state_dict()["level"] == pytest.approx(0.01)
 
 
 def test_plateau_goes_on_after_resuming():
