@@ -2,17 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
-from torch import nn
 
 from kdvideo.config.key import Role
 from kdvideo.data.videos import VideoList
 from kdvideo.data.views import VIEWS_VERSION
-from kdvideo.engine.replay import describe_packages, describe_videos, read_settings, used_kernels
+from kdvideo.engine.replay import (
+    describe_libraries,
+    describe_packages,
+    describe_videos,
+    read_settings,
+    used_kernels,
+)
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.paths import kdvideo_home
 from kdvideo.registry import TASKS
@@ -45,11 +49,16 @@ def open_views(
         used: the videos of the run, to which `index` of its batches refers. Defaults to all listed ones.
 
     Raises:
-        ValueError: the task does not support views, or the store cannot be written.
+        ValueError: the task does not support views, no video has so many, or the store cannot be written.
     """
     if not TASKS.get(cfg.TASK.NAME).takes_replay:
         raise ValueError(
             f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to 0"
+        )
+    if (longest := max(listed.num_frames)) < cfg.TEACHER.VIEWS:
+        raise ValueError(
+            f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but the longest of {len(listed)} videos has {longest} frames, "
+            f"around each of which at most one view lies: lower it, e.g. to {min(6, longest)}"
         )
     return ReplayStore(
         kdvideo_home() / "replay",
@@ -78,21 +87,9 @@ def views_key(
             **used_kernels(cfg, device),
         },
         "views": {"version": VIEWS_VERSION, "count": cfg.TEACHER.VIEWS},
-        "videos": describe_videos(listed),
-        "packages": {**describe_packages(), **_libraries(backbone)},
+        "videos": describe_videos(listed, asked_by="TEACHER.VIEWS"),
+        "packages": {**describe_packages(), **describe_libraries(backbone)},
     }
-
-
-def _libraries(backbone: nn.Module) -> dict[str, str]:
-    """Returns the versions of the packages whose modules a network is made of, besides torch and kdvideo."""
-    names = {type(module).__module__.partition(".")[0] for module in backbone.modules()} - {"torch", "kdvideo"}
-    found = {}
-    for name in sorted(names):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # the user's own file
-            continue
-    return found
 
 
 def _places(listed: VideoList, used: VideoList) -> Sequence[int]:

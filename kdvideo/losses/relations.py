@@ -76,6 +76,9 @@ class QueueDistillation(DistillationLoss):
         return F.kl_div(student_view, teacher_view, reduction="batchmean", log_target=True)
 
 
+_LEAST_SHARE = 1e-4  # of the mean variance: a dimension with less has noise only, which nothing may magnify
+
+
 class RunningStatistics(nn.Module):
     """Mean and variance of each dimension over all rows that were ever seen, in all processes.
 
@@ -115,8 +118,12 @@ class RunningStatistics(nn.Module):
         self.count += number
 
     def standardise(self, rows: Tensor) -> Tensor:
-        """Returns `rows[..., D]` with mean 0 and variance 1 in each dimension, as far as they are known."""
-        return (rows - self.mean.to(rows.dtype)) * (self.variance + 1e-6).rsqrt().to(rows.dtype)
+        """Returns `rows[..., D]` with mean 0 and variance 1 in each dimension, as far as they are known.
+
+        A dimension that hardly ever changes is not divided by its own deviation, but by a hundredth of the usual one.
+        """
+        variance = torch.maximum(self.variance, _LEAST_SHARE * self.variance.mean())
+        return (rows - self.mean.to(rows.dtype)) * (variance + 1e-6).rsqrt().to(rows.dtype)
 
 
 class _Standardised(DistillationLoss):

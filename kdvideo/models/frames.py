@@ -1,6 +1,7 @@
 """Backbones that see a clip frame by frame, through an image network."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 
-__all__ = ["USUAL_FRAMES", "FramesBackbone", "TimePooling", "map_of_tokens"]
+__all__ = ["USUAL_FRAMES", "FramesBackbone", "TimePooling", "as_pair", "map_of_tokens"]
 
 TimePooling = Literal["mean", "first", "max"]
 # Image networks are mostly trained on ImageNet's colours at 224 pixels. 8 frames of every second span 15 frames.
@@ -72,6 +73,10 @@ class FramesBackbone(Backbone):
             return features[:, 0]
         return features.amax(dim=1) if self.pooling == "max" else features.mean(dim=1)
 
+    def extra_repr(self) -> str:
+        """Returns the pooling where it is not the mean: what describes a network must tell them apart."""
+        return "" if self.pooling == "mean" else f"pooling={self.pooling}"
+
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the maps of all frames. `[B, C, T, H, W]` -> `[B, D, T, h, w]`."""
         seen = self.see_map(_as_frames(clip))
@@ -84,10 +89,32 @@ def _as_frames(clip: Tensor) -> Tensor:
     return clip.transpose(1, 2).flatten(0, 1)
 
 
-def map_of_tokens(tokens: Tensor) -> Tensor:
-    """Puts the tokens of a square picture where they are in it, row by row. `[N, h * w, D]` -> `[N, D, h, w]`."""
-    side = math.isqrt(tokens.shape[1])
-    return tokens.transpose(1, 2).unflatten(2, (side, side))
+def as_pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Returns height and width of a side that other libraries give as one number or as two."""
+    if isinstance(value, int):
+        return value, value
+    height, width = value
+    return height, width
+
+
+def map_of_tokens(tokens: Tensor, patch: tuple[int, int] = (1, 1)) -> Tensor:
+    """Puts the tokens of a square picture where they are in it, row by row. `[N, h * w, D]` -> `[N, D, h, w]`.
+
+    Args:
+        tokens: `[N, h * w, D]`.
+        patch: height and width of the pixels that became one token. Their proportion alone counts.
+
+    Raises:
+        ValueError: so many tokens fill no such picture.
+    """
+    number = tokens.shape[1]
+    height = max(1, round(math.sqrt(number * patch[1] / patch[0])))
+    if number % height or height * patch[0] != number // height * patch[1]:
+        raise ValueError(
+            f"{number} tokens of {patch[0]} x {patch[1]} pixels fill no square picture, so the network has no map: use "
+            "its feature"
+        )
+    return tokens.transpose(1, 2).unflatten(2, (height, number // height))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kdvideo.data.clip_spec import ClipSpec, Interpolation, Resize
 from kdvideo.extras import extra_imports
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, map_of_tokens
+from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, as_pair, map_of_tokens
 from kdvideo.models.timm_names import rename_lukemelas
 from kdvideo.registry import BACKBONES
 
@@ -57,7 +57,8 @@ class TimmBackbone(FramesBackbone):
         seen = net.forward_features(frames)
         if seen.dim() == 3:
             tokens = seen[:, getattr(net, "num_prefix_tokens", 0) :]
-            return map_of_tokens(tokens)
+            patch = getattr(getattr(net, "patch_embed", None), "patch_size", (1, 1))
+            return map_of_tokens(tokens, as_pair(patch))
         return seen.permute(0, 3, 1, 2) if str(getattr(net, "output_fmt", "")).endswith("NHWC") else seen
 
 

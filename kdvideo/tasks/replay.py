@@ -231,7 +231,14 @@ class ReplayStore:
         (places, copy), self._unwritten = self._unwritten, None
         rows, missing = places[:, 0], places[:, 1:].astype(bool)
         sizes = [math.prod(mapped.shape[1:]) for mapped in self._values.values()]
-        for i, (name, values) in enumerate(zip(self._values, copy.read().split(sizes, dim=1), strict=True)):
+        answers = copy.read()
+        if not (finite := answers.isfinite().all(dim=1)).all():
+            wrong = rows[~finite.numpy()] % self.num_videos
+            raise FloatingPointError(
+                f"the teacher's answers to {len(wrong)} samples are not finite, the first to video {wrong[0]} of its "
+                "list: they are not kept; compute in another precision"
+            )
+        for i, (name, values) in enumerate(zip(self._values, answers.split(sizes, dim=1), strict=True)):
             chosen = missing[:, i]
             self._write(name, rows[chosen], values.numpy()[chosen].reshape(-1, *self._values[name].shape[1:]))
 

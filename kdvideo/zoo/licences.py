@@ -7,10 +7,11 @@ from kdvideo.zoo.entry import Teacher
 __all__ = ["UNSTATED", "commerce_warning", "forbids_commerce", "teacher_licence"]
 
 # As model cards and timm spell them: cc-by-nc-sa-4.0, fair-noncommercial-research-license, "research use only".
+# The Academic Free License allows all uses.
 # The last three are licences of NVIDIA, Apple and Meta for research, whose names do not say so.
 _FORBIDS = re.compile(
-    r"\bnc\b|non[ -]?commercial|\bnot[ -]for[ -]commercial|\bresearch[ -](use[ -]|purposes[ -])?only\b|\bacademic\b"
-    r"|\bnsclv1\b|\bapple-amlr\b|\bseer-license\b",
+    r"\bnc\b|non[ -]?commercial|\bnot[ -]for[ -]commercial|\bresearch[ -](use[ -]|purposes[ -])?only\b"
+    r"|\bacademic\b(?![ -]free)|\bnsclv1\b|\bapple-amlr\b|\bseer-license\b",
     flags=re.I,
 )
 UNSTATED = "unspecified"  # the default of ZOO.LICENCE, which states nothing

@@ -24,8 +24,11 @@ CONFIG = "config.json"  # what makes a folder a model of the transformers librar
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _REPOSITORY = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9_][A-Za-z0-9_./-]*))?")
-_HUB_FILE = re.compile(rf"({_PART}/{_PART})(?:@([^/@]+))?/(.+)")
+_REVISION = r"(?>refs/[^/@]+/[^/@]+|[^/@]+)"  # refs/pr/3 is one; it never ends before its number
+_HUB_FILE = re.compile(rf"({_PART}/{_PART})(?:@({_REVISION}))?/(.+)")
+_WITH_REFS = re.compile(rf"{_PART}/{_PART}@refs/[^/@]+/[^/@]+")
 _TIMM = re.compile(r"([a-z0-9_]+(?:\.[A-Za-z0-9_]+)?)(?:@(.+))?")
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 class EntryName(NamedTuple):
@@ -73,10 +76,16 @@ class TimmModel(NamedTuple):
     Attributes:
         model: its name there, MODEL or MODEL.TAG.
         file: a file with its weights. None for those of its tag.
+        revision: a commit of the tag's repository on the hub. "" for the one that timm names.
     """
 
     model: str
     file: Path | None
+    revision: str = ""
+
+    def __str__(self) -> str:
+        at = self.revision or self.file
+        return f"timm:{self.model}{f'@{at}' if at else ''}"
 
 
 SourceName = EntryName | LocalFile | LocalFolder | Address | Repository | TimmModel
@@ -129,7 +138,7 @@ def split_hub_file(address: str) -> tuple[str, str, str]:
 def _parse_hub(source: str) -> SourceName:
     has_slashes = source.startswith("hf://")
     rest = source.removeprefix("hf://" if has_slashes else "hf:")
-    if has_slashes and rest.count("/") > 1:
+    if has_slashes and rest.count("/") > 1 and not _WITH_REFS.fullmatch(rest):
         split_hub_file(source)
         return Address(source)
     found = _REPOSITORY.fullmatch(rest)
@@ -142,6 +151,8 @@ def _parse_hub(source: str) -> SourceName:
 def _parse_timm(source: str) -> TimmModel:
     found = _TIMM.fullmatch(source.removeprefix("timm:"))
     if found is None:
-        raise ValueError(f"{source} is no timm model: write timm:MODEL, with .TAG or @FILE for its weights")
+        raise ValueError(f"{source} is no timm model: write timm:MODEL, with .TAG, @FILE or @COMMIT for its weights")
     model, file = found.groups()
+    if file is not None and _COMMIT.fullmatch(file):
+        return TimmModel(model, None, file)
     return TimmModel(model, None if file is None else expand_user(file))

@@ -21,7 +21,7 @@ __all__ = ["FoundTimm", "find_timm", "read_timm"]
 
 
 class FoundTimm(NamedTuple):
-    """Where the weights of a model of timm lie, their licence, and the commit that they are from; "" of a file."""
+    """Where the weights of a model of timm lie, their licence, and the name of exactly these; "" of a file."""
 
     path: Path
     licence: str
@@ -41,12 +41,14 @@ def find_timm(named: TimmModel) -> FoundTimm:
     if not name:
         raise ValueError(f"timm has no weights of {named.model} on the hub: give a file, timm:{named.model}@FILE")
     owner_and_repo, _, revision = str(name).removeprefix("hf-hub:").partition("@")
-    repository = Repository(owner_and_repo, revision)
+    repository = Repository(owner_and_repo, named.revision or revision)
     folder, commit = fetch_repository(repository)
     path = folder / "model.safetensors"
     if not path.is_file():
         raise ValueError(f"{repository} has no model.safetensors: give a file, timm:{named.model}@FILE")
-    return FoundTimm(path, str(config.get("license") or ""), str(repository._replace(revision=commit)))
+    tag = f".{config['tag']}" if config.get("tag") else ""  # another version of timm may have another usual one
+    pinned = TimmModel(f"{named.model.partition('.')[0]}{tag}", None, commit)
+    return FoundTimm(path, str(config.get("license") or ""), str(pinned))
 
 
 def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:

@@ -13,6 +13,7 @@ from kdvideo.engine.evaluate import evaluate
 from kdvideo.engine.launch import train
 from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.models import FramesBackbone
+from kdvideo.models.frames import map_of_tokens
 from kdvideo.models.spec import backbone_of
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.load import load_model
@@ -93,3 +94,14 @@ def test_networks_without_a_map_and_unknown_poolings():
     assert flat.forward_features(torch.randn(2, 3, 7, 4, 4)).shape == (2, 5, 7, 1, 1)
     with pytest.raises(ValueError, match="it must be one of mean, first, max"):
         FramesBackbone(nn.Flatten(), pooling="last")
+
+
+def test_tokens_that_are_not_square():
+    """Of patches of 8 x 4 pixels a picture of 16 x 16 has 2 x 4. So many as fill no picture are refused by number."""
+    tokens = torch.arange(8.0).view(1, 8, 1)
+    assert map_of_tokens(tokens, (8, 4))[0, 0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert map_of_tokens(tokens[:, :4])[0, 0].tolist() == [[0, 1], [2, 3]]
+    with pytest.raises(
+        ValueError, match=r"^8 tokens of 1 x 1 pixels fill no square picture, so the network has no map"
+    ):
+        map_of_tokens(tokens)

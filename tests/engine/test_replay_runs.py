@@ -1,11 +1,13 @@
 """Replayed teachers: runs that read give the losses of runs that compute, and a key leaves nothing out."""
 
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 from fvcore.common.config import CfgNode
+from torch import nn
 from traces import Trace, train_teacher
 
 from kdvideo.config import load_config
@@ -14,10 +16,13 @@ from kdvideo.data.videos import VideoList
 from kdvideo.engine import replay
 from kdvideo.engine.launch import train
 from kdvideo.engine.replay import replay_key
+from kdvideo.models import FramesBackbone
+from kdvideo.models.pcl import build_backbone
 from kdvideo.paths import kdvideo_home
 from kdvideo.tasks import DistillTask, FrozenTeacher
 
 CPU = torch.device("cpu")
+OWN = build_backbone("r3d_10", width=4)
 
 
 @pytest.fixture
@@ -84,9 +89,40 @@ def videos(tmp_path: Path) -> VideoList:
     return VideoList([VideoRecord(path, path.name, 0) for path in paths], [60, 70, 80], ["pyav"] * 3)
 
 
-def key(videos: VideoList, *overrides: str, teacher: str = "a" * 64, device: torch.device = CPU) -> dict:
+def key(
+    videos: VideoList,
+    *overrides: str,
+    teacher: str = "a" * 64,
+    device: torch.device = CPU,
+    net: nn.Module = OWN,
+) -> dict:
     cfg: CfgNode = load_config(None, ["DATA.ROOT", "/videos", *overrides])
-    return replay_key(cfg, videos, teacher_sha256=teacher, device=device)
+    return replay_key(cfg, videos, teacher=net, teacher_sha256=teacher, device=device)
+
+
+def test_a_foreign_network_brings_its_library(videos: VideoList):
+    """Another version of it may compute other answers. kdvideo's own networks need none: their keys are as before."""
+    assert set(key(videos)["packages"]) == {"torch", "torchvision", "av", "torchcodec"}
+    pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+    foreign = build_backbone("timm", model="test_vit.r160_in1k")
+    assert key(videos, net=foreign)["packages"] == {**key(videos)["packages"], "timm": metadata.version("timm")}
+
+
+def test_how_frames_become_one_feature_is_in_the_key(videos: VideoList):
+    """A network of frames that takes the maximum over time answers otherwise; the mean is written nowhere."""
+    image_net = nn.Conv2d(3, 4, 3)
+    mean, most = (FramesBackbone(image_net, pooling=how) for how in ("mean", "max"))
+    assert key(videos, net=mean) == key(videos)
+    assert key(videos, net=most)["teacher"] == {**key(videos)["teacher"], "pooling": "max"}
+    assert (repr(mean) == repr(most), "pooling=max" in repr(most)) == (False, True)  # what a store of views hashes
+
+
+def test_a_video_that_cannot_be_looked_at(videos: VideoList):
+    """The error names the key that wants a store."""
+    videos.records[1].path.unlink()
+    for asked_by in ("TEACHER.REPLAY", "TEACHER.VIEWS"):
+        with pytest.raises(ValueError, match=rf"^{asked_by}: .*1.avi cannot be looked at: No such file"):
+            replay.describe_videos(videos, asked_by=asked_by)
 
 
 def test_a_gpu_and_its_kernels_are_in_the_key(videos: VideoList, monkeypatch: pytest.MonkeyPatch):

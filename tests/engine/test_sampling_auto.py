@@ -36,7 +36,10 @@ def test_auto_hashes_as_shared(videos):  # noqa: F811
     auto, shared = config(chosen_for=True), config("TEACHER.SAMPLING", "shared")
     assert auto.dump() == shared.dump()
     assert settings_id(auto.dump()) == settings_id(shared.dump())
-    keys = [replay_key(cfg, videos, teacher_sha256="a", device=torch.device("cpu")) for cfg in (auto, shared)]
+    keys = [
+        replay_key(cfg, videos, teacher=teacher_that(True), teacher_sha256="a", device=torch.device("cpu"))
+        for cfg in (auto, shared)
+    ]
     assert json.dumps(keys[0]) == json.dumps(keys[1])
     former = {"sha256": "a", "device": "cpu", "sampling": "shared", "clip_spec": "", "amp": "fp32"}  # before auto
     assert keys[0]["teacher"] == former

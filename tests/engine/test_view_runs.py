@@ -157,8 +157,12 @@ def test_from_the_teacher_alone(distill, teacher: list[str], seen: list[int]):
             r"TEACHER\.LOSSES is \['logit_distillation'\], but a teacher's views have features only: choose of emb",
         ),
         (["TASK.NAME", "pcl", "TEACHER.WEIGHTS", ""], r"TEACHER\.VIEWS is 2, but TASK\.NAME pcl has no teacher"),
+        (
+            ["TEACHER.VIEWS", "1000"],
+            r"TEACHER\.VIEWS is 1000, but the longest of 12 videos has \d+ frames, .*: lower it, e.g. to 6$",
+        ),
     ],
-    ids=["pretext", "loss", "task"],
+    ids=["pretext", "loss", "task", "many"],
 )
 def test_what_cannot_learn_from_views_is_refused(distill, options: list[str], message: str):
     """In one line, before anything is decoded."""

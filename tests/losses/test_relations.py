@@ -80,6 +80,17 @@ def test_a_student_that_knows_the_mean_has_a_loss_of_one():
     assert loss(torch.zeros(5, 2, 3, dtype=torch.float64), draw(0, 5, 2, 3)).item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [StandardisedEmbedding, StandardisedMSE])
+def test_noise_of_a_dead_dimension_is_not_magnified(kind):
+    """A tenth of a thousandth of the others' deviation stays below a hundredth; it was a third of a live dimension."""
+    loss, rows = kind(teacher_dim=4), draw(5, 40, 2, 4).float()
+    rows[..., 2] *= 3e-4
+    loss(torch.zeros_like(rows), rows)
+    standardised = loss.statistics.standardise(rows)
+    assert standardised[..., 2].std() < 0.05
+    assert standardised[..., [0, 1, 3]].std() == pytest.approx(1, abs=0.1)
+
+
 def pearson(a: list[float], b: list[float]) -> float:
     return cosine([x - statistics.fmean(a) for x in a], [x - statistics.fmean(b) for x in b])
 

@@ -52,6 +52,17 @@ def test_computed_once(tmp_path: Path):
         assert torch.equal(again.answer(part, refuse)["pretext_logits"], computed(part)["pretext_logits"])
 
 
+def test_what_is_not_finite_is_not_kept(tmp_path: Path):
+    """NaN would come back to every later student. The answers of the other samples of the batch are not kept either."""
+    store, part = open_store(tmp_path), batch(1, 3, 7)
+    wrong = computed(part)
+    wrong["pretext_logits"][1, 2] = torch.nan
+    message = "^the teacher's answers to 1 samples are not finite, the first to video 7 of its list: they are not kept"
+    with pytest.raises(FloatingPointError, match=message):
+        store.answer(part, lambda: wrong)
+    assert open_store(tmp_path).count_answers() == 0
+
+
 def test_what_is_missing_is_computed(tmp_path: Path):
     """The whole batch, so that its bits do not depend on what is there; what is there is kept."""
     store = open_store(tmp_path)

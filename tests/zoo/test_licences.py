@@ -44,7 +44,21 @@ def test_licences_that_forbid(licence: str):
 
 @pytest.mark.parametrize(
     "licence",
-    ["", "mit", "Apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "openrail", "dinov3-license", "ncsa", "none stated", "sync"],
+    [
+        *(
+            "",
+            "mit",
+            "Apache-2.0",
+            "cc-by-4.0",
+            "cc-by-sa-4.0",
+            "openrail",
+            "dinov3-license",
+            "ncsa",
+            "none stated",
+            "sync",
+        ),
+        *("Academic Free License v3.0", "academic-free-license", "afl-3.0"),
+    ],
 )
 def test_licences_that_do_not(licence: str):
     """Nothing to warn of, as far as a name tells."""

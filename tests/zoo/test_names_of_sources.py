@@ -26,12 +26,15 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
         (f"hf:google/vivit-b-16x2@{COMMIT}", Repository("google/vivit-b-16x2", COMMIT)),
         (f"hf://google/vivit-b-16x2@{COMMIT}", Repository("google/vivit-b-16x2", COMMIT)),
         ("hf:apiantonio/vjepa2.1-vit-base-384@refs/pr/1", Repository("apiantonio/vjepa2.1-vit-base-384", "refs/pr/1")),
+        ("hf://a/b@refs/pr/3", Repository("a/b", "refs/pr/3")),
+        ("hf://a/b@refs/pr/3/weights.pth", Address("hf://a/b@refs/pr/3/weights.pth")),
         ("hf://a/b/weights.pth", Address("hf://a/b/weights.pth")),
         ("hf://a/b@main/in/it/weights.pth", Address("hf://a/b@main/in/it/weights.pth")),
         ("https://somewhere.org/weights.pth", Address("https://somewhere.org/weights.pth")),
         ("timm:vit_small_patch16_dinov3", TimmModel("vit_small_patch16_dinov3", None)),
         ("timm:vit_small_patch16_dinov3.lvd1689m", TimmModel("vit_small_patch16_dinov3.lvd1689m", None)),
         ("timm:resnet18.a1_in1k@/w/own.pth", TimmModel("resnet18.a1_in1k", Path("/w/own.pth"))),
+        (f"timm:resnet18.a1_in1k@{COMMIT}", TimmModel("resnet18.a1_in1k", None, COMMIT)),
         ("kdvideo://r3d_10_w16.pcl", EntryName("r3d_10_w16.pcl")),
         ("r3d_10_w16.pcl", EntryName("r3d_10_w16.pcl")),
         ("weights.pth", LocalFile(Path("weights.pth"))),
@@ -54,7 +57,7 @@ def test_folders_have_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_repository_says_its_name():
     """What an entry records is taken again as it stands."""
-    for text in ("hf:a/b", "hf:a/b@main"):
+    for text in ("hf:a/b", "hf:a/b@main", "timm:resnet18", f"timm:resnet18.a1_in1k@{COMMIT}", "timm:resnet18@a.pth"):
         assert str(parse_source(text)) == text
 
 
@@ -78,3 +81,4 @@ def test_files_of_repositories():
     """A revision belongs to the repository, as huggingface_hub writes it."""
     assert split_hub_file("hf://a/b/in/it.pth") == ("a/b", "", "in/it.pth")
     assert split_hub_file("hf://a/b@v1/in/it@2.pth") == ("a/b", "v1", "in/it@2.pth")
+    assert split_hub_file("hf://a/b@refs/pr/3/in/it.pth") == ("a/b", "refs/pr/3", "in/it.pth")

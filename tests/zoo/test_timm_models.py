@@ -136,6 +136,29 @@ def test_genuine_efficientnet():
     assert len(ours) == len(state) - 2
 
 
+def test_what_an_entry_records_of_a_tag_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The model with its tag, which timm may change, at the commit that was fetched."""
+    hub = pytest.importorskip("huggingface_hub", reason="the extra `teachers` is not installed")
+    commit, asked = "0123456789abcdef" * 2 + "01234567", []
+    (tmp_path / commit).mkdir()
+    torch.manual_seed(0)
+    net = timm.create_model("test_vit", pretrained=False)
+    save_file(net.state_dict(), tmp_path / commit / "model.safetensors")
+
+    def snapshot_download(name: str, *, revision: str | None, **_: object) -> str:
+        asked.append((name, revision))
+        return str(tmp_path / commit)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    _, first = load_model("timm:test_vit")
+    assert first.name == f"timm:test_vit.r160_in1k@{commit}"
+    model, again = load_model(first.name)
+    assert (again.name, again.sha256, again.licence) == (first.name, first.sha256, first.licence)
+    assert asked == [("timm/test_vit.r160_in1k", None), ("timm/test_vit.r160_in1k", commit)]
+    ours = {name.removeprefix("image_net."): value for name, value in backbone_of(model).state_dict().items()}
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in ours.items())
+
+
 def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
     for source, words in (

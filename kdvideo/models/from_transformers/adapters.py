@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
+from kdvideo.models.frames import as_pair
 from kdvideo.models.from_transformers.family import is_classifier
-from kdvideo.models.from_transformers.video import TokenLayout, VideoBackbone, as_pair, keep_on_device
+from kdvideo.models.from_transformers.video import TokenLayout, VideoBackbone, keep_on_device
 
 __all__ = ["adapt_timesformer", "adapt_videomae", "adapt_videoprism", "adapt_vivit", "adapt_vjepa2"]
 

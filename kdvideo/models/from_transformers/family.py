@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from kdvideo.data.clip_spec import ClipSpec, Sampling
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.from_transformers.video import as_pair
+from kdvideo.models.frames import as_pair
 
 __all__ = ["Family", "architecture", "is_classifier", "square_size"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
-from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, map_of_tokens
+from kdvideo.models.frames import USUAL_FRAMES, FramesBackbone, as_pair, map_of_tokens
 from kdvideo.models.from_transformers.family import Family, architecture, is_classifier, square_size
 
 __all__ = ["IMAGE_FAMILIES", "ImageBackbone"]
@@ -47,7 +47,7 @@ class ImageBackbone(FramesBackbone):
         if body.config.model_type == "hiera":  # its tokens lie in another order
             return body(frames, output_hidden_states=True).reshaped_hidden_states[-1].permute(0, 3, 1, 2)
         tokens = body(frames).last_hidden_state[:, self.num_prefix :]
-        return map_of_tokens(tokens)
+        return map_of_tokens(tokens, as_pair(body.config.patch_size))
 
 
 def _pooled(net: Any, frames: Tensor) -> Tensor:

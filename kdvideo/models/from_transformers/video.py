@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 
-__all__ = ["TokenLayout", "VideoBackbone", "XCLIPBackbone", "as_pair", "keep_on_device"]
+__all__ = ["TokenLayout", "VideoBackbone", "XCLIPBackbone", "keep_on_device"]
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,6 @@ class XCLIPBackbone(Backbone):
 
     def _see(self, clip: Tensor) -> Any:
         return self.vision_model(clip.transpose(1, 2).flatten(0, 1))
-
-
-def as_pair(value: Any) -> tuple[int, int]:
-    """Returns height and width of a side that the library gives as one number or as two."""
-    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def keep_on_device(module: nn.Module, name: str) -> None:
