@@ -9,7 +9,8 @@ from kdvideo.losses.distill import (
 )
 from kdvideo.losses.nce import BankNCE, BatchNCE, MemoryBank
 from kdvideo.losses.queue import Queue, QueueNCE
-from kdvideo.losses.relations import DIST, QueueDistillation, StandardisedEmbedding, StandardisedMSE
+from kdvideo.losses.relations import DIST, IsotropicMSE, QueueDistillation, StandardisedEmbedding, StandardisedMSE
+from kdvideo.losses.tokens import TokenDistillation, TokenMSE, TokenRelations
 
 __all__ = [
     "DIST",
@@ -18,6 +19,7 @@ __all__ = [
     "ContrastiveLoss",
     "DistillationLoss",
     "EmbeddingDistillation",
+    "IsotropicMSE",
     "LogitDistillation",
     "MemoryBank",
     "NoContrast",
@@ -27,4 +29,7 @@ __all__ = [
     "SimilarityDistillation",
     "StandardisedEmbedding",
     "StandardisedMSE",
+    "TokenDistillation",
+    "TokenMSE",
+    "TokenRelations",
 ]

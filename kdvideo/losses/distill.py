@@ -18,8 +18,9 @@ class DistillationLoss(nn.Module):
     """The base of all distillation losses, called as `loss(student_output, teacher_output)`.
 
     Attributes:
-        output: the output that the loss compares, "pretext_logits" `[B, P]` or "feature" `[B, N, D]`.
-        adapts: whether a trained linear layer first maps the student's feature to the teacher's length.
+        output: the output that the loss compares: "pretext_logits" `[B, P]`, "feature" `[B, N, D]`, or the map
+            "tokens" `[B, N, D, t, h, w]`.
+        adapts: whether a trained linear layer first maps the student's D to the teacher's.
     """
 
     output: ClassVar[str]

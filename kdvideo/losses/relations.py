@@ -12,7 +12,7 @@ from kdvideo.losses.distill import DistillationLoss
 from kdvideo.losses.queue import Queue
 from kdvideo.registry import LOSSES
 
-__all__ = ["DIST", "QueueDistillation", "RunningStatistics", "StandardisedEmbedding", "StandardisedMSE"]
+__all__ = ["DIST", "IsotropicMSE", "QueueDistillation", "RunningStatistics", "StandardisedEmbedding", "StandardisedMSE"]
 
 
 @LOSSES.register_as("queue_distillation")
@@ -117,6 +117,11 @@ class RunningStatistics(nn.Module):
         self.mean.add_(share * delta)
         self.count += number
 
+    @property
+    def scale(self) -> Tensor:
+        """Returns the root of the mean of the variances `[D]`."""
+        return self.variance.mean().sqrt()
+
     def standardise(self, rows: Tensor) -> Tensor:
         """Returns `rows[..., D]` with mean 0 and variance 1 in each dimension, as far as they are known.
 
@@ -155,7 +160,11 @@ class _Standardised(DistillationLoss):
         teacher = teacher_feature.detach()
         if self.training:
             self.statistics.update(teacher.flatten(0, 1))
-        return self.compare(student_feature, self.statistics.standardise(teacher))
+        return self.compare(student_feature, self.standardise(teacher))
+
+    def standardise(self, teacher: Tensor) -> Tensor:
+        """Standardises features `[B, N, D]` dimension by dimension."""
+        return self.statistics.standardise(teacher)
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Compares adapted features with standardised ones, both `[B, N, D]`. Returns a scalar."""
@@ -196,6 +205,29 @@ class StandardisedMSE(_Standardised):
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Computes the mean over all dimensions, a scalar, of features `[B, N, D]`."""
         return F.mse_loss(student, teacher)
+
+
+@LOSSES.register_as("isotropic_mse")
+class IsotropicMSE(StandardisedMSE):
+    """Mean squared difference between adapted student features and teacher features of one common scale.
+
+    PHI-S (Ranzinger et al., arXiv 2410.01680) divides all centred features by one number, so that the variance is 1 on
+    average over dimensions. Unlike with a scale for each dimension, directions stay as they are, and dimensions of pure
+    noise stay small. The paper also turns the features, by a Hadamard matrix times the principal axes, so that each
+    dimension has a variance of 1. A turn of both sides changes no squared difference, and a linear adapter can turn the
+    student's side. So it is left out here: the loss is that of PHI-S for an adapter that is turned likewise, and its
+    target does not move when the axes of the clips seen so far do.
+
+    Example:
+        >>> loss = IsotropicMSE(teacher_dim=8)
+        >>> abs(loss(torch.zeros(20, 3, 8), 5 + 1e-3 * torch.randn(20, 3, 8)).item() - 1) < 1e-3
+        True
+    """
+
+    def standardise(self, teacher: Tensor) -> Tensor:
+        """Divides centred features `[B, N, D]` by one number."""
+        mean, scale = self.statistics.mean.to(teacher.dtype), self.statistics.scale.to(teacher.dtype)
+        return (teacher - mean) / scale.clamp(min=1e-12)
 
 
 @LOSSES.register_as("dist")

@@ -32,6 +32,7 @@ _FROM_FEATURES = [
     "queue_distillation",
     "standardised_embedding",
     "standardised_mse",
+    "isotropic_mse",
 ]
 CASES: dict[str, list[str]] = {
     "bank": ["CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3"],

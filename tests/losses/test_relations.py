@@ -9,8 +9,9 @@ import statistics
 
 import pytest
 import torch
+from scipy.linalg import hadamard
 
-from kdvideo.losses import DIST, QueueDistillation, StandardisedEmbedding, StandardisedMSE
+from kdvideo.losses import DIST, IsotropicMSE, QueueDistillation, StandardisedEmbedding, StandardisedMSE
 
 
 def draw(seed: int, *shape: int) -> torch.Tensor:
@@ -89,6 +90,44 @@ def test_noise_of_a_dead_dimension_is_not_magnified(kind):
     standardised = loss.statistics.standardise(rows)
     assert standardised[..., 2].std() < 0.05
     assert standardised[..., [0, 1, 3]].std() == pytest.approx(1, abs=0.1)
+
+
+def phi_s(seen: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """PHI-S as the paper has it: `H U^T (x - mean) / alpha`, and the turn `H U^T` alone."""
+    mean = seen.mean(dim=0)
+    eigenvalues, axes = torch.linalg.eigh((seen - mean).T @ (seen - mean) / len(seen))
+    turn = torch.tensor(hadamard(seen.shape[1]), dtype=seen.dtype) / math.sqrt(seen.shape[1]) @ axes.T
+    return (rows - mean) @ turn.T / eigenvalues.mean().sqrt(), turn
+
+
+def test_the_references_turn_makes_all_variances_one():
+    """What the paper promises, so that the next test compares with the right thing."""
+    seen = draw(0, 50, 8) * torch.arange(1, 9)
+    assert phi_s(seen, seen)[0].var(dim=0, correction=0).tolist() == pytest.approx([1] * 8, rel=1e-9)
+
+
+def test_isotropic_mse_is_that_of_phi_s():
+    """For a student whose adapter is turned as the teacher's features are, whatever their unit: value and gradient."""
+    loss, seen = IsotropicMSE(teacher_dim=8).double(), []
+    for step, size in enumerate((3, 1, 2)):
+        student = draw(step, size, 2, 8).requires_grad_()
+        teacher = 1e-4 * (5 + draw(60 + step, size, 2, 8) * torch.arange(1, 9))
+        seen.append(teacher.flatten(0, 1))
+        target, turn = phi_s(torch.cat(seen), seen[-1])
+        expected = ((student.flatten(0, 1) @ turn.T - target) ** 2).mean()
+        value = loss(student, teacher)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+        ours, theirs = (torch.autograd.grad(one, student)[0] for one in (value, expected))
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_isotropic_mse_in_closed_form():
+    """Dimensions of variance 9 and 1 have the scale sqrt(5); a student that knows the mean has a loss of 1."""
+    loss = IsotropicMSE(teacher_dim=2).double()
+    teacher = torch.tensor([[[4.0, 7.0]], [[-2.0, 9.0]]], dtype=torch.float64)
+    assert loss(torch.zeros_like(teacher), teacher).item() == pytest.approx(1, abs=1e-12)
+    assert loss.statistics.scale.item() == pytest.approx(math.sqrt(5), rel=1e-12)
+    assert loss(torch.ones_like(teacher), teacher).item() == pytest.approx(2, abs=1e-12)  # the mean is 0 by then
 
 
 def pearson(a: list[float], b: list[float]) -> float:
