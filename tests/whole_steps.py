@@ -67,7 +67,12 @@ def build_trainer(
         schedule=build_schedule(cfg, optimizer),
         num_epochs=num_steps,
         device=torch.device("cuda"),
-        options=StepOptions(clip_gradients=1.0, accumulate=cfg.SOLVER.ACCUMULATE, scale_loss=cfg.SOLVER.AMP == "fp16"),
+        options=StepOptions(
+            clip_gradients=1.0,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            scale_loss=cfg.SOLVER.AMP == "fp16",
+            average=cfg.SOLVER.EMA,
+        ),
         batch_transform=partial(augment_batch, pretext=None if kind.needs_labels else pretext()) if on_device else None,
     )
 

@@ -206,6 +206,13 @@ KEYS: dict[str, Key] = {
     "SOLVER.CLIP_GRADIENTS": key(
         0.0, TRAINING, at_least(0), comment="largest norm of the whole gradient; 0 leaves it alone"
     ),
+    "SOLVER.EMA": key(
+        0.0,
+        TRAINING,
+        at_least(0),
+        below(1),
+        comment="decay per step of an average of the student's weights, which is measured and published; 0 for none",
+    ),
     "SOLVER.AMP": key(
         "fp32",
         TRAINING | ANSWER,

@@ -4,7 +4,7 @@ import logging
 import operator
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
 from kdvideo.extras import missing_extra
 
-__all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "Progress"]
+__all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "OfTheAverage", "Progress"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -89,6 +89,29 @@ class KeepBest(Hook):
     def read(self) -> dict[str, Any] | None:
         """Returns `epoch`, `value` and weights of the best epoch so far. None before the first epoch."""
         return read_state(self.path) if self.path.exists() else None
+
+
+class OfTheAverage(Hook):
+    """Has other hooks measure and keep the average of the student's weights in place of the trained ones.
+
+    Args:
+        hooks: the hooks, which act before and after epochs.
+    """
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.hooks = hooks
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        """Calls what its hooks do before an epoch."""
+        for hook in self.hooks:
+            hook.before_epoch(trainer)
+
+    def after_epoch(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Calls the hooks' own while the student has the averaged weights."""
+        assert trainer.run_step.average is not None, "the trainer was built without an average"
+        with trainer.run_step.average.given():
+            for hook in self.hooks:
+                hook.after_epoch(trainer, metrics)
 
 
 class MetricsWriter(Hook):
@@ -186,7 +209,8 @@ class Checkpointer(Hook):
             self._write(state, trainer.step)
 
     def _write(self, state: Mapping[str, Any], step: int) -> None:
-        if (name := first_not_finite({key: state[key] for key in ("student", "task", "optimizer")})) is not None:
+        trained = {key: state[key] for key in ("student", "average", "task", "optimizer") if key in state}
+        if (name := first_not_finite(trained)) is not None:
             raise FloatingPointError(
                 f"{name} is not finite after step {step}; the checkpoint before it is kept: start again with a "
                 "lower SOLVER.BASE_LR or with SOLVER.CLIP_GRADIENTS"

@@ -118,6 +118,8 @@ def train(
         with stopping() as asked:  # later signals end the process, and a restart repeats the remaining work
             trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
+        if trainer.run_step.average is not None:
+            trainer.run_step.average.give()
         with out_of_memory_means(EVALUATION_MEMORY):
             final = measurements.at_end(trainer.epoch)
         entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None

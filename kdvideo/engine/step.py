@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from kdvideo.data.batch import Batch, batch_size, map_batch
+from kdvideo.engine.average import WeightAverage
 from kdvideo.engine.parallel import average_running_statistics, parallel, without_exchange
 from kdvideo.tasks.task import Task
 
@@ -28,12 +29,14 @@ class StepOptions:
         accumulate: number of equal parts of a batch that go through the task one by one. Their gradients are averaged.
         scale_loss: whether the loss is scaled, which fp16 needs.
         graphed: whether the step runs as a CUDA graph where it can; see `kdvideo.engine.graph`.
+        average: decay of an average of the student's weights; see `WeightAverage`. 0 for none.
     """
 
     clip_gradients: float = 0.0
     accumulate: int = 1
     scale_loss: bool = False
     graphed: bool = False
+    average: float = 0.0
 
 
 def knows_at_once(device: torch.device) -> bool:
@@ -56,6 +59,7 @@ class TrainStep:
     Attributes:
         forward: the task, or DDP around it.
         scaler: scales fp16's loss. Without `scale_loss`, it does nothing.
+        average: the average of the student's weights over the steps, if the options ask for it.
     """
 
     def __init__(self, task: Task, *, optimizer: optim.Optimizer, device: torch.device, options: StepOptions) -> None:
@@ -65,6 +69,7 @@ class TrainStep:
         self.device = device
         self.options = options
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.scale_loss)
+        self.average = WeightAverage(task.student, decay=options.average) if options.average else None
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Trains on one batch.
@@ -84,6 +89,8 @@ class TrainStep:
         if self.scaler.is_enabled():
             scalars[LOSS_SCALE] = self.scaler.scale(torch.ones_like(scalars[GRAD_NORM]))
         average_running_statistics(self.task)
+        if self.average is not None:
+            self.average.update()
         return scalars
 
     def _is_spoilt(self, scalars: Mapping[str, Tensor]) -> bool:

@@ -129,17 +129,21 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Returns the state that `load_state` needs to continue from here.
 
+        `student` has the weights that would be published: the average, if there is one.
+
         Raises:
             FloatingPointError: as `train`; the last step's numbers are checked first.
         """
         self._read()
+        average = self.run_step.average
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
             "step": self.step,
             "num_samples": self.sampler.num_samples,
             "sums": dict(self._sums),
-            "student": self.task.student.state_dict(),
+            "student": (average or self.task.student).state_dict(),
+            **({} if average is None else {"average": average.progress()}),
             "task": self.task.task_state(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.run_step.scaler.state_dict(),
@@ -157,7 +161,10 @@ class Trainer:
                 f"--resume: the run was started on {state['num_samples']} videos, now there are "
                 f"{self.sampler.num_samples}: bring back the missing ones, or start a new run"
             )
-        self.task.student.load_state_dict(state["student"])
+        if self.run_step.average is None:
+            self.task.student.load_state_dict(state["student"])
+        else:
+            self.run_step.average.load(state["student"], state["average"])
         self.task.load_task_state(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.run_step.scaler.load_state_dict(state["scaler"])

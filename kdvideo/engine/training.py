@@ -11,7 +11,7 @@ from kdvideo.config import plain_config
 from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_train_loader
 from kdvideo.engine.guards import TRAINING_MEMORY, out_of_memory_means
-from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, Progress
+from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, OfTheAverage, Progress
 from kdvideo.engine.identity import check_same_videos, describe_videos
 from kdvideo.engine.memory import use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
@@ -87,6 +87,7 @@ def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.de
             accumulate=cfg.SOLVER.ACCUMULATE,
             scale_loss=cfg.SOLVER.AMP == "fp16",
             graphed=cfg.SOLVER.CUDA_GRAPH,
+            average=cfg.SOLVER.EMA,
         ),
         batch_transform=build_batch_transform(cfg, dataset, resident),
     )
@@ -107,7 +108,9 @@ def build_hooks(
     cfg: CfgNode, parts: RunParts, measurements: Measurements, *, folder: RunFolder, trainer: Trainer
 ) -> Sequence[Hook]:
     """Builds a run's hooks in their order: evaluation, choice of the epoch, files, progress. Rank 0 alone writes."""
-    hooks = [EpochEvaluation(measurements.at_epoch, period=cfg.EVAL.PERIOD), *measurements.hooks]
+    hooks: list[Hook] = [EpochEvaluation(measurements.at_epoch, period=cfg.EVAL.PERIOD), *measurements.hooks]
+    if trainer.run_step.average is not None:
+        hooks = [OfTheAverage(hooks)]
     if not is_main():
         return hooks
     return [

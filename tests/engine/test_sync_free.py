@@ -116,6 +116,11 @@ def test_adamw(monkeypatch):
     check_steps(monkeypatch, "SOLVER.OPTIMIZER", "adamw")
 
 
+def test_an_average_of_the_weights(monkeypatch):
+    """It is updated after each step, on the device."""
+    check_steps(monkeypatch, "SOLVER.EMA", "0.99")
+
+
 def test_what_waits_is_counted(monkeypatch):
     """Each of the operations that a step used to have, and those that only look like them."""
     with fake_gpu(monkeypatch, []):
