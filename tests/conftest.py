@@ -13,8 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from kdvideo.config.keys import KEYS, SECTIONS
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
-from kdvideo.registry import BACKBONES, LOSSES, PRETEXTS
+from kdvideo.registry import BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -63,7 +64,9 @@ def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def new_process(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """What it gives forgets modules and names that a test brought, as a new process would; so does the test's end."""
     path, modules = list(sys.path), set(sys.modules)
-    known = [(registry, dict(registry)) for registry in (BACKBONES, LOSSES, PRETEXTS)]
+    registries = (BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS)
+    known = [(registry, dict(registry)) for registry in registries]
+    declared: list[tuple[dict, dict]] = [(KEYS, dict(KEYS)), (SECTIONS, dict(SECTIONS))]
 
     def forget() -> None:
         sys.path[:] = path
@@ -73,6 +76,9 @@ def new_process(tmp_path: Path) -> Iterator[Callable[[], None]]:
                 del sys.modules[name]
         for registry, objects in known:
             registry._obj_map = dict(objects)
+        for mapping, contents in declared:
+            mapping.clear()
+            mapping.update(contents)
 
     yield forget
     forget()

@@ -120,7 +120,8 @@ def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
 def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
     known = flatten_config(cfg)
     if key not in known:
-        hint = did_you_mean(key, known) or f"sections are {', '.join(sorted(cfg))}"
+        allowed = f"sections are {', '.join(sorted(cfg))}; one of your own comes with --import FILE.py that adds it"
+        hint = did_you_mean(key, known) or allowed
         raise ValueError(f"unknown config key {key!r} from {origin}: {hint}")
     *sections, leaf = key.split(".")
     node = cfg
@@ -143,5 +144,6 @@ def _coerce(key: str, value: Any, *, default: Any) -> Any:
         given, wanted = type(value).__name__, type(default).__name__
         raise ValueError(f"{key} is {value!r} of type {given}; it must be of type {wanted}")
     if isinstance(default, list):
-        return [_coerce(f"{key}[{i}]", item, default=default[0]) for i, item in enumerate(value)]
+        first = default[0] if default else ""  # a list that is empty by default has names
+        return [_coerce(f"{key}[{i}]", item, default=first) for i, item in enumerate(value)]
     return value

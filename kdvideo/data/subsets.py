@@ -13,7 +13,9 @@ __all__ = ["hold_out", "take_fraction"]
 _GROUP = re.compile(r"_g(\d+)_c\d+")
 
 
-def hold_out(records: Sequence[VideoRecord], share: float) -> tuple[list[VideoRecord], list[VideoRecord]]:
+def hold_out(
+    records: Sequence[VideoRecord], share: float, *, seed: int = 0
+) -> tuple[list[VideoRecord], list[VideoRecord]]:
     """Splits a list into training and held-out videos.
 
     The split is the same in every run. A share of each class's groups is held out, at least one group and never all.
@@ -22,6 +24,7 @@ def hold_out(records: Sequence[VideoRecord], share: float) -> tuple[list[VideoRe
     Args:
         records: a training list.
         share: in [0, 1); 0 holds nothing out.
+        seed: draws the groups. DATA.VALIDATION_SHARE is always drawn by 0.
     """
     if not share:
         return list(records), []
@@ -29,7 +32,7 @@ def hold_out(records: Sequence[VideoRecord], share: float) -> tuple[list[VideoRe
     for class_id, members in _by_class(records).items():
         groups = sorted({_group(record) for record in members})
         count = min(max(1, round(share * len(groups))), len(groups) - 1)
-        order = Draws(0, "held-out", index=_index(class_id)).permutation(len(groups))
+        order = Draws(seed, "held-out", index=_index(class_id)).permutation(len(groups))
         chosen = {groups[i] for i in order[:count]}
         held |= {record.name for record in members if _group(record) in chosen}
     return [r for r in records if r.name not in held], [r for r in records if r.name in held]

@@ -113,6 +113,8 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     before = all_settings(stored_config(checkpoint["config"]))
     free_keys = keys_with_role(Role.RESUMABLE)
     is_constant = cfg.SOLVER.SCHEDULE == "constant" and not cfg.SOLVER.WARMUP
+    if strange := [key for key in before if key.partition(".")[0] not in cfg]:
+        raise ValueError(f"--resume: the run has the key {strange[0]}: --import the FILE.py that adds it, as before")
     for key, value in flatten_config(cfg).items():
         free = key in free_keys or (key == "SOLVER.EPOCHS" and is_constant)
         if value != before.get(key) and not free:
