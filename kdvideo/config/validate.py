@@ -92,17 +92,21 @@ def _validate_together(cfg: CfgNode) -> None:
             f"MODEL.CLIP_SPEC is {cfg.MODEL.CLIP_SPEC!r}, but MODEL.WEIGHTS is not set, whose input it describes: "
             "leave it out; the input of a model without them is CLIP"
         )
-    needs_teacher = TASKS.get(cfg.TASK.NAME).needs_teacher
-    if needs_teacher and not cfg.TEACHER.WEIGHTS:
-        raise ValueError(f"TASK.NAME {cfg.TASK.NAME} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
-    if cfg.TEACHER.REPLAY and not needs_teacher:
-        raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} has no teacher: set it to off")
-    if cfg.TEACHER.VIEWS and not needs_teacher:
-        raise ValueError(
-            f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {cfg.TASK.NAME} has no teacher: set it to 0"
-        )
-    if cfg.TEACHER.WEIGHTS and not needs_teacher:
-        raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {cfg.TASK.NAME} has no teacher: use TASK.NAME distill")
+    _validate_teacher(cfg)
+
+
+def _validate_teacher(cfg: CfgNode) -> None:
+    task, name = TASKS.get(cfg.TASK.NAME), cfg.TASK.NAME
+    if task.needs_teacher and not cfg.TEACHER.WEIGHTS:
+        raise ValueError(f"TASK.NAME {name} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
+    has_teacher = task.needs_teacher or (task.takes_teacher and cfg.TEACHER.WEIGHTS)
+    remedy = "set TEACHER.WEIGHTS, or set it" if task.takes_teacher else "set it"
+    if cfg.TEACHER.REPLAY and not has_teacher:
+        raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {name} has no teacher: {remedy} to off")
+    if cfg.TEACHER.VIEWS and not has_teacher:
+        raise ValueError(f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {name} has no teacher: {remedy} to 0")
+    if cfg.TEACHER.WEIGHTS and not has_teacher:
+        raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {name} has no teacher: use TASK.NAME distill")
 
 
 def _validate_pretext(cfg: CfgNode) -> None:

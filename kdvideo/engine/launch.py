@@ -93,7 +93,7 @@ def train(
     cfg, why = _with_frames_chosen(cfg, teacher and teacher[0])  # before a config is compared, stored or hashed
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    if teacher is not None:
+    if teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses:
         _check_teacher(cfg, teacher[0])
     folder, device = prepare_output(cfg), choose_device()
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)

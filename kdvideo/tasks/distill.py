@@ -17,38 +17,15 @@ from kdvideo.tasks.lesson import Lesson
 from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
-from kdvideo.tasks.task import Task
+from kdvideo.tasks.taught import AdaptedStudent, TaughtTask
 
 __all__ = ["AdaptedStudent", "DistillTask"]
 
 __getattr__ = former_attributes(__name__)
 
 
-class AdaptedStudent(nn.Module):
-    """A student with its lessons' adapters, all that is trained.
-
-    Args:
-        model: the student. Without a pretext it is a backbone alone.
-        adapters: the adapter of each lesson, which the lesson itself calls.
-    """
-
-    def __init__(self, model: PCLModel | Backbone, *, adapters: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.model = model
-        self.adapters = nn.ModuleList(adapters)
-
-    def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """Computes the outputs of `PCLModel` for clips `[B, N, C, T, H, W]`.
-
-        A backbone alone gives `feature[B, N, D]`.
-        """
-        if isinstance(self.model, PCLModel):
-            return self.model(clips)
-        return {"feature": self.model(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])}
-
-
 @TASKS.register_as("distill")
-class DistillTask(Task):
+class DistillTask(TaughtTask):
     """PCL's two losses and distillation on the same tuples. A student without heads learns from its teachers alone.
 
     `loss = CE(pretext) + contrast_weight * contrastive + sum of weight * distillation loss`. The paper uses one
@@ -62,6 +39,7 @@ class DistillTask(Task):
     """
 
     needs_teacher: ClassVar[bool] = True
+    takes_losses: ClassVar[bool] = True
     takes_replay: ClassVar[bool] = True
     trainable: AdaptedStudent
 
@@ -78,9 +56,7 @@ class DistillTask(Task):
         self.prepare = ClipPreparation(backbone_of(model).clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight
-        self._lessons = nn.ModuleList(lessons)
-        self.teacher_views = lessons[0].views
-        self.teacher_clip_spec = lessons[0].clip_spec
+        self.take_lessons(lessons)
 
     @classmethod
     def from_config(
@@ -104,11 +80,6 @@ class DistillTask(Task):
         contrast = build_contrast(cfg, num_videos=num_videos)
         lesson = Lesson.from_config(cfg, student=backbone_of(model), teacher=teacher, replay=replay)
         return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT, lessons=[lesson])
-
-    @property
-    def lessons(self) -> Sequence[Lesson]:
-        """The teachers with their losses."""
-        return [lesson for lesson in self._lessons if isinstance(lesson, Lesson)]
 
     @property
     def num_negatives(self) -> int:
@@ -154,21 +125,6 @@ class DistillTask(Task):
             return {}
         return pcl_losses(student, batch, contrast=self.contrast, contrast_weight=self.contrast_weight)
 
-    def is_steady(self, batch: Batch) -> bool:
-        """Tells what `Task.is_steady` does. Answers that are still to be stored are no steady work."""
-        return super().is_steady(batch) and all(lesson.has_answers(batch) for lesson in self.lessons)
-
-    def complete_batch(self, batch: Batch) -> Batch:
-        """Adds the stored answers of the teachers to a batch."""
-        for lesson in self.lessons:
-            batch = lesson.complete_batch(batch)
-        return batch
-
-    def flush(self) -> None:
-        """Writes the teachers' latest answers to their stores."""
-        for lesson in self.lessons:
-            lesson.flush()
-
     def task_state(self) -> dict[str, Tensor]:
         """Returns the contrastive loss's memory, the distillation losses' queues, and the adapters."""
         return self._besides_student().state_dict()
@@ -178,5 +134,4 @@ class DistillTask(Task):
         self._besides_student().load_state_dict(state)
 
     def _besides_student(self) -> nn.ModuleDict:
-        lesson = self.lessons[0]
-        return nn.ModuleDict({"contrast": self.contrast, "losses": lesson.losses, "adapter": lesson.adapter})
+        return nn.ModuleDict({"contrast": self.contrast, **self.lesson_parts()})

@@ -19,6 +19,8 @@ class Task(nn.Module):
 
     Attributes:
         needs_teacher: whether `from_config` needs a teacher.
+        takes_teacher: whether `from_config` takes a teacher that it does not need.
+        takes_losses: whether the distillation losses are those of TEACHER.LOSSES. They are then checked beforehand.
         takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
         needs_labels: whether it learns classes. Its model is then a `ClassificationModel` instead of a `PCLModel`.
         teacher_clip_spec: input convention of the `teacher_clips` in each batch. None if no such clips are needed.
@@ -27,6 +29,8 @@ class Task(nn.Module):
     """
 
     needs_teacher: ClassVar[bool] = False
+    takes_teacher: ClassVar[bool] = False
+    takes_losses: ClassVar[bool] = False
     takes_replay: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     teacher_clip_spec: ClipSpec | None = None

@@ -1,0 +1,81 @@
+"""What all tasks with teachers share: a student with its lessons' adapters, and what lessons need around a step."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kdvideo.data.batch import Batch
+from kdvideo.models.pcl import ClassificationModel, PCLModel
+from kdvideo.models.spec import Model
+from kdvideo.tasks.lesson import Lesson
+from kdvideo.tasks.task import Task
+
+__all__ = ["AdaptedStudent", "TaughtTask"]
+
+
+class AdaptedStudent(nn.Module):
+    """A student with its lessons' adapters, all that is trained.
+
+    Args:
+        model: the student. It may be a backbone alone.
+        adapters: the adapter of each lesson, which the lesson itself calls.
+    """
+
+    def __init__(self, model: Model, *, adapters: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.model = model
+        self.adapters = nn.ModuleList(adapters)
+
+    def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        """Computes the outputs of `PCLModel` for clips `[B, N, C, T, H, W]`.
+
+        A backbone alone gives `feature[B, N, D]`, a classifier also `class_logits[B, N, K]`.
+        """
+        if isinstance(self.model, PCLModel):
+            return self.model(clips)
+        if isinstance(self.model, ClassificationModel):
+            feature = self.model.backbone(clips.flatten(0, 1))
+            outputs = {"feature": feature, "class_logits": self.model.head(feature)}
+            return {name: output.unflatten(0, clips.shape[:2]) for name, output in outputs.items()}
+        return {"feature": self.model(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])}
+
+
+class TaughtTask(Task):
+    """A task with lessons. It keeps their answers in their stores, and their state in the checkpoint."""
+
+    def take_lessons(self, lessons: Sequence[Lesson]) -> None:
+        """Sets the teachers with their losses. The constructor calls it last.
+
+        Args:
+            lessons: may be empty.
+        """
+        self._lessons = nn.ModuleList(lessons)
+        self.teacher_views = lessons[0].views if lessons else None
+        self.teacher_clip_spec = lessons[0].clip_spec if lessons else None
+
+    @property
+    def lessons(self) -> Sequence[Lesson]:
+        """The teachers with their losses."""
+        return [lesson for lesson in self._lessons if isinstance(lesson, Lesson)]
+
+    def is_steady(self, batch: Batch) -> bool:
+        """Tells what `Task.is_steady` does. Answers that are still to be stored are no steady work."""
+        return super().is_steady(batch) and all(lesson.has_answers(batch) for lesson in self.lessons)
+
+    def complete_batch(self, batch: Batch) -> Batch:
+        """Adds the stored answers of the teachers to a batch."""
+        for lesson in self.lessons:
+            batch = lesson.complete_batch(batch)
+        return batch
+
+    def flush(self) -> None:
+        """Writes the teachers' latest answers to their stores."""
+        for lesson in self.lessons:
+            lesson.flush()
+
+    def lesson_parts(self) -> dict[str, nn.Module]:
+        """Returns the distillation losses, of which some have queues, and the adapters: their part of `task_state`."""
+        parts: dict[str, nn.Module] = {}
+        for lesson in self.lessons:
+            parts |= {"losses": lesson.losses, "adapter": lesson.adapter}
+        return parts
