@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 from torch import Tensor
 
-__all__ = ["Batch", "Sample", "SampleKey", "batch_size", "map_batch"]
+__all__ = ["NO_CLASS", "Batch", "Sample", "SampleKey", "batch_size", "map_batch"]
+
+NO_CLASS = -1  # the `class_id` of a clip without a label among others
 
 
 class SampleKey(NamedTuple):
@@ -35,7 +37,7 @@ class Batch(TypedDict, total=False):
         negatives: int64 `[B, K]`, the numbers of other videos, for losses with a memory bank.
         teacher_clips: uint8 `[B, N, C, T', H', W']`, for a teacher that takes frames of its own; N is 1 for views.
         view: int64 `[B]`, the number of the teacher's view around which the clips lie, if it has views.
-        class_id: int64 `[B]`, the labels of labelled clips.
+        class_id: int64 `[B]`, the labels of labelled clips. NO_CLASS for a clip without a label.
         color: float32 `[B, N, 3, 6]`, a linear map of each clip's colours. This and the following keys are there if
             augmentation is left to the training device; `augment_batch` uses them up.
         blur_sigma: float32 `[B, N]`, the width of each clip's blur in pixels; 0 leaves a clip sharp.

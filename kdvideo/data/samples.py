@@ -15,7 +15,7 @@ from kdvideo.data.augment.plan import (
     augment_each,
     stack_maps,
 )
-from kdvideo.data.batch import Batch, Sample, SampleKey
+from kdvideo.data.batch import NO_CLASS, Batch, Sample, SampleKey
 from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import (
@@ -70,6 +70,7 @@ class TrainTuples(Dataset):
     Attributes:
         resident_shapes: height and width of each video's frames, once the device holds all of them. Samples then have
             no pixels: `ResidentFrames.add_clips` adds them.
+        with_classes: whether samples have a `class_id`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class TrainTuples(Dataset):
         self.num_negatives = num_negatives
         self.augment_on = augment_on
         self.resident_shapes: Sequence[tuple[int, int]] = ()
+        self.with_classes = False
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -125,6 +127,9 @@ class TrainTuples(Dataset):
             "epoch": key.epoch,
             "negatives": torch.from_numpy(negatives),
         }
+        if self.with_classes:
+            class_id = self.videos.records[key.video].class_id
+            sample["class_id"] = NO_CLASS if class_id is None else class_id
         cut: Any = {"places": plan.places, "flips": plan.flips, "size": self.clip_size}
         if self.resident_shapes:
             located = locate_clips(plan.clips, shape=self.resident_shapes[key.video], **cut)

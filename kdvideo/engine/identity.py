@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdvideo.data.batch import NO_CLASS
 from kdvideo.data.datasets.records import PROXY_SUFFIX
 from kdvideo.data.videos import VideoList
 
@@ -16,7 +17,6 @@ __all__ = ["check_same_videos", "describe_videos", "former_class_order"]
 
 logger = logging.getLogger("kdvideo")
 
-_NO_CLASS = -1
 _HINT = "a bank's rows and all samples go by a video's number: bring back what was there, or start a new run"
 
 
@@ -28,7 +28,7 @@ def describe_videos(videos: VideoList) -> dict[str, Tensor]:
         int64 `[V]`.
     """
     names = b"\0".join(os.fsencode(record.name) for record in videos.records)
-    classes = [_NO_CLASS if record.class_id is None else record.class_id for record in videos.records]
+    classes = [NO_CLASS if record.class_id is None else record.class_id for record in videos.records]
     return {
         "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
         "class_ids": torch.tensor(classes),

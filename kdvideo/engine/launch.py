@@ -29,6 +29,7 @@ from kdvideo.engine.trainer import Hook
 from kdvideo.engine.training import build_hooks, build_task, build_trainer, load_state
 from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
+from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import PRETEXTS, TASKS
 from kdvideo.tasks.teacher import check_teacher, choose_frames
@@ -88,6 +89,7 @@ def train(
     """
     validate_config(cfg)
     check_sync_bn(cfg)
+    cfg = _with_single_clips(cfg)
     zoo = configured_zoo(cfg)
     teacher = _load_teacher(cfg, zoo)
     cfg, why = _with_frames_chosen(cfg, teacher and teacher[0])  # before a config is compared, stored or hashed
@@ -143,9 +145,23 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
-    if not PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
+    if not PRETEXTS.get(cfg.PRETEXT.NAME).num_classes and not isinstance(model, ClassificationModel):
         model = backbone_of(model)  # its heads take tuples
     return to_channels_last(model), weights
+
+
+def _with_single_clips(cfg: CfgNode) -> CfgNode:
+    """Returns the config without a pretext if classes are learnt from a teacher, to which the samples are single clips.
+
+    It does so before a config is compared, stored or hashed: a store of answers depends on what a sample is.
+    """
+    task = TASKS.get(cfg.TASK.NAME)
+    if not (task.needs_labels and task.takes_losses and cfg.TEACHER.WEIGHTS):
+        return cfg
+    single = cfg.clone()
+    single.defrost()
+    single.PRETEXT.NAME, single.PRETEXT.TUPLE_LEN, single.CONTRAST.NAME = "none", 1, "none"
+    return single
 
 
 def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, str]:
@@ -158,8 +174,9 @@ def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, s
 
 
 def _check_teacher(cfg: CfgNode, model: Model) -> None:
+    classes = TASKS.get(cfg.TASK.NAME).needs_labels
     if cfg.TEACHER.VIEWS:
-        check_views(cfg.TEACHER.LOSSES, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN)
+        check_views(cfg.TEACHER.LOSSES, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN, classes=classes)
     check_teacher(
         model,
         cfg.TEACHER.LOSSES,
@@ -167,4 +184,5 @@ def _check_teacher(cfg: CfgNode, model: Model) -> None:
         pretext=cfg.PRETEXT.NAME,
         tuple_len=cfg.PRETEXT.TUPLE_LEN,
         frames="views" if cfg.TEACHER.VIEWS else cfg.TEACHER.SAMPLING,
+        classes=classes,
     )

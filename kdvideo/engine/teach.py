@@ -1,10 +1,11 @@
 """Fills the store of a teacher's answers to the views of a dataset, before any student needs them."""
 
 import logging
+import math
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,8 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
         prepare_frozen(model, AMP_DTYPES[cfg.SOLVER.AMP])
         store = open_views(cfg, listed, teacher=model, weights=weights, device=device)
         clip = backbone_of(model).clip_spec
-        teacher = FrozenTeacher(model, clip_spec=clip, frames="views").to(device)
+        classes = "class_logits" in store.shapes
+        teacher = FrozenTeacher(model, clip_spec=clip, frames="views", classes=classes).to(device)
         logger.info("%s", teacher.describe())
         views = TeacherViews(clip, cfg.TEACHER.VIEWS, kept=(), are_answered=store.are_answered)
         num_clips = cfg.EVAL.BATCH_SIZE or _clips_at_once(clip)
@@ -140,12 +142,17 @@ def _fill(
     for group in create_loader(dataset, batch_size=None, num_workers=num_workers):
         if "clips" in group and not views.are_answered(group["view"], group["index"]):
             clips = transfer({"clips": group.pop("clips")})["clips"]
-            answers = [teacher(part.unsqueeze(1))["feature"][:, 0] for part in clips.split(num_clips)]
+            answers = [_join_outputs(teacher(part.unsqueeze(1)), store.shapes) for part in clips.split(num_clips)]
             _write(store, waiting, videos)  # the answers before, while a GPU computes these
             waiting = group, HostCopy(torch.cat(answers).float())
         progress.show()
     _write(store, waiting, videos)
     progress.close()
+
+
+def _join_outputs(outputs: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+    """Returns the kept outputs of single clips `[M, 1, ...]` side by side, `[M, values]`."""
+    return torch.cat([outputs[name].flatten(1) for name in names], dim=1)
 
 
 def _write(store: ReplayStore, waiting: tuple[dict[str, Any], HostCopy] | None, videos: VideoList) -> None:
@@ -158,7 +165,8 @@ def _write(store: ReplayStore, waiting: tuple[dict[str, Any], HostCopy] | None, 
         raise FloatingPointError(
             f"the teacher's answer to {name} is not finite, so it is not kept: set SOLVER.AMP to another precision"
         )
-    store.write(group["view"], group["index"], {"feature": answers})
+    parts = answers.split([math.prod(shape) for shape in store.shapes.values()], dim=1)
+    store.write(group["view"], group["index"], dict(zip(store.shapes, parts, strict=True)))
 
 
 def _own_order(groups: Sequence[range]) -> list[range]:

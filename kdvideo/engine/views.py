@@ -63,7 +63,7 @@ def open_views(
     return ReplayStore(
         kdvideo_home() / "replay",
         views_key(cfg, listed, teacher=teacher, weights=weights, device=device),
-        shapes=view_shapes(teacher),
+        shapes=view_shapes(teacher, cfg.TEACHER.LOSSES, classes=TASKS.get(cfg.TASK.NAME).needs_labels),
         num_epochs=cfg.TEACHER.VIEWS,
         num_videos=len(listed),
         by="view",

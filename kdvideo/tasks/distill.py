@@ -78,7 +78,7 @@ class DistillTask(TaughtTask):
             replay: a store of the teacher's answers.
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
-        lesson = Lesson.from_config(cfg, student=backbone_of(model), teacher=teacher, replay=replay)
+        lesson = Lesson.from_config(cfg, student=model, teacher=teacher, replay=replay)
         return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT, lessons=[lesson])
 
     @property
@@ -87,7 +87,7 @@ class DistillTask(TaughtTask):
         return self.contrast.num_negatives
 
     @property
-    def student(self) -> PCLModel | Backbone:
+    def student(self) -> Model:
         """The network without the adapters."""
         return self.trainable.model
 
@@ -111,13 +111,7 @@ class DistillTask(TaughtTask):
         """
         prepared = self.prepare(batch["clips"])
         student = self.trainable(prepared)
-        scalars = self._own_losses(student, batch)
-        for lesson in self.lessons:
-            taught = lesson(student, batch, prepared=prepared)
-            kd_loss = taught["kd_loss"]
-            loss = scalars["loss"] + kd_loss if scalars else kd_loss
-            scalars = {**scalars, "loss": loss, **taught, "kd_loss": kd_loss.detach()}
-        return scalars
+        return self.learn(student, batch, prepared=prepared, scalars=self._own_losses(student, batch))
 
     def _own_losses(self, student: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Returns what `pcl_losses` returns. It is empty for a student without heads."""

@@ -1,6 +1,6 @@
 """What a student learns from one frozen teacher: the losses, their adapter, and where the answers come from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
@@ -11,9 +11,10 @@ from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.views import TeacherViews
 from kdvideo.losses.distill import DistillationLoss
-from kdvideo.models.backbone import Backbone
-from kdvideo.models.spec import Model
+from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import HEADS, LOSSES
+from kdvideo.tasks.classes import class_order
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
 from kdvideo.tasks.views import build_views, match_views, view_clips
@@ -30,11 +31,14 @@ class Lesson(nn.Module):
         student_dim: length of the student's features.
         replay: a store of the teacher's answers. Defaults to computing them at each step.
         views: the views to which the teacher answers, if its `frames` are "views". They need a `replay`.
+        order: for each of the student's classes, the number of the teacher's output. Defaults to the same order.
 
     Attributes:
         adapter: maps the student's features `[B, N, D]` to the teacher's length. It is `nn.Identity` if no loss needs
             an adapter.
     """
+
+    order: Tensor | None
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Lesson(nn.Module):
         student_dim: int,
         replay: ReplayStore | None = None,
         views: TeacherViews | None = None,
+        order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.adapter: nn.Module = nn.Identity()
@@ -54,26 +59,34 @@ class Lesson(nn.Module):
         self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
         self.replay = replay
         self.views = views
+        # Not in the store: other students may have another order. A buffer, because a list would be copied each step.
+        self.register_buffer("order", None if order is None else torch.tensor(order), persistent=False)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, *, student: Backbone, teacher: Model, replay: ReplayStore | None = None) -> Self:
+    def from_config(cls, cfg: CfgNode, *, student: Model, teacher: Model, replay: ReplayStore | None = None) -> Self:
         """Builds the lesson from TEACHER.
 
         Args:
             cfg: a valid config.
-            student: the student's backbone.
+            student: the student. If both are classifiers, their classes have to be the same.
             teacher: the teacher's network, which `check_teacher` has checked.
             replay: a store of the teacher's answers.
+
+        Raises:
+            ValueError: teacher and student tell other classes apart.
         """
+        backbone, order, classes = backbone_of(student), None, False
+        if isinstance(student, ClassificationModel) and isinstance(teacher, ClassificationModel):
+            classes, order = True, class_order(student, teacher, name=cfg.TEACHER.WEIGHTS)
         views = build_views(cfg, teacher, replay=replay)
         frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
-        frozen = FrozenTeacher(teacher, clip_spec=student.clip_spec, frames=frames)
-        dims = {"student_dim": student.num_features, "teacher_dim": frozen.num_features}
+        frozen = FrozenTeacher(teacher, clip_spec=backbone.clip_spec, frames=frames, classes=classes)
+        dims = {"student_dim": backbone.num_features, "teacher_dim": frozen.num_features}
         losses = {
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))
             for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
         }
-        return cls(frozen, losses=losses, student_dim=student.num_features, replay=replay, views=views)
+        return cls(frozen, losses=losses, student_dim=backbone.num_features, replay=replay, views=views, order=order)
 
     @property
     def clip_spec(self) -> ClipSpec | None:
@@ -94,29 +107,27 @@ class Lesson(nn.Module):
 
         Returns:
             Scalars: `kd_loss`, the weighted sum, with a gradient; each loss by its name, for the log. If both networks
-            have pretext logits, also `teacher_agreement`, the share of equal answers.
+            have pretext logits, or both have classes, also `teacher_agreement`, the share of equal answers.
         """
         student = {**student, "adapted_feature": self.adapter(student["feature"])}
         teacher = self.answers(batch, prepared=prepared if self.replay is None else None)
         if self.views is not None:
             student, teacher = match_views(student, teacher, kept=self.views.kept)
         parts = {
-            name: loss(student["adapted_feature" if loss.adapts else loss.output], teacher[loss.output])
-            for name, (_, loss) in self.weighted_losses.items()
+            name: loss(*_compared(loss, student, teacher)) for name, (_, loss) in self.weighted_losses.items()
         }
         kd_loss = torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
         scalars = {"kd_loss": kd_loss, **{name: part.detach() for name, part in parts.items()}}
-        if "pretext_logits" in {*teacher} & {*student} and (
-            teacher["pretext_logits"].shape == student["pretext_logits"].shape
-        ):
-            answers, wanted = (outputs["pretext_logits"].detach().argmax(dim=1) for outputs in (student, teacher))
-            scalars["teacher_agreement"] = (answers == wanted).float().mean()
+        for answer in {"pretext_logits", "class_logits"} & {*teacher} & {*student}:
+            if teacher[answer].shape == student[answer].shape:
+                answers, wanted = (outputs[answer].detach().argmax(dim=-1) for outputs in (student, teacher))
+                scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
 
     def answers(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
 
-        A teacher with views has `feature[B, D]` only.
+        A teacher with views has `feature[B, D]` and `class_logits[B, K]` only. Classes are in the student's order.
 
         Args:
             batch: see `DistillTask.forward`.
@@ -125,12 +136,15 @@ class Lesson(nn.Module):
 
         def compute() -> dict[str, Tensor]:
             if self.views is not None:
-                return {"feature": self.teacher(view_clips(batch))["feature"][:, 0]}
+                return {name: output[:, 0] for name, output in self.teacher(view_clips(batch)).items()}
             if prepared is not None and self.teacher.sees_the_same:
                 return self.teacher.answer(prepared)
             return self.teacher(self.teacher.choose_clips(batch))
 
-        return compute() if self.replay is None else self.replay.answer(batch, compute)
+        outputs = compute() if self.replay is None else self.replay.answer(batch, compute)
+        if self.order is not None and "class_logits" in outputs:
+            outputs = {**outputs, "class_logits": outputs["class_logits"].index_select(-1, self.order)}
+        return outputs
 
     def has_answers(self, batch: Batch) -> bool:
         """Tells whether no answer to a batch is still to be stored."""
@@ -151,3 +165,13 @@ class Lesson(nn.Module):
         """Writes the teacher's latest answers to `replay`."""
         if self.replay is not None:
             self.replay.flush()
+
+
+def _compared(loss: DistillationLoss, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns what a loss compares of both. In a run that learns classes, answers are those, clip by clip."""
+    output = loss.output
+    if output == "pretext_logits" and "class_logits" in student:
+        output = "class_logits"
+    if output == "class_logits":
+        return student[output].flatten(0, 1), teacher[output].flatten(0, 1)
+    return student["adapted_feature" if loss.adapts else output], teacher[output]

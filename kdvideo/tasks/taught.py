@@ -1,13 +1,13 @@
 """What all tasks with teachers share: a student with its lessons' adapters, and what lessons need around a step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from kdvideo.data.batch import Batch
-from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model
 from kdvideo.tasks.lesson import Lesson
+from kdvideo.tasks.outputs import compute_outputs
 from kdvideo.tasks.task import Task
 
 __all__ = ["AdaptedStudent", "TaughtTask"]
@@ -27,17 +27,8 @@ class AdaptedStudent(nn.Module):
         self.adapters = nn.ModuleList(adapters)
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """Computes the outputs of `PCLModel` for clips `[B, N, C, T, H, W]`.
-
-        A backbone alone gives `feature[B, N, D]`, a classifier also `class_logits[B, N, K]`.
-        """
-        if isinstance(self.model, PCLModel):
-            return self.model(clips)
-        if isinstance(self.model, ClassificationModel):
-            feature = self.model.backbone(clips.flatten(0, 1))
-            outputs = {"feature": feature, "class_logits": self.model.head(feature)}
-            return {name: output.unflatten(0, clips.shape[:2]) for name, output in outputs.items()}
-        return {"feature": self.model(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])}
+        """Computes what `compute_outputs` does for clips `[B, N, C, T, H, W]`."""
+        return compute_outputs(self.model, clips)
 
 
 class TaughtTask(Task):
@@ -57,6 +48,27 @@ class TaughtTask(Task):
     def lessons(self) -> Sequence[Lesson]:
         """The teachers with their losses."""
         return [lesson for lesson in self._lessons if isinstance(lesson, Lesson)]
+
+    def learn(
+        self, student: Mapping[str, Tensor], batch: Batch, *, prepared: Tensor, scalars: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Adds the lessons' losses to those of the task itself.
+
+        Args:
+            student: the student's outputs.
+            batch: the batch.
+            prepared: the student's prepared clips.
+            scalars: `loss`, with a gradient, and others for the log. Empty if all is learnt from teachers.
+
+        Returns:
+            `scalars` with the whole `loss`, and the scalars of `Lesson.forward` without a gradient.
+        """
+        for lesson in self.lessons:
+            taught = lesson(student, batch, prepared=prepared)
+            kd_loss = taught["kd_loss"]
+            loss = scalars["loss"] + kd_loss if scalars else kd_loss
+            scalars = {**scalars, "loss": loss, **taught, "kd_loss": kd_loss.detach()}
+        return dict(scalars)
 
     def is_steady(self, batch: Batch) -> bool:
         """Tells what `Task.is_steady` does. Answers that are still to be stored are no steady work."""

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.resize import resize_frames
-from kdvideo.models.pcl import PCLModel
+from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
+from kdvideo.tasks.outputs import compute_outputs
 from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FrozenTeacher",
     "check_teacher",
     "choose_frames",
+    "compares_answers",
     "feature_losses",
     "resample_clips",
     "teacher_output_shapes",
@@ -34,16 +36,18 @@ class FrozenTeacher(nn.Module):
     It has no gradient, stays in eval mode, and gets clips in its own input convention.
 
     Args:
-        model: the trained network. If it is a classifier, its backbone is used.
+        model: the trained network.
         clip_spec: the student's input convention.
         frames: "shared" gives it the student's clips, resampled if they are too long or too large. "own" gives it clips
             of its own length and size over the same spans, which the batch contains as `teacher_clips`. With "views" it
-            is one clip, not augmented, for the backbone alone.
+            is one clip, not augmented, so a pretext head is not used.
+        classes: whether a classifier also answers with its classes. By default, its backbone is used alone.
     """
 
-    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared") -> None:
+    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared", classes: bool = False) -> None:
         super().__init__()
-        self.model = model if isinstance(model, PCLModel) and frames != "views" else backbone_of(model)
+        with_head = frames != "views" if isinstance(model, PCLModel) else classes
+        self.model = model if with_head else backbone_of(model)
         self.model.eval().requires_grad_(False)
         self.frames = frames
         self.span = clip_spec.extent
@@ -83,7 +87,7 @@ class FrozenTeacher(nn.Module):
             clips: uint8 `[B, N, C, T, H, W]`.
 
         Returns:
-            `feature[B, N, D]`, and all other outputs of a `PCLModel`.
+            `feature[B, N, D]`, with `classes` also `class_logits[B, N, K]`, and all other outputs of a `PCLModel`.
         """
         return self.answer(self.prepare(resample_clips(clips, given=self.given, wanted=self.wanted)))
 
@@ -94,9 +98,7 @@ class FrozenTeacher(nn.Module):
         Args:
             prepared: float32 `[B, N, C, T, H, W]` in the teacher's input convention.
         """
-        if isinstance(self.model, PCLModel):
-            return self.model(prepared)
-        return {"feature": self.model(prepared.flatten(0, 1)).unflatten(0, prepared.shape[:2])}
+        return compute_outputs(self.model, prepared)
 
     def describe(self) -> str:
         """Returns a line for the log that says how the teacher sees the student's clips."""
@@ -168,18 +170,27 @@ def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: i
         tuple_len: N, the clips of a tuple.
 
     Returns:
-        For each output, its shape: `[N, D]` of "feature", `[P]` of "pretext_logits".
+        For each output, its shape: `[N, D]` of "feature", `[P]` of "pretext_logits", `[N, K]` of "class_logits".
     """
     shapes: dict[str, tuple[int, ...]] = {}
     if any(LOSSES.get(loss).output == "feature" for loss in losses):
         shapes["feature"] = (tuple_len, backbone_of(teacher).num_features)
     if isinstance(teacher, PCLModel):
         shapes["pretext_logits"] = (teacher.pretext_head.num_classes,)
+    if isinstance(teacher, ClassificationModel) and any(map(compares_answers, losses)):
+        shapes["class_logits"] = (tuple_len, teacher.num_classes)
     return shapes
 
 
 def check_teacher(
-    teacher: Model, losses: Sequence[str], *, name: str, pretext: str, tuple_len: int, frames: Frames = "shared"
+    teacher: Model,
+    losses: Sequence[str],
+    *,
+    name: str,
+    pretext: str,
+    tuple_len: int,
+    frames: Frames = "shared",
+    classes: bool = False,
 ) -> None:
     """Checks that a teacher can use a run's clips and has the outputs that the losses compare.
 
@@ -190,15 +201,28 @@ def check_teacher(
         pretext: a name of PRETEXTS.
         tuple_len: the clips of a tuple.
         frames: "shared" or "own"; see `FrozenTeacher`.
+        classes: whether the student learns classes, so that answers are those of a classifier and not to a pretext.
 
     Raises:
-        ValueError: its own clips do not suit the pretext, it has no pretext head, or its head is for another number of
-            classes or of clips in a tuple.
+        ValueError: its own clips do not suit the pretext, it has no classes, no pretext head, or its head is for
+            another number of classes or of clips in a tuple.
     """
     if frames == "own":
         _check_own_frames(backbone_of(teacher).clip_spec, pretext=pretext, tuple_len=tuple_len)
-    if any(LOSSES.get(loss).output != "feature" for loss in losses):
+    if not any(map(compares_answers, losses)):
+        return
+    if not classes:
         _check_pretext_head(teacher, losses, name=name, pretext=pretext, tuple_len=tuple_len)
+    elif not isinstance(teacher, ClassificationModel):
+        raise ValueError(
+            f"`teacher` {name} has no classes, which `losses` {list(losses)} compare: choose a classifier, or "
+            f"{' or '.join(feature_losses())}"
+        )
+
+
+def compares_answers(loss: str) -> bool:
+    """Tells whether a distillation loss compares the answers of heads: to a pretext or, of classifiers, the classes."""
+    return getattr(LOSSES.get(loss), "output", "") in ("pretext_logits", "class_logits")
 
 
 def feature_losses() -> list[str]:

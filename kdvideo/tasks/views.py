@@ -9,27 +9,29 @@ from torch import Tensor
 from kdvideo.data.batch import Batch
 from kdvideo.data.pretexts.kept import kept_clips
 from kdvideo.data.views import TeacherViews
+from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
-from kdvideo.tasks.teacher import feature_losses
+from kdvideo.tasks.teacher import compares_answers, feature_losses
 
 __all__ = ["build_views", "check_views", "match_views", "view_clips", "view_shapes"]
 
 
-def check_views(losses: Sequence[str], *, pretext: str, tuple_len: int) -> None:
+def check_views(losses: Sequence[str], *, pretext: str, tuple_len: int, classes: bool = False) -> None:
     """Checks that a run can learn from views.
 
     Args:
         losses: names of distillation losses.
         pretext: a name of PRETEXTS.
         tuple_len: the clips of a tuple.
+        classes: whether the student learns classes, so that answers are those of a classifier and not to a pretext.
 
     Raises:
-        ValueError: a loss compares something else than features, or the pretext may change every clip.
+        ValueError: a loss compares answers to a pretext, or the pretext may change every clip.
     """
     features = feature_losses()
-    if not set(losses) <= set(features):
+    if not classes and not set(losses) <= set(features):
         raise ValueError(
             f"`losses` is {list(losses)}, but a teacher's views have features only: choose of {', '.join(features)}, "
             "or set `views` to 0"
@@ -57,9 +59,20 @@ def build_views(cfg: CfgNode, teacher: Model, *, replay: ReplayStore | None) -> 
     return TeacherViews(backbone_of(teacher).clip_spec, cfg.TEACHER.VIEWS, kept=kept, are_answered=replay.are_answered)
 
 
-def view_shapes(teacher: Model) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of a teacher's answer to one view, the feature `[D]`."""
-    return {"feature": (backbone_of(teacher).num_features,)}
+def view_shapes(teacher: Model, losses: Sequence[str] = (), *, classes: bool = False) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a teacher's answer to one view: the feature `[D]`, of a classifier the classes `[K]`.
+
+    Args:
+        teacher: the trained network.
+        losses: names of distillation losses. If they compare classes alone, there is no feature.
+        classes: whether the student learns classes.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if classes and isinstance(teacher, ClassificationModel) and any(map(compares_answers, losses)):
+        shapes["class_logits"] = (teacher.num_classes,)
+    if not shapes or set(losses) & set(feature_losses()):
+        shapes["feature"] = (backbone_of(teacher).num_features,)
+    return shapes
 
 
 def view_clips(batch: Batch) -> Tensor:
@@ -79,15 +92,15 @@ def match_views(
     """Returns both networks' outputs for the M clips that are compared with a view.
 
     Args:
-        student: `feature` and `adapted_feature`, `[B, N, D]`, and others.
-        teacher: `feature[B, D']` of the view.
+        student: `feature` and `adapted_feature`, `[B, N, D]`, of a classifier `class_logits[B, N, K]`, and others.
+        teacher: outputs of the view, e.g. `feature[B, D']`.
         kept: the places of these clips among the N.
 
     Returns:
-        The student's outputs with both `[B, M, D]`, and the teacher's `feature[B, M, D']`, the same for each clip.
+        The student's outputs with these `[B, M, D]`, and the teacher's `[B, M, D']`, the same for each clip.
     """
-    features = ("feature", "adapted_feature")
+    of_clips = {"feature", "adapted_feature", "class_logits"} & student.keys()
     # Slices, because an index would be copied to the device.
-    taken = {name: torch.stack([student[name][:, place] for place in kept], dim=1) for name in features}
-    spread = teacher["feature"].unsqueeze(1).expand(-1, len(kept), -1)
-    return {**student, **taken}, {"feature": spread}
+    taken = {name: torch.stack([student[name][:, place] for place in kept], dim=1) for name in of_clips}
+    spread = {name: output.unsqueeze(1).expand(-1, len(kept), -1) for name, output in teacher.items()}
+    return {**student, **taken}, spread
