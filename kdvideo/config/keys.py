@@ -115,6 +115,11 @@ KEYS: dict[str, Key] = {
     "DATA.NAME": key("ucf101", TRAINING | MEASURING, Registered(DATASETS)),
     "DATA.ROOT": key("", RESUMABLE | PLACE),
     "DATA.LIST_DIR": key("", RESUMABLE | PLACE, comment='"" means ROOT/ucfTrainTestlist'),
+    "DATA.UNLABELLED_ROOT": key(
+        "",
+        RESUMABLE | PLACE,
+        comment="folder of more training videos, without labels; a teacher's classes are learnt from them",
+    ),
     "DATA.SPLIT": key(1, TRAINING | MEASURING, one_of(1, 2, 3)),
     "DATA.FRACTION": key(
         1.0,

@@ -107,6 +107,11 @@ def _validate_teacher(cfg: CfgNode) -> None:
         raise ValueError(f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {name} has no teacher: {remedy} to 0")
     if cfg.TEACHER.WEIGHTS and not has_teacher:
         raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {name} has no teacher: use TASK.NAME distill")
+    if cfg.DATA.UNLABELLED_ROOT and not (task.needs_labels and has_teacher):
+        raise ValueError(
+            f"DATA.UNLABELLED_ROOT is set, but TASK.NAME {name} learns no classes from a teacher: set TEACHER.WEIGHTS "
+            "and TASK.NAME supervised, or leave it out"
+        )
 
 
 def _validate_pretext(cfg: CfgNode) -> None:

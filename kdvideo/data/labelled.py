@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 
 from kdvideo.data.augment.plan import AugmentConfig, AugmentPlace, augment_each, stack_maps
-from kdvideo.data.batch import Sample, SampleKey
+from kdvideo.data.batch import NO_CLASS, Sample, SampleKey
 from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import plan_clip
@@ -22,7 +22,7 @@ class TrainClips(Dataset):
     As in `TrainTuples`, the key of a sample is a `SampleKey`.
 
     Args:
-        videos: all with a class.
+        videos: with a class, or else `class_id` is NO_CLASS.
         clip: what a clip is.
         augment: what training draws.
         short_side: pixels to which a frame's shorter side is resized before the crop.
@@ -69,7 +69,11 @@ class TrainClips(Dataset):
         num_frames = self.videos.num_frames[key.video]
         frames, augment = plan_clip(self.clip, self.augment, seed=self.seed, key=key, num_frames=num_frames)
         class_id = self.videos.records[key.video].class_id
-        sample: Sample = {"class_id": class_id, "index": key.video, "epoch": key.epoch}
+        sample: Sample = {
+            "class_id": NO_CLASS if class_id is None else class_id,
+            "index": key.video,
+            "epoch": key.epoch,
+        }
         cut: Any = {"places": [augment.crop], "flips": [augment.flip], "size": self.clip_size}
         if self.resident_shapes:
             located = locate_clips([frames], shape=self.resident_shapes[key.video], **cut)

@@ -109,8 +109,11 @@ def train(
             if why and not cfg.TEACHER.VIEWS:
                 logger.info("TEACHER.SAMPLING auto: %s, because %s", cfg.TEACHER.SAMPLING, why)
         torch.manual_seed(cfg.SEED)
-        put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
-        parts = put_together(cfg, folder, device=device, resumed=checkpoint is not None)
+        resumed = checkpoint is not None
+        if TASKS.get(cfg.TASK.NAME).needs_labels:
+            parts = supervised(cfg, folder, device=device, resumed=resumed, teacher=teacher and teacher[0])
+        else:
+            parts = pretraining(cfg, folder, device=device, resumed=resumed)
         task = build_task(cfg, parts, teacher=teacher, device=device)
         trainer = build_trainer(cfg, parts, task=task, device=device)
         if checkpoint is not None:

@@ -2,16 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
 
-from kdvideo.data.misfits import tell_short, tell_small
 from kdvideo.data.samples import TrainTuples
-from kdvideo.data.taught import TaughtTuples
-from kdvideo.data.videos import VideoList, keep_long_enough
-from kdvideo.data.views import ViewedTuples
 from kdvideo.engine.build import (
     build_eval_config,
     build_model_spec,
@@ -28,9 +23,11 @@ from kdvideo.engine.run import (
     build_student,
     evaluate_run,
     final_result,
+    not_measured,
     round_as_stored,
 )
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.engine.tuples import build_tuples, long_enough
 from kdvideo.evaluation.choice import choose_protocols
 from kdvideo.evaluation.pretext import PretextProtocol
 from kdvideo.evaluation.protocol import Classes, Lists
@@ -59,30 +56,16 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
     model = build_student(cfg, spec, device=device, resumed=resumed)
     tuples, lists = build_tuple_config(cfg), load_lists(cfg)
     chosen, _ = split_training_list(cfg, lists.train)
-    videos = _long_enough(chosen, tuples.layout.min_frames)
+    videos = long_enough(chosen, tuples.layout.min_frames)
 
     def build_dataset(task: Task) -> TrainTuples:
-        options: dict[str, Any] = {
-            "seed": cfg.SEED,
-            "num_negatives": task.num_negatives,
-            "augment_on": cfg.DATA.AUGMENT_ON,
-        }
-        if task.teacher_views is not None:
-            clip = task.teacher_views.clip
-            tell_short(videos, clip, who="the teacher")
-            tell_small(videos, clip.own_short_side, who="the teacher")
-            return ViewedTuples(videos, tuples, views=task.teacher_views, **options)
-        if task.teacher_clip_spec is None:
-            return TrainTuples(videos, tuples, **options)
-        taught = TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
-        tell_small(videos, taught.teacher_short_side, who="the teacher")
-        return taught
+        return build_tuples(cfg, task, videos, tuples)
 
     def prepare_measurements() -> Measurements:
         pretext = PretextProtocol(tuples, config=build_eval_config(cfg), directory=folder.path)
         if (why := pretext.obstacle(model, Classes.of([lists]))) is not None:
             logger.warning("nothing is measured: there is no pretext, and %s", why)
-            return Measurements(dict, _nothing_measured)
+            return Measurements(dict, not_measured)
         pretext.prepare(lists)
         return _measurements(cfg, spec, model, lists=lists, pretext=pretext)
 
@@ -112,18 +95,3 @@ def _measurements(
         return final_result(cfg, evaluate_run(cfg, model, [lists], protocols), epoch=epoch)
 
     return Measurements(at_epoch, at_end)
-
-
-def _nothing_measured(epoch: int) -> FinalResult:
-    return FinalResult({"epoch": epoch, "final": True}, "not measured: the videos have no classes")
-
-
-def _long_enough(videos: VideoList, min_frames: int) -> VideoList:
-    usable = keep_long_enough(videos, min_frames)
-    logger.info(
-        "%d training videos; %d left out, shorter than the %d frames of a tuple",
-        len(usable),
-        len(videos) - len(usable),
-        min_frames,
-    )
-    return usable

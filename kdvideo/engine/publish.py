@@ -56,12 +56,20 @@ def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weight
         metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
         protocol=final.protocol,
         teacher=None if teacher is None else teacher.as_teacher,
-        dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {len(parts.videos)} training videos",
+        dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {_count_videos(cfg, parts)}",
         config=cfg.dump(),
         source="trained with kdvideo",
         licence=cfg.ZOO.LICENCE,
         classes=list(parts.class_names),
     )
+
+
+def _count_videos(cfg: CfgNode, parts: RunParts) -> str:
+    number = f"{len(parts.videos)} training videos"
+    if not cfg.DATA.UNLABELLED_ROOT:
+        return number
+    unlabelled = sum(record.class_id is None for record in parts.videos.records)
+    return f"{number}, {unlabelled} of them without labels from {Path(cfg.DATA.UNLABELLED_ROOT).name}"
 
 
 def publish_command(cfg: CfgNode, spec: ModelSpec, output_dir: Path) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "build_student",
     "evaluate_run",
     "final_result",
+    "not_measured",
     "round_as_stored",
 ]
 
@@ -158,6 +159,11 @@ def final_result(
     protocol = replace(evaluation, dataset=dataset_name(cfg)).protocol
     parts = [protocol, "weights as stored", *filter(None, [words])]
     return FinalResult({"epoch": epoch, "final": True, **metrics}, "; ".join(parts))
+
+
+def not_measured(epoch: int) -> FinalResult:
+    """Returns the last line of a run whose videos have no classes to measure anything by."""
+    return FinalResult({"epoch": epoch, "final": True}, "not measured: the videos have no classes")
 
 
 def round_as_stored(cfg: CfgNode, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""Runs that learn classes: finetuning, and training from scratch."""
+"""Runs that learn classes: finetuning, training from scratch, and learning them from a teacher."""
 
 import logging
 from collections.abc import Mapping
@@ -7,16 +7,19 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.data.labelled import TrainClips
+from kdvideo.data.samples import TrainTuples
 from kdvideo.data.videos import VideoList
 from kdvideo.engine.build import (
     build_augment_config,
     build_clip_spec,
     build_eval_config,
     build_model_spec,
+    build_tuple_config,
     load_lists,
     split_training_list,
 )
 from kdvideo.engine.checkpoint import best_weights
+from kdvideo.engine.classes import count_classes, labelled, with_unlabelled
 from kdvideo.engine.hooks import KeepBest
 from kdvideo.engine.run import (
     FinalResult,
@@ -25,13 +28,17 @@ from kdvideo.engine.run import (
     build_student,
     evaluate_run,
     final_result,
+    not_measured,
     round_as_stored,
 )
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.engine.tuples import build_tuples, long_enough
 from kdvideo.evaluation.classify import Classify, HeldOut
 from kdvideo.evaluation.clip_outputs import Views
 from kdvideo.evaluation.protocol import Classes, Lists
 from kdvideo.models.pcl import ClassificationModel
+from kdvideo.models.spec import Model
+from kdvideo.registry import TASKS
 from kdvideo.tasks.task import Task
 
 __all__ = ["supervised"]
@@ -41,8 +48,10 @@ logger = logging.getLogger("kdvideo")
 _FEW = 50  # held-out videos: with fewer, one video is more than 2 % of the accuracy
 
 
-def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False) -> RunParts:
-    """Builds the parts of a run on labelled clips.
+def supervised(
+    cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool = False, teacher: Model | None = None
+) -> RunParts:
+    """Builds the parts of a run on labelled clips, and on others if a teacher knows their classes.
 
     It evaluates on held-out training videos during training, and on the test list once. The epoch with the lowest
     cross-entropy on the held-out videos is measured and published, the later one of equals. Without held-out videos, it
@@ -53,28 +62,30 @@ def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed
         folder: the run's folder.
         device: the device on which the model is trained.
         resumed: whether a checkpoint will provide the weights. MODEL.WEIGHTS is not loaded then.
+        teacher: the teacher's network. Without labels, its classes are learnt.
     """
     lists = load_lists(cfg)
-    num_classes, class_names = _count_classes(cfg, lists)
+    num_classes, class_names = count_classes(cfg, lists, teacher)
     spec = build_model_spec(cfg, num_classes=num_classes)
     model = build_student(cfg, spec, device=device, resumed=resumed, class_names=class_names)
     if not isinstance(model, ClassificationModel):
         raise TypeError(f"a spec with {num_classes} classes has built a {type(model).__name__}, no classifier")
     _check_num_classes(cfg, model, num_classes)
+    taught = teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses
     videos, held_out = split_training_list(cfg, lists.train)
+    held_out = held_out.only(labelled(held_out.records))
     _tell_held_out(cfg, videos, held_out)
+    videos = with_unlabelled(cfg, videos)
+    if taught:
+        videos = long_enough(videos, build_tuple_config(cfg).layout.min_frames)
 
-    def build_dataset(task: Task) -> TrainClips:
-        return TrainClips(
-            videos,
-            build_clip_spec(cfg),
-            augment=build_augment_config(cfg),
-            short_side=cfg.DATA.SHORT_SIDE,
-            seed=cfg.SEED,
-            augment_on=cfg.DATA.AUGMENT_ON,
-        )
+    def build_dataset(task: Task) -> TrainClips | TrainTuples:
+        return _build_tuples(cfg, task, videos) if taught else _build_clips(cfg, videos)
 
     def prepare_measurements() -> Measurements:
+        if Classes.of([lists]).number is None:
+            logger.warning("nothing is measured: the videos have no classes")
+            return Measurements(dict, not_measured)
         if not len(held_out):
             return Measurements(dict, lambda epoch: _measure_test_list(cfg, model, lists, epoch=epoch))
         measure = _build_held_out(cfg, model, held_out, folder=folder)
@@ -88,20 +99,27 @@ def supervised(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed
         validation_metric=HeldOut.accuracy,
         build_dataset=build_dataset,
         prepare_measurements=prepare_measurements,
+        listed=with_unlabelled(cfg, lists.train) if taught else None,
         class_names=class_names,
     )
     return parts
 
 
-def _count_classes(cfg: CfgNode, lists: Lists) -> tuple[int, tuple[str, ...]]:
-    """Counts the classes of both lists. Also returns their names, if the dataset names all of them."""
-    classes = Classes.of([lists])
-    if classes.number is None:
-        raise ValueError(
-            f"TASK.NAME {cfg.TASK.NAME} learns classes, but DATA.NAME {cfg.DATA.NAME} has videos without "
-            "one: choose a labelled dataset, or TASK.NAME pcl"
-        )
-    return classes.number, tuple(classes.names) if len(classes.names) == classes.number else ()
+def _build_clips(cfg: CfgNode, videos: VideoList) -> TrainClips:
+    return TrainClips(
+        videos,
+        build_clip_spec(cfg),
+        augment=build_augment_config(cfg),
+        short_side=cfg.DATA.SHORT_SIDE,
+        seed=cfg.SEED,
+        augment_on=cfg.DATA.AUGMENT_ON,
+    )
+
+
+def _build_tuples(cfg: CfgNode, task: Task, videos: VideoList) -> TrainTuples:
+    dataset = build_tuples(cfg, task, videos, build_tuple_config(cfg))
+    dataset.with_classes = bool(labelled(videos.records))
+    return dataset
 
 
 def _check_num_classes(cfg: CfgNode, model: ClassificationModel, needed: int) -> None:

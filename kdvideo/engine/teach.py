@@ -24,6 +24,7 @@ from kdvideo.data.views import TeacherViews, ViewGroups
 from kdvideo.device import choose_device
 from kdvideo.distributed import is_main, process_group, rank, wait_for_all, world_size
 from kdvideo.engine.build import configured_zoo, load_videos, read_clip_spec
+from kdvideo.engine.classes import with_unlabelled
 from kdvideo.engine.environment import computing
 from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
@@ -85,7 +86,7 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=configured_zoo(cfg), clip_spec=clip_spec)
-    listed = load_videos(cfg, "train")
+    listed = with_unlabelled(cfg, load_videos(cfg, "train"))
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
     with explain_losses(), arithmetic, out_of_memory_means("lower EVAL.BATCH_SIZE"):
         prepare_frozen(model, AMP_DTYPES[cfg.SOLVER.AMP])

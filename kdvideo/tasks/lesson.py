@@ -113,9 +113,7 @@ class Lesson(nn.Module):
         teacher = self.answers(batch, prepared=prepared if self.replay is None else None)
         if self.views is not None:
             student, teacher = match_views(student, teacher, kept=self.views.kept)
-        parts = {
-            name: loss(*_compared(loss, student, teacher)) for name, (_, loss) in self.weighted_losses.items()
-        }
+        parts = {name: loss(*_compared(loss, student, teacher)) for name, (_, loss) in self.weighted_losses.items()}
         kd_loss = torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
         scalars = {"kd_loss": kd_loss, **{name: part.detach() for name, part in parts.items()}}
         for answer in {"pretext_logits", "class_logits"} & {*teacher} & {*student}:
@@ -167,7 +165,9 @@ class Lesson(nn.Module):
             self.replay.flush()
 
 
-def _compared(loss: DistillationLoss, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _compared(
+    loss: DistillationLoss, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Returns what a loss compares of both. In a run that learns classes, answers are those, clip by clip."""
     output = loss.output
     if output == "pretext_logits" and "class_logits" in student:
