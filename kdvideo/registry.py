@@ -176,7 +176,8 @@ LOSSES = NamedRegistry(
     `num_negatives` (K). It is called as `loss(z, index, negatives)` with `z[B, 2, E]` of unit length, the videos'
     numbers `index[B]` and `negatives[B, K]`; its buffers are its memory.
     A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
-    teacher_output)` with the output that its class names: `pretext_logits[B, P]` or `feature[B, N, D]`.
+    teacher_output)` with the output that its class names: `pretext_logits[B, P]` (where classes are learnt, these,
+    `[B * N, K]`) or `feature[B, N, D]`.
     """,
     home="kdvideo.losses",
 )
@@ -196,7 +197,7 @@ TASKS = NamedRegistry(
     `forward(batch) -> dict` gives a scalar `loss` to minimise; all else is logged. `trainable` is the one module that
     is optimised, `student` is the part of it that goes to the zoo. `task_state()` gives what a checkpoint needs besides
     the student; `num_negatives` says how many negatives a batch has to bring along. With `takes_replay`, `from_config`
-    also takes `replay`, a store of the teacher's answers.
+    also takes `replay`, a store of the teacher's answers. TEACHER.LOSSES are checked for tasks with `takes_losses`.
     """,
     home="kdvideo.tasks",
 )

@@ -10,7 +10,7 @@ from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.folder import Zoo, as_zoo
 from kdvideo.zoo.sources import resolve_weights
 
-__all__ = ["FROM_FEATURES", "distill", "pretrain"]
+__all__ = ["FROM_CLASSES", "FROM_FEATURES", "distill", "pretrain"]
 
 # What a student needs to learn from a teacher's features alone. docs/training.md says how the values were chosen.
 FROM_FEATURES: dict[str, dict[str, Any]] = {
@@ -19,6 +19,12 @@ FROM_FEATURES: dict[str, dict[str, Any]] = {
     "CLIP": {"MODALITY": "rgb"},
     "TEACHER": {"LOSSES": ["embedding_distillation"], "VIEWS": 6},
     "SOLVER": {"OPTIMIZER": "adamw", "BASE_LR": 2e-3, "SCHEDULE": "one_cycle"},
+}
+# What a student needs to learn a classifier's classes from videos without labels: the same, from answers.
+FROM_CLASSES: dict[str, dict[str, Any]] = {
+    "CLIP": FROM_FEATURES["CLIP"],
+    "TEACHER": {"LOSSES": ["logit_distillation"], "VIEWS": 6},
+    "SOLVER": FROM_FEATURES["SOLVER"],
 }
 
 
@@ -59,7 +65,8 @@ def distill(
 
     A teacher with a pretext head teaches its softened answers beside the student's own PCL losses. Any other teacher
     teaches its features alone, with the settings of `FROM_FEATURES`, unless the overrides name a pretext or a
-    contrastive loss. docs/training.md says how these were chosen.
+    contrastive loss. docs/training.md says how these were chosen. With `TASK={"NAME": "supervised"}`, a classifier
+    teaches its classes, with those of `FROM_CLASSES`.
 
     Args:
         teacher: a zoo name, path or URL.
@@ -77,6 +84,9 @@ def distill(
         FloatingPointError: see `pretrain`.
     """
     job: dict[str, Any] = {"TASK": {"NAME": "distill"}, "TEACHER": {"WEIGHTS": teacher}}
+    if overrides.get("TASK", {}).get("NAME") == "supervised":
+        job = {**FROM_CLASSES, "TEACHER": {**FROM_CLASSES["TEACHER"], "WEIGHTS": teacher}}
+        return _run(job, student, data, out, resume=resume, overrides=overrides)
     own_losses = any("NAME" in overrides.get(section, {}) for section in ("PRETEXT", "CONTRAST"))
     if not own_losses and not _has_pretext_head(teacher, overrides.get("ZOO", {}).get("DIR")):
         job = {**job, **FROM_FEATURES, "TEACHER": {**job["TEACHER"], **FROM_FEATURES["TEACHER"]}}
