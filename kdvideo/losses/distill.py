@@ -17,15 +17,10 @@ __all__ = ["DistillationLoss", "EmbeddingDistillation", "LogitDistillation", "Si
 class DistillationLoss(nn.Module):
     """The base of all distillation losses, called as `loss(student_output, teacher_output)`.
 
-        Attributes:
-    <<<<<<< HEAD
-            output: the output that the loss compares: "pretext_logits" `[B, P]`, "feature" `[B, N, D]`, or the map
-                "tokens" `[B, N, D, t, h, w]`.
-            adapts: whether a trained linear layer first maps the student's D to the teacher's.
-    =======
-            output: the output that the loss compares, "pretext_logits" `[B, P]` (where classes are learnt, these, `[B * N, K]`) or "feature" `[B, N, D]`.
-            adapts: whether a trained linear layer first maps the student's feature to the teacher's length.
-    >>>>>>> e00f7d4 (A classifier teaches its classes, without labels or beside them)
+    Attributes:
+        output: the output that the loss compares: "pretext_logits" `[B, P]`, "feature" `[B, N, D]`, or the map
+            "tokens" `[B, N, D, t, h, w]`. In a run that learns classes, the first are the classes' logits `[B * N, K]`.
+        adapts: whether a trained linear layer first maps the student's D to the teacher's.
     """
 
     output: ClassVar[str]
