@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments"]
 
 _DECIDING = [
-    *("DATA.SPLIT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.MAX_BAD_FRACTION", "DATA.TIME_LIMIT"),
+    *(
+        "DATA.UNLABELLED_ROOT",
+        "DATA.SPLIT",
+        "DATA.LIST_DIR",
+        "DATA.MANIFEST",
+        "DATA.MAX_BAD_FRACTION",
+        "DATA.TIME_LIMIT",
+    ),
     *("TEACHER.CLIP_SPEC", "ZOO.DIR", "SOLVER.AMP", "SOLVER.DETERMINISTIC"),
 ]
 
@@ -59,7 +66,8 @@ def _configure(options: argparse.Namespace) -> "CfgNode":
         raise ValueError("no teacher is given: name one by --teacher, e.g. --teacher hf:OWNER/REPO")
     if cfg.TEACHER.VIEWS < 1:
         raise ValueError(f"--views is {cfg.TEACHER.VIEWS}; it must be at least 1, e.g. --views 6")
-    if not TASKS.get(cfg.TASK.NAME).needs_teacher:
+    task = TASKS.get(cfg.TASK.NAME)
+    if not (task.needs_teacher or task.takes_teacher):
         cfg.TASK.NAME = "distill"
     return cfg
 
@@ -73,7 +81,10 @@ def _describe(cfg: "CfgNode", taught: "Taught") -> str:
             "run this again"
         )
     settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
-    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", "[embedding_distillation]"]
+    losses = (
+        f"[{', '.join(cfg.TEACHER.LOSSES)}]" if "class_logits" in taught.store.shapes else "[embedding_distillation]"
+    )
+    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", losses]
     settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
     settings += _unusual(cfg)
     return f"all answers to {views} are in {taught.store.directory}: kdvideo train {shlex.join(settings)}"

@@ -72,10 +72,8 @@ def supervised(
         raise TypeError(f"a spec with {num_classes} classes has built a {type(model).__name__}, no classifier")
     _check_num_classes(cfg, model, num_classes)
     taught = teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses
-    videos, held_out = split_training_list(cfg, lists.train)
-    held_out = held_out.only(labelled(held_out.records))
-    _tell_held_out(cfg, videos, held_out)
-    videos = with_unlabelled(cfg, videos)
+    listed = with_unlabelled(cfg, lists.train)
+    videos, held_out = _split_list(cfg, listed, num_own=len(lists.train))
     if taught:
         videos = long_enough(videos, build_tuple_config(cfg).layout.min_frames)
 
@@ -99,10 +97,19 @@ def supervised(
         validation_metric=HeldOut.accuracy,
         build_dataset=build_dataset,
         prepare_measurements=prepare_measurements,
-        listed=with_unlabelled(cfg, lists.train) if taught else None,
+        listed=listed,
         class_names=class_names,
     )
     return parts
+
+
+def _split_list(cfg: CfgNode, listed: VideoList, *, num_own: int) -> tuple[VideoList, VideoList]:
+    """Returns the training videos and those held out, all of these with a class. The first `num_own` are DATA's own."""
+    own, beside = listed.subset(range(num_own)), listed.records[num_own:]
+    chosen, held_out = split_training_list(cfg, own)
+    held_out = held_out.only(labelled(held_out.records))
+    _tell_held_out(cfg, chosen, held_out)
+    return listed.only([*chosen.records, *beside]), held_out
 
 
 def _build_clips(cfg: CfgNode, videos: VideoList) -> TrainClips:
