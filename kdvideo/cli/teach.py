@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments"]
 
 _DECIDING = [
-    *(
-        "DATA.UNLABELLED_ROOT",
-        "DATA.SPLIT",
-        "DATA.LIST_DIR",
-        "DATA.MANIFEST",
-        "DATA.MAX_BAD_FRACTION",
-        "DATA.TIME_LIMIT",
-    ),
-    *("TEACHER.CLIP_SPEC", "ZOO.DIR", "SOLVER.AMP", "SOLVER.DETERMINISTIC"),
+    *("DATA.UNLABELLED_ROOT", "DATA.SPLIT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.MAX_BAD_FRACTION"),
+    *("DATA.TIME_LIMIT", "TEACHER.CLIP_SPEC", "ZOO.DIR", "SOLVER.AMP", "SOLVER.DETERMINISTIC"),
 ]
 
 
@@ -81,10 +74,8 @@ def _describe(cfg: "CfgNode", taught: "Taught") -> str:
             "run this again"
         )
     settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
-    losses = (
-        f"[{', '.join(cfg.TEACHER.LOSSES)}]" if "class_logits" in taught.store.shapes else "[embedding_distillation]"
-    )
-    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", losses]
+    losses = cfg.TEACHER.LOSSES if "class_logits" in taught.store.shapes else ["embedding_distillation"]
+    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", f"[{', '.join(losses)}]"]
     settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
     settings += _unusual(cfg)
     return f"all answers to {views} are in {taught.store.directory}: kdvideo train {shlex.join(settings)}"

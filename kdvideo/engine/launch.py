@@ -22,6 +22,7 @@ from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import pretraining
 from kdvideo.engine.publish import write_results
+from kdvideo.engine.run import RunParts
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Stopping, never_stop
 from kdvideo.engine.supervised import supervised
@@ -109,11 +110,7 @@ def train(
             if why and not cfg.TEACHER.VIEWS:
                 logger.info("TEACHER.SAMPLING auto: %s, because %s", cfg.TEACHER.SAMPLING, why)
         torch.manual_seed(cfg.SEED)
-        resumed = checkpoint is not None
-        if TASKS.get(cfg.TASK.NAME).needs_labels:
-            parts = supervised(cfg, folder, device=device, resumed=resumed, teacher=teacher and teacher[0])
-        else:
-            parts = pretraining(cfg, folder, device=device, resumed=resumed)
+        parts = _put_together(cfg, folder, device=device, resumed=checkpoint is not None, teacher=teacher)
         task = build_task(cfg, parts, teacher=teacher, device=device)
         trainer = build_trainer(cfg, parts, task=task, device=device)
         if checkpoint is not None:
@@ -129,6 +126,14 @@ def train(
             final = measurements.at_end(trainer.epoch)
         entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None
     return RunResult(model=parts.model.cpu().eval(), metrics=final.line, output_dir=folder.path, entry=entry)
+
+
+def _put_together(
+    cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool, teacher: tuple[Model, Weights] | None
+) -> RunParts:
+    if not TASKS.get(cfg.TASK.NAME).needs_labels:
+        return pretraining(cfg, folder, device=device, resumed=resumed)
+    return supervised(cfg, folder, device=device, resumed=resumed, teacher=teacher and teacher[0])
 
 
 def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
