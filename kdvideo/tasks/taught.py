@@ -55,9 +55,9 @@ class TaughtTask(Task):
         """Adds the lessons' losses to those of the task itself.
 
         Args:
-            student: the student's outputs.
+            student: the student's outputs, e.g. `feature[B, N, D]`.
             batch: the batch.
-            prepared: the student's prepared clips.
+            prepared: the student's prepared clips `[B, N, C, T, H, W]`.
             scalars: `loss`, with a gradient, and others for the log. Empty if all is learnt from teachers.
 
         Returns:
