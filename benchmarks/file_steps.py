@@ -96,8 +96,8 @@ def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps
         started = time.perf_counter()
         put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
         parts = _repeat_videos(put_together(cfg, RunFolder(Path(folder)), device=device), repeat)
-        teacher = random_teacher(parts.spec) if TASKS.get(cfg.TASK.NAME).needs_teacher else None
-        task = build_task(cfg, parts, teacher=teacher, device=device)
+        teachers = [random_teacher(parts.spec)] if TASKS.get(cfg.TASK.NAME).needs_teacher else []
+        task = build_task(cfg, parts, teachers=teachers, device=device)
         prepared = time.perf_counter() - started
         alone, num_workers = _compute_only(cfg, parts, task, num_steps=num_steps)
         real = _real_epochs(cfg, parts, task, seconds=seconds)

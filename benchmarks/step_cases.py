@@ -182,8 +182,8 @@ def build_steps(case: str, settings: StepSettings) -> Trainer:
         build_dataset=lambda task: _Samples(build_tuple_config(cfg)),  # type: ignore[arg-type, return-value]
         prepare_measurements=lambda: Measurements(dict, lambda epoch: FinalResult({}, "")),
     )
-    teacher = None if case == "alone" else random_teacher(spec)
-    task = build_task(cfg, parts, teacher=teacher, device=device)
+    teachers = [] if case == "alone" else [random_teacher(spec)]
+    task = build_task(cfg, parts, teachers=teachers, device=device)
     trainer = build_trainer(cfg, parts, task=task, device=device)
     trainer.feed.loader = KeptBatches(trainer.loader, make_batches(settings))
     return trainer

@@ -39,8 +39,8 @@ def build(overrides: list[str], folder: Path) -> Trainer:
     cfg = load_config(None, overrides)
     torch.manual_seed(cfg.SEED)
     parts = pretraining(cfg, RunFolder(folder), device=CPU)
-    teacher = load_model(cfg.TEACHER.WEIGHTS) if cfg.TEACHER.WEIGHTS else None
-    return build_trainer(cfg, parts, task=build_task(cfg, parts, teacher=teacher, device=CPU), device=CPU)
+    teachers = [load_model(cfg.TEACHER.WEIGHTS)] if cfg.TEACHER.WEIGHTS else []
+    return build_trainer(cfg, parts, task=build_task(cfg, parts, teachers=teachers, device=CPU), device=CPU)
 
 
 def time_epoch(trainer: Trainer) -> float:

@@ -52,7 +52,7 @@ def _configure(options: argparse.Namespace) -> "CfgNode":
     from kdvideo.registry import TASKS
 
     given = ["DATA.ROOT", str(options.root)]
-    given += ["TEACHER.WEIGHTS", options.teacher] if options.teacher else []
+    given += ["TEACHERS", "[]", "TEACHER.WEIGHTS", options.teacher] if options.teacher else []
     given += ["TEACHER.VIEWS", str(options.views)] if options.views is not None else []
     cfg = load_config(options.config_file, [*options.overrides, *given])
     if not cfg.TEACHER.WEIGHTS:

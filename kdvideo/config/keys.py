@@ -41,6 +41,9 @@ KEYS: dict[str, Key] = {
     "VERSION": key(1, TRAINING, one_of(1)),
     "SEED": key(0, TRAINING | MEASURING | SAMPLE, at_least(0), below(2**31)),
     "OUTPUT_DIR": key("output", RESUMABLE | PLACE),
+    "TEACHERS": key(
+        [], TRAINING, comment="several teachers, a list of blocks of TEACHER's keys; leave TEACHER alone then"
+    ),
     "TASK.NAME": key("pcl", TRAINING, Registered(TASKS)),
     "MODEL.BACKBONE": key(
         "r3d_10",
@@ -111,6 +114,12 @@ KEYS: dict[str, Key] = {
     ),
     "TEACHER.REPLAY": key(
         False, TRAINING, comment="on: the teacher's answers are kept on disk, and read by the runs that come after"
+    ),
+    "TEACHER.WEIGHTING": key(
+        "fixed",
+        TRAINING,
+        one_of("fixed", "adaptive"),
+        comment='"adaptive": the losses\' weights are also learnt, by their uncertainty (arXiv 1705.07115)',
     ),
     "DATA.NAME": key("ucf101", TRAINING | MEASURING, Registered(DATASETS)),
     "DATA.ROOT": key("", RESUMABLE | PLACE),

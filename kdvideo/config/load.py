@@ -19,6 +19,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from kdvideo.config.defaults import get_defaults
+from kdvideo.config.teachers import place_in_block
 from kdvideo.files import write_text
 from kdvideo.foreign import parse_yaml
 from kdvideo.paths import expand_user
@@ -109,7 +110,8 @@ def flatten_config(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any
 
 
 def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
-    if isinstance(flatten_config(cfg).get(key), str):
+    in_block = place_in_block(key)
+    if isinstance(flatten_config(cfg).get(f"TEACHER.{in_block[1]}" if in_block else key), str):
         return text  # as it is: yaml would read 007, yes or 2024-01-01 as something else
     try:
         return parse_yaml(text)
@@ -119,6 +121,12 @@ def _parse_override(cfg: CfgNode, key: str, text: str) -> Any:
 
 def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
     known = flatten_config(cfg)
+    if key == "TEACHERS":
+        cfg.TEACHERS = _read_blocks(value, origin=origin)
+        return
+    if in_block := place_in_block(key):
+        _set_in_block(cfg, *in_block, value, origin=origin)
+        return
     if key not in known:
         allowed = f"sections are {', '.join(sorted(cfg))}; one of your own comes with --import FILE.py that adds it"
         hint = did_you_mean(key, known) or allowed
@@ -128,6 +136,39 @@ def _set(cfg: CfgNode, key: str, value: Any, *, origin: str) -> None:
     for section in sections:
         node = node[section]
     node[leaf] = _coerce(key, value, default=known[key])
+
+
+def _read_blocks(value: Any, *, origin: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(block, dict) for block in value):
+        raise ValueError(
+            f"TEACHERS is {value!r} in {origin}; it must be a list of TEACHER blocks, e.g. "
+            "[{WEIGHTS: NAME}, {WEIGHTS: OTHER, LOSSES: [embedding_distillation]}]"
+        )
+    return [_read_block(block, number=number, origin=origin) for number, block in enumerate(value, start=1)]
+
+
+def _read_block(block: Mapping[str, Any], *, number: int, origin: str) -> dict[str, Any]:
+    """Returns the keys that a block sets, in an order that does not depend on the file's."""
+    defaults, read = flatten_config(get_defaults()["TEACHER"]), {}
+    for leaf, value in block.items():
+        name = f"TEACHERS.{number}.{leaf}"
+        if leaf not in defaults:
+            hint = did_you_mean(str(leaf), defaults) or f"keys of a teacher are {', '.join(defaults)}"
+            raise ValueError(f"unknown config key {name!r} from {origin}: {hint}")
+        read[leaf] = _coerce(name, value, default=defaults[leaf])
+    return dict(sorted(read.items()))
+
+
+def _set_in_block(cfg: CfgNode, number: int, leaf: str, value: Any, *, origin: str) -> None:
+    blocks = list(cfg.TEACHERS)
+    if not 1 <= number <= len(blocks) + 1:
+        raise ValueError(
+            f"TEACHERS.{number}.{leaf} from {origin}: there are {len(blocks)} TEACHERS, counted from 1; the next one "
+            f"is TEACHERS.{len(blocks) + 1}"
+        )
+    blocks += [{}] * (number - len(blocks))
+    blocks[number - 1] = _read_block({**blocks[number - 1], leaf: value}, number=number, origin=origin)
+    cfg.TEACHERS = blocks
 
 
 def _coerce(key: str, value: Any, *, default: Any) -> Any:

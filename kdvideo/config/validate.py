@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 
+from kdvideo.config.defaults import get_defaults
 from kdvideo.config.keys import KEYS
 from kdvideo.config.naming import naming_keys
+from kdvideo.config.teachers import naming_teacher, teacher_configs
 from kdvideo.distributed import world_size
 from kdvideo.registry import LOSSES, PRETEXTS, TASKS
 
@@ -29,11 +31,12 @@ def validate_values(cfg: CfgNode) -> None:
     Raises:
         ValueError: names the key, its value and what is allowed.
     """
-    for name, key in KEYS.items():
-        value = _value(cfg, name)
-        for limit in key.limits:
-            limit.check(name, value)
-    _validate_losses(cfg)
+    _check_limits(cfg)
+    _validate_contrast(cfg)
+    for number, one in enumerate(teacher_configs(cfg) or [cfg], start=1):
+        with naming_teacher(cfg, number):
+            _check_limits(one, section="TEACHER.")
+            _validate_losses(one)
 
 
 def require_videos(cfg: CfgNode) -> None:
@@ -42,14 +45,25 @@ def require_videos(cfg: CfgNode) -> None:
         raise ValueError("DATA.ROOT is not set: give the folder of the videos, e.g. DATA.ROOT /data/UCF-101")
 
 
-def _validate_losses(cfg: CfgNode) -> None:
+def _check_limits(cfg: CfgNode, *, section: str = "") -> None:
+    for name, key in KEYS.items():
+        if name.startswith(section):
+            value = _value(cfg, name)
+            for limit in key.limits:
+                limit.check(name, value)
+
+
+def _validate_contrast(cfg: CfgNode) -> None:
     distillation = _distillation_losses()
     contrastive = [name for name in LOSSES.names() if name not in distillation]
     if cfg.CONTRAST.NAME not in contrastive:
         raise ValueError(
             f"CONTRAST.NAME is {cfg.CONTRAST.NAME!r}; it must be a contrastive loss: {', '.join(contrastive)}"
         )
-    names = cfg.TEACHER.LOSSES
+
+
+def _validate_losses(cfg: CfgNode) -> None:
+    distillation, names = _distillation_losses(), cfg.TEACHER.LOSSES
     if not names or not set(names) <= set(distillation) or len(set(names)) < len(names):
         raise ValueError(
             f"TEACHER.LOSSES is {names!r}; it must be a list of distillation losses, each once: "
@@ -82,20 +96,48 @@ def _validate_together(cfg: CfgNode) -> None:
             "SOLVER.SCHEDULE plateau looks at held-out videos, but DATA.VALIDATION_SHARE is 0: set it, e.g. to 0.1"
         )
     require_videos(cfg)
-    if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:
-        raise ValueError(
-            f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
-            f"each of TEACHER.LOSSES {cfg.TEACHER.LOSSES}"
-        )
     if cfg.MODEL.CLIP_SPEC and not cfg.MODEL.WEIGHTS:
         raise ValueError(
             f"MODEL.CLIP_SPEC is {cfg.MODEL.CLIP_SPEC!r}, but MODEL.WEIGHTS is not set, whose input it describes: "
             "leave it out; the input of a model without them is CLIP"
         )
-    _validate_teacher(cfg)
+    _validate_teachers(cfg)
+
+
+def _validate_teachers(cfg: CfgNode) -> None:
+    if cfg.TEACHERS:
+        _validate_list(cfg)
+    for number, one in enumerate(teacher_configs(cfg) or [cfg], start=1):
+        with naming_teacher(cfg, number):
+            _validate_teacher(one)
+
+
+def _validate_list(cfg: CfgNode) -> None:
+    defaults = get_defaults().TEACHER
+    changed = [key for key, value in cfg.TEACHER.items() if value != defaults[key]]
+    if changed := [key for key in changed if (key, cfg.TEACHER[key]) != ("SAMPLING", "shared")]:  # as runs store it
+        raise ValueError(
+            f"TEACHER.{changed[0]} is {cfg.TEACHER[changed[0]]!r}, but there are TEACHERS: set it in their blocks, as "
+            f"TEACHERS.1.{changed[0]}"
+        )
+    task = TASKS.get(cfg.TASK.NAME)
+    if len(cfg.TEACHERS) > 1 and (task.needs_teacher or task.takes_teacher) and not task.takes_several:
+        raise ValueError(f"TEACHERS are {len(cfg.TEACHERS)}, but TASK.NAME {cfg.TASK.NAME} takes one: set TEACHER")
+    for number, block in enumerate(cfg.TEACHERS, start=1):
+        if not block.get("WEIGHTS"):
+            raise ValueError(f"TEACHERS.{number}.WEIGHTS is not set: give a zoo name, a path or a URL")
+    if len(counts := sorted({block["VIEWS"] for block in cfg.TEACHERS if block.get("VIEWS")})) > 1:
+        raise ValueError(
+            f"VIEWS of TEACHERS are {counts}: all that have views must have as many, because a sample lies around one"
+        )
 
 
 def _validate_teacher(cfg: CfgNode) -> None:
+    if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:
+        raise ValueError(
+            f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
+            f"each of TEACHER.LOSSES {cfg.TEACHER.LOSSES}"
+        )
     task, name = TASKS.get(cfg.TASK.NAME), cfg.TASK.NAME
     if task.needs_teacher and not cfg.TEACHER.WEIGHTS:
         raise ValueError(f"TASK.NAME {name} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
@@ -131,11 +173,17 @@ def _validate_pretext(cfg: CfgNode) -> None:
         raise ValueError(
             f"PRETEXT.NAME is {name}, but TASK.NAME {cfg.TASK.NAME} has no teacher to learn from: use TASK.NAME distill"
         )
+    for number, one in enumerate(teacher_configs(cfg), start=1):
+        with naming_teacher(cfg, number):
+            _refuse_answers(one, pretext=name)
+
+
+def _refuse_answers(cfg: CfgNode, *, pretext: str) -> None:
     if answers := [loss for loss in cfg.TEACHER.LOSSES if LOSSES.get(loss).output == "pretext_logits"]:
         allowed = [loss for loss in _distillation_losses() if LOSSES.get(loss).output != "pretext_logits"]
         raise ValueError(
             f"TEACHER.LOSSES has {', '.join(answers)}, which compares answers to a pretext, but PRETEXT.NAME is "
-            f"{name}: choose of {', '.join(allowed)}"
+            f"{pretext}: choose of {', '.join(allowed)}"
         )
 
 

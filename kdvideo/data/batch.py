@@ -4,12 +4,22 @@ A dataset writes the keys below for one sample, the loader collates samples to a
 that it needs. No key is known anywhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, cast
 
 from torch import Tensor
 
-__all__ = ["NO_CLASS", "Batch", "Sample", "SampleKey", "batch_size", "map_batch"]
+__all__ = [
+    "NO_CLASS",
+    "Batch",
+    "Sample",
+    "SampleKey",
+    "batch_size",
+    "key_of_teacher",
+    "map_batch",
+    "part_of_teacher",
+    "with_part",
+]
 
 NO_CLASS = -1  # the `class_id` of a clip without a label among others
 
@@ -92,3 +102,39 @@ def batch_size(batch: Batch) -> int:
 def map_batch(batch: Batch, function: Callable[[Any], Any]) -> Batch:
     """Applies `function` to every value, tensors `[B, ...]` and others alike."""
     return cast("Batch", {key: function(value) for key, value in batch.items()})
+
+
+_OWN = ("teacher_clips", "answer_", "is_answered")  # begin the keys that each teacher has for itself
+
+
+def key_of_teacher(key: str, number: int) -> str:
+    """Returns the key in a batch of several teachers, e.g. "teacher2.teacher_clips". The first one's is as it is.
+
+    Args:
+        key: the key in a batch of one teacher.
+        number: the teacher's, counted from 1.
+    """
+    return key if number == 1 else f"teacher{number}.{key}"
+
+
+def part_of_teacher(batch: Batch, number: int) -> Batch:
+    """Returns what one of several teachers sees of a batch: all that is shared, and its own, under the usual keys.
+
+    Args:
+        batch: a batch.
+        number: the teacher's, counted from 1.
+    """
+    values: Mapping[str, Any] = batch
+    shared = {key: value for key, value in values.items() if "." not in key and not key.startswith(_OWN)}
+    own = tuple(key_of_teacher(key, number) for key in _OWN)
+    kept = {key.rpartition(".")[2]: value for key, value in values.items() if key.startswith(own)}
+    return cast("Batch", {**shared, **kept})
+
+
+def with_part(batch: Batch, part: Batch, number: int) -> Batch:
+    """Returns the batch with another part of one teacher; see `part_of_teacher`."""
+    values: Mapping[str, Any] = batch
+    own = tuple(key_of_teacher(key, number) for key in _OWN)
+    rest = {key: value for key, value in values.items() if not key.startswith(own)}
+    kept = {key_of_teacher(key, number): value for key, value in part.items() if key.startswith(_OWN)}
+    return cast("Batch", {**rest, **kept})

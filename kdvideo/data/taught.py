@@ -56,9 +56,9 @@ class TaughtTuples(TrainTuples):
 
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
         """Adds `teacher_clips` to the sample, uint8 `[N, C, T', H', W']`."""
-        return {**super().read(key, plan), "teacher_clips": self._read_teacher_clips(key.video, plan)}
+        return {**super().read(key, plan), "teacher_clips": self.read_teacher_clips(key.video, plan)}
 
-    def _read_teacher_clips(self, index: int, plan: SamplePlan) -> Tensor:
+    def read_teacher_clips(self, index: int, plan: SamplePlan) -> Tensor:
         """Reads the planned clips for the teacher, uint8 `[N, C, T', H', W']`."""
         config, teacher = self.config, self.teacher
         spread = middles_of if teacher.sampling == "uniform" else respread

@@ -109,12 +109,16 @@ class ViewedTuples(TrainTuples):
 
         Each sample has `teacher_clips`, uint8 `[1, C, T', H', W']`, if the answer to any of them is missing.
         """
-        samples = [self[key] for key in keys]
+        return self.add_clips([self[key] for key in keys])
+
+    def add_clips(self, samples: Sequence[Sample], *, name: str = "teacher_clips") -> list[Sample]:
+        """Adds the teacher's clips to samples under a name, if the answer to any of them is missing."""
         views, videos = [sample["view"] for sample in samples], [sample["index"] for sample in samples]
         if self.views.are_answered(views, videos):
-            return samples
+            return list(samples)
         clips = [self._read_view(video, view) for video, view in zip(videos, views, strict=True)]
-        return [{**sample, "teacher_clips": clip} for sample, clip in zip(samples, clips, strict=True)]
+        added: list[Any] = [{**sample, name: clip} for sample, clip in zip(samples, clips, strict=True)]
+        return added
 
     def _read_view(self, video: int, view: int) -> Tensor:
         return read_views(self.videos, video, [view], clip=self.views.clip, count=self.views.count)

@@ -11,6 +11,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import validate_config
 from kdvideo.config.naming import naming_keys
+from kdvideo.config.teachers import naming_teacher, teacher_configs, with_sampling
 from kdvideo.device import choose_device
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
 from kdvideo.engine.build import configured_zoo, read_clip_spec
@@ -92,12 +93,13 @@ def train(
     check_sync_bn(cfg)
     cfg = _with_single_clips(cfg)
     zoo = configured_zoo(cfg)
-    teacher = _load_teacher(cfg, zoo)
-    cfg, why = _with_frames_chosen(cfg, teacher and teacher[0])  # before a config is compared, stored or hashed
+    teachers = _load_teachers(cfg, zoo)
+    models, sources = [model for model, _ in teachers], [weights for _, weights in teachers]
+    cfg, reasons = _with_frames_chosen(cfg, models)  # before a config is compared, stored or hashed
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    if teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses:
-        _check_teacher(cfg, teacher[0])
+    if TASKS.get(cfg.TASK.NAME).takes_losses:
+        _check_teachers(cfg, models)
     folder, device = prepare_output(cfg), choose_device()
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
     with exclusive_use(folder), log_to(folder.log), explain_losses(), arithmetic:
@@ -107,11 +109,12 @@ def train(
         if is_main():
             with writing(folder.path):
                 describe_run(cfg, folder, device=device)
-            if why and not cfg.TEACHER.VIEWS:
-                logger.info("TEACHER.SAMPLING auto: %s, because %s", cfg.TEACHER.SAMPLING, why)
+            _tell_frames(cfg, reasons)
         torch.manual_seed(cfg.SEED)
-        parts = _put_together(cfg, folder, device=device, resumed=checkpoint is not None, teacher=teacher)
-        task = build_task(cfg, parts, teacher=teacher, device=device)
+        parts = _put_together(
+            cfg, folder, device=device, resumed=checkpoint is not None, teacher=_teacher_of_classes(models)
+        )
+        task = build_task(cfg, parts, teachers=teachers, device=device)
         trainer = build_trainer(cfg, parts, task=task, device=device)
         if checkpoint is not None:
             load_state(cfg, parts, trainer, checkpoint)
@@ -124,16 +127,16 @@ def train(
             trainer.run_step.average.give()
         with out_of_memory_means(EVALUATION_MEMORY):
             final = measurements.at_end(trainer.epoch)
-        entry = write_results(cfg, parts, final, teacher=teacher and teacher[1], folder=folder) if is_main() else None
+        entry = write_results(cfg, parts, final, teachers=sources, folder=folder) if is_main() else None
     return RunResult(model=parts.model.cpu().eval(), metrics=final.line, output_dir=folder.path, entry=entry)
 
 
 def _put_together(
-    cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool, teacher: tuple[Model, Weights] | None
+    cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool, teachers: Sequence[Model]
 ) -> RunParts:
     if not TASKS.get(cfg.TASK.NAME).needs_labels:
         return pretraining(cfg, folder, device=device, resumed=resumed)
-    return supervised(cfg, folder, device=device, resumed=resumed, teacher=teacher and teacher[0])
+    return supervised(cfg, folder, device=device, resumed=resumed, teacher=_teacher_of_classes(teachers))
 
 
 def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
@@ -147,9 +150,15 @@ def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[s
     return checkpoint
 
 
-def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights] | None:
-    if not cfg.TEACHER.WEIGHTS:
-        return None
+def _load_teachers(cfg: CfgNode, zoo: Zoo) -> list[tuple[Model, Weights]]:
+    loaded = []
+    for number, one in enumerate(teacher_configs(cfg), start=1):
+        with naming_teacher(cfg, number):
+            loaded.append(_load_teacher(one, zoo))
+    return loaded
+
+
+def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights]:
     clip_spec = read_clip_spec(cfg, "TEACHER")
     with naming(clip_spec="TEACHER.CLIP_SPEC"):
         model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
@@ -164,7 +173,7 @@ def _with_single_clips(cfg: CfgNode) -> CfgNode:
     It does so before a config is compared, stored or hashed: a store of answers depends on what a sample is.
     """
     task = TASKS.get(cfg.TASK.NAME)
-    if not (task.needs_labels and task.takes_losses and cfg.TEACHER.WEIGHTS):
+    if not (task.needs_labels and task.takes_losses and teacher_configs(cfg)):
         return cfg
     single = cfg.clone()
     single.defrost()
@@ -172,13 +181,32 @@ def _with_single_clips(cfg: CfgNode) -> CfgNode:
     return single
 
 
-def _with_frames_chosen(cfg: CfgNode, teacher: Model | None) -> tuple[CfgNode, str]:
-    """Returns the config with "shared" or "own" for TEACHER.SAMPLING auto, and why; "" where nothing was chosen."""
-    frames, why = choose_frames(cfg.TEACHER.SAMPLING, teacher)
-    chosen = cfg.clone()  # the caller's keeps its "auto"
-    chosen.defrost()
-    chosen.TEACHER.SAMPLING = frames
-    return chosen, why
+def _with_frames_chosen(cfg: CfgNode, teachers: Sequence[Model]) -> tuple[CfgNode, list[str]]:
+    """Returns a copy of the config with "shared" or "own" for each teacher's SAMPLING auto.
+
+    It also returns why, for each; "" where nothing was chosen.
+    """
+    pairs = zip(teacher_configs(cfg), teachers, strict=True)
+    chosen = [choose_frames(one.TEACHER.SAMPLING, teacher) for one, teacher in pairs]
+    return with_sampling(cfg, [frames for frames, _ in chosen]), [why for _, why in chosen]
+
+
+def _tell_frames(cfg: CfgNode, reasons: Sequence[str]) -> None:
+    for number, (one, why) in enumerate(zip(teacher_configs(cfg), reasons, strict=True), start=1):
+        if why and not one.TEACHER.VIEWS:
+            key = f"TEACHERS.{number}.SAMPLING" if cfg.TEACHERS else "TEACHER.SAMPLING"
+            logger.info("%s auto: %s, because %s", key, one.TEACHER.SAMPLING, why)
+
+
+def _teacher_of_classes(models: Sequence[Model]) -> Model | None:
+    """Returns the teacher whose classes a student learns: the first classifier, otherwise the first. None without."""
+    return next((model for model in models if isinstance(model, ClassificationModel)), next(iter(models), None))
+
+
+def _check_teachers(cfg: CfgNode, models: Sequence[Model]) -> None:
+    for number, (one, model) in enumerate(zip(teacher_configs(cfg), models, strict=True), start=1):
+        with naming_teacher(cfg, number):
+            _check_teacher(one, model)
 
 
 def _check_teacher(cfg: CfgNode, model: Model) -> None:

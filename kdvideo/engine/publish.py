@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,11 +28,11 @@ logger = logging.getLogger("kdvideo")
 
 
 def write_results(
-    cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None, folder: RunFolder
+    cfg: CfgNode, parts: RunParts, final: FinalResult, *, teachers: Sequence[Weights], folder: RunFolder
 ) -> ZooEntry | None:
     """Writes a run's last line and facts. With ZOO.PUBLISH_AS it also writes and returns the entry."""
     folder.append_line(final.line)
-    facts = _facts(cfg, parts, final, teacher=teacher)
+    facts = _facts(cfg, parts, final, teachers=teachers)
     folder.write_facts(facts)
     if not cfg.ZOO.PUBLISH_AS:
         logger.info("to publish it: %s", publish_command(cfg, parts.spec, folder.path))
@@ -50,12 +51,13 @@ def write_results(
     return entry
 
 
-def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teacher: Weights | None) -> Facts:
+def _facts(cfg: CfgNode, parts: RunParts, final: FinalResult, *, teachers: Sequence[Weights]) -> Facts:
     """Returns a zoo entry's facts about this run, apart from the description of its network."""
     return Facts(
         metrics={name: value for name, value in final.line.items() if isinstance(value, float)},
         protocol=final.protocol,
-        teacher=None if teacher is None else teacher.as_teacher,
+        teacher=teachers[0].as_teacher if teachers else None,
+        more_teachers=[weights.as_teacher for weights in teachers[1:]],
         dataset=f"{Path(cfg.DATA.ROOT).name} split {cfg.DATA.SPLIT}, {_count_videos(cfg, parts)}",
         config=cfg.dump(),
         source="trained with kdvideo",

@@ -79,6 +79,11 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
         FloatingPointError: an answer is infinite or NaN.
         OSError: a video that could be read before cannot be read any more.
     """
+    if cfg.TEACHERS:
+        raise ValueError(
+            "TEACHERS is set, but one teacher is asked at a time: name it by TEACHER.WEIGHTS with TEACHER.VIEWS and "
+            "leave TEACHERS out; students of several teachers read the same stores"
+        )
     validate_config(cfg)
     if not cfg.TEACHER.VIEWS:
         raise ValueError("`views` is 0; it must be at least 1")

@@ -8,6 +8,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import plain_config
+from kdvideo.config.teachers import naming_teacher, teacher_configs
 from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_train_loader
 from kdvideo.engine.guards import TRAINING_MEMORY, out_of_memory_means
@@ -36,29 +37,42 @@ logger = logging.getLogger("kdvideo")
 
 
 @out_of_memory_means(TRAINING_MEMORY)
-def build_task(cfg: CfgNode, parts: RunParts, *, teacher: tuple[Model, Weights] | None, device: torch.device) -> Task:
-    """Builds the task on its device. Its teacher is frozen, and the student has the precision of SOLVER.AMP."""
-    options: dict[str, Any] = {}
-    replayed = bool(cfg.TEACHER.REPLAY or cfg.TEACHER.VIEWS)
-    if teacher is not None:
-        # Replayed answers would depend on the compiler, and they are computed once only.
-        compiled = cfg.SOLVER.COMPILE and not replayed
-        folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP], compiled=compiled)
-        logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
-        if replayed:
-            options["replay"] = _open_store(cfg, parts, teacher, device)
-    task = TASKS.get(cfg.TASK.NAME).from_config(
-        cfg, model=parts.model, num_videos=len(parts.videos), teacher=teacher and teacher[0], **options
-    )
+def build_task(
+    cfg: CfgNode, parts: RunParts, *, teachers: Sequence[tuple[Model, Weights]], device: torch.device
+) -> Task:
+    """Builds the task on its device. Its teachers are frozen, and the student has the precision of SOLVER.AMP."""
+    pairs = [_prepare_teacher(cfg, number, parts, teacher, device) for number, teacher in enumerate(teachers, start=1)]
+    options: dict[str, Any] = {"teacher": pairs[0][0] if pairs else None}
+    if pairs and pairs[0][1] is not None:
+        options["replay"] = pairs[0][1]
+    if pairs[1:]:
+        options["others"] = pairs[1:]
+    task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=parts.model, num_videos=len(parts.videos), **options)
     if cfg.SOLVER.SYNC_BN and world_size() > 1:
         synchronise_batch_norm(parts.model)
     task.to(device)
     use_huge_pages(task)
     prepare_student(backbone_of(parts.model), cfg, device=device)
     if cfg.SOLVER.COMPILE:
-        compile_preparation(task, replayed=replayed)
+        compile_preparation(task, replayed=any(replay is not None for _, replay in pairs))
     logger.info("%s", task.describe())
     return task
+
+
+def _prepare_teacher(
+    cfg: CfgNode, number: int, parts: RunParts, teacher: tuple[Model, Weights], device: torch.device
+) -> tuple[Model, ReplayStore | None]:
+    """Freezes one of the teachers, counted from 1, in its precision. Opens the store of its answers if it has one."""
+    one = (teacher_configs(cfg) or [cfg])[number - 1]
+    replayed = bool(one.TEACHER.REPLAY or one.TEACHER.VIEWS)
+    # Replayed answers would depend on the compiler, and they are computed once only.
+    compiled = cfg.SOLVER.COMPILE and not replayed
+    folded = prepare_frozen(teacher[0], AMP_DTYPES[cfg.SOLVER.AMP], compiled=compiled)
+    logger.info("teacher: %d BatchNorms folded into convolutions, %s", folded, cfg.SOLVER.AMP)
+    if not replayed:
+        return teacher[0], None
+    with naming_teacher(cfg, number):
+        return teacher[0], _open_store(one, parts, teacher, device)
 
 
 def _open_store(cfg: CfgNode, parts: RunParts, teacher: tuple[Model, Weights], device: torch.device) -> ReplayStore:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from kdvideo.data.many import ManyTaughtTuples
 from kdvideo.data.misfits import tell_short, tell_small
 from kdvideo.data.samples import TrainTuples, TupleConfig
 from kdvideo.data.taught import TaughtTuples
@@ -18,7 +19,7 @@ logger = logging.getLogger("kdvideo")
 
 
 def build_tuples(cfg: CfgNode, task: Task, videos: VideoList, tuples: TupleConfig) -> TrainTuples:
-    """Builds the samples of a task, with the teacher's own frames or the views of the videos if it has any.
+    """Builds the samples of a task, with each teacher's own frames or views of the videos if it has any.
 
     Args:
         cfg: a valid config.
@@ -31,6 +32,8 @@ def build_tuples(cfg: CfgNode, task: Task, videos: VideoList, tuples: TupleConfi
         "num_negatives": task.num_negatives,
         "augment_on": cfg.DATA.AUGMENT_ON,
     }
+    if len(task.teacher_inputs) > 1:
+        return _build_many(videos, tuples, task, **options)
     if task.teacher_views is not None:
         clip = task.teacher_views.clip
         tell_short(videos, clip, who="the teacher")
@@ -41,6 +44,16 @@ def build_tuples(cfg: CfgNode, task: Task, videos: VideoList, tuples: TupleConfi
     taught = TaughtTuples(videos, tuples, teacher=task.teacher_clip_spec, **options)
     tell_small(videos, taught.teacher_short_side, who="the teacher")
     return taught
+
+
+def _build_many(videos: VideoList, tuples: TupleConfig, task: Task, **options: Any) -> ManyTaughtTuples:
+    dataset = ManyTaughtTuples(videos, tuples, teachers=task.teacher_inputs, **options)
+    for number, viewed in dataset.viewed.items():
+        tell_short(videos, viewed.views.clip, who=f"teacher {number}")
+        tell_small(videos, viewed.views.clip.own_short_side, who=f"teacher {number}")
+    for number, taught in dataset.taught.items():
+        tell_small(videos, taught.teacher_short_side, who=f"teacher {number}")
+    return dataset
 
 
 def long_enough(videos: VideoList, min_frames: int) -> VideoList:

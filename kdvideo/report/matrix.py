@@ -118,18 +118,24 @@ def _student(
 ) -> Student | None:
     if "pretext_accuracy" not in facts.metrics or not config:
         return None
-    teacher_name = facts.teacher["name"] if facts.teacher else ""
-    names = _value(config, "TEACHER", "LOSSES", default=["logit_distillation"])
-    losses = "+".join(map(str, names if isinstance(names, list) else [names])) if teacher_name else ""
+    names = [facts.teacher["name"], *(one["name"] for one in facts.more_teachers)] if facts.teacher else []
     return Student(
         name=name,
         backbone=str(_value(config, "MODEL", "BACKBONE")),
-        teacher=_architecture(teacher_name, backbones) if teacher_name else ALONE,
-        losses=losses.replace("_distillation", ""),
+        teacher=" + ".join(_architecture(one, backbones) for one in names) or ALONE,
+        losses=_losses(config).replace("_distillation", "") if names else "",
         setting=_setting(config, facts.dataset),
         accuracy=facts.metrics["pretext_accuracy"],
         retrieval=facts.metrics.get("retrieval_at_1"),
     )
+
+
+def _losses(config: Mapping[str, Any]) -> str:
+    """Joins the names of the losses by "+", those of several teachers by " / "."""
+    default = ["logit_distillation"]
+    blocks = config.get("TEACHERS") or [{"LOSSES": _value(config, "TEACHER", "LOSSES", default=default)}]
+    named = [block.get("LOSSES", default) for block in blocks]
+    return " / ".join("+".join(map(str, names if isinstance(names, list) else [names])) for names in named)
 
 
 def _setting(config: Mapping[str, Any], dataset: str) -> str:

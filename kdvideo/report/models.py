@@ -49,7 +49,7 @@ def _row(state: EntryState) -> dict[str, Any]:
         "macs": entry.macs / 1e9,
         "metrics": finite(entry.metrics),
         "protocol": entry.protocol,
-        "teacher": entry.teacher["name"] if entry.teacher else "",
+        "teacher": " + ".join(teacher["name"] for teacher in entry.teachers),
         "dataset": entry.dataset,
         "weights": state.weights,
         "hash": f"{entry.sha256 or 'unknown'} ({state.hash_state})",

@@ -13,7 +13,7 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
-from kdvideo.tasks.lesson import Lesson
+from kdvideo.tasks.lesson import Lesson, build_lessons
 from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
@@ -41,6 +41,7 @@ class DistillTask(TaughtTask):
     needs_teacher: ClassVar[bool] = True
     takes_losses: ClassVar[bool] = True
     takes_replay: ClassVar[bool] = True
+    takes_several: ClassVar[bool] = True
     trainable: AdaptedStudent
 
     def __init__(
@@ -52,7 +53,7 @@ class DistillTask(TaughtTask):
         lessons: Sequence[Lesson],
     ) -> None:
         super().__init__()
-        self.trainable = AdaptedStudent(model, adapters=[lesson.adapter for lesson in lessons])
+        self.trainable = AdaptedStudent(model, adapters=[part for lesson in lessons for part in lesson.trained])
         self.prepare = ClipPreparation(backbone_of(model).clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight
@@ -67,8 +68,9 @@ class DistillTask(TaughtTask):
         num_videos: int,
         teacher: Model,
         replay: ReplayStore | None = None,
+        others: Sequence[tuple[Model, ReplayStore | None]] = (),
     ) -> Self:
-        """Builds the task from CONTRAST and TEACHER.
+        """Builds the task from CONTRAST, and from TEACHER or TEACHERS.
 
         Args:
             cfg: a valid config.
@@ -76,10 +78,11 @@ class DistillTask(TaughtTask):
             num_videos: number of training videos.
             teacher: the teacher's network, which `check_teacher` has checked.
             replay: a store of the teacher's answers.
+            others: more teachers with their stores, those of TEACHERS after the first.
         """
         contrast = build_contrast(cfg, num_videos=num_videos)
-        lesson = Lesson.from_config(cfg, student=model, teacher=teacher, replay=replay)
-        return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT, lessons=[lesson])
+        lessons = build_lessons(cfg, student=model, teachers=[(teacher, replay), *others])
+        return cls(model, contrast=contrast, contrast_weight=cfg.CONTRAST.WEIGHT, lessons=lessons)
 
     @property
     def num_negatives(self) -> int:

@@ -7,6 +7,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from kdvideo.config.teachers import naming_teacher, teacher_configs
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.views import TeacherViews
@@ -18,8 +19,9 @@ from kdvideo.tasks.classes import class_order
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
 from kdvideo.tasks.views import build_views, match_views, view_clips
+from kdvideo.tasks.weighting import LearntWeights
 
-__all__ = ["Lesson"]
+__all__ = ["Lesson", "build_lessons"]
 
 
 class Lesson(nn.Module):
@@ -31,6 +33,7 @@ class Lesson(nn.Module):
         student_dim: length of the student's features.
         replay: a store of the teacher's answers. Defaults to computing them at each step.
         views: the views to which the teacher answers, if its `frames` are "views". They need a `replay`.
+        adaptive: whether the losses' weights are learnt, too; see `LearntWeights`.
         order: for each of the student's classes, the number of the teacher's output. Defaults to the same order.
 
     Attributes:
@@ -49,6 +52,7 @@ class Lesson(nn.Module):
         replay: ReplayStore | None = None,
         views: TeacherViews | None = None,
         order: Sequence[int] | None = None,
+        adaptive: bool = False,
     ) -> None:
         super().__init__()
         self.adapter: nn.Module = nn.Identity()
@@ -56,6 +60,7 @@ class Lesson(nn.Module):
             self.adapter = HEADS.get("distillation_head")(student_dim, out_features=teacher.num_features)
         self.teacher = teacher
         self.weighted_losses = dict(losses)
+        self.weighting = LearntWeights({name: weight for name, (weight, _) in losses.items()}) if adaptive else None
         self.losses = nn.ModuleDict({name: loss for name, (_, loss) in losses.items()})
         self.replay = replay
         self.views = views
@@ -86,16 +91,36 @@ class Lesson(nn.Module):
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))
             for name, weight in zip(cfg.TEACHER.LOSSES, cfg.TEACHER.LOSS_WEIGHTS, strict=True)
         }
-        return cls(frozen, losses=losses, student_dim=backbone.num_features, replay=replay, views=views, order=order)
+        return cls(
+            frozen,
+            losses=losses,
+            student_dim=backbone.num_features,
+            replay=replay,
+            views=views,
+            order=order,
+            adaptive=cfg.TEACHER.WEIGHTING == "adaptive",
+        )
 
     @property
     def clip_spec(self) -> ClipSpec | None:
         """Returns the input convention of the `teacher_clips` in each batch. It is None if no such clips are needed."""
         return self.teacher.wanted if self.teacher.frames == "own" else None
 
+    @property
+    def trained(self) -> list[nn.Module]:
+        """Returns what is trained beside the student: the adapter, and weights that are learnt."""
+        return [self.adapter, *([] if self.weighting is None else [self.weighting])]
+
+    @property
+    def kept(self) -> dict[str, nn.Module]:
+        """Returns what a checkpoint keeps, by the names that it has there."""
+        weighting = {} if self.weighting is None else {"weighting": self.weighting}
+        return {"losses": self.losses, "adapter": self.adapter, **weighting}
+
     def describe_losses(self) -> str:
         """Returns the weighted sum in words."""
-        return " + ".join(f"{weight:g} * {name}" for name, (weight, _) in self.weighted_losses.items())
+        learnt = "" if self.weighting is None else "learnt * "
+        return " + ".join(f"{learnt}{weight:g} * {name}" for name, (weight, _) in self.weighted_losses.items())
 
     def forward(self, student: Mapping[str, Tensor], batch: Batch, *, prepared: Tensor) -> dict[str, Tensor]:
         """Computes the losses of one step.
@@ -106,7 +131,8 @@ class Lesson(nn.Module):
             prepared: the student's prepared clips, of which `student` are the outputs.
 
         Returns:
-            Scalars: `kd_loss`, the weighted sum, with a gradient; each loss by its name, for the log. If both networks
+            Scalars: `kd_loss`, the weighted sum, with a gradient; each loss by its name, for the log, and `NAME_weight`
+            of weights that are learnt. If both networks
             have pretext logits, or both have classes, also `teacher_agreement`, the share of equal answers.
         """
         student = {**student, "adapted_feature": self.adapter(student["feature"])}
@@ -114,13 +140,19 @@ class Lesson(nn.Module):
         if self.views is not None:
             student, teacher = match_views(student, teacher, kept=self.views.kept)
         parts = {name: loss(*_compared(loss, student, teacher)) for name, (_, loss) in self.weighted_losses.items()}
-        kd_loss = torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
-        scalars = {"kd_loss": kd_loss, **{name: part.detach() for name, part in parts.items()}}
+        scalars = {"kd_loss": self._weigh(parts), **{name: part.detach() for name, part in parts.items()}}
+        if self.weighting is not None:
+            scalars |= {f"{name}_weight": weight for name, weight in self.weighting.current().items()}
         for answer in {"pretext_logits", "class_logits"} & {*teacher} & {*student}:
             if teacher[answer].shape == student[answer].shape:
                 answers, wanted = (outputs[answer].detach().argmax(dim=-1) for outputs in (student, teacher))
                 scalars["teacher_agreement"] = (answers == wanted).float().mean()
         return scalars
+
+    def _weigh(self, parts: Mapping[str, Tensor]) -> Tensor:
+        if self.weighting is not None:
+            return self.weighting(parts)
+        return torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
 
     def answers(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
@@ -163,6 +195,24 @@ class Lesson(nn.Module):
         """Writes the teacher's latest answers to `replay`."""
         if self.replay is not None:
             self.replay.flush()
+
+
+def build_lessons(
+    cfg: CfgNode, *, student: Model, teachers: Sequence[tuple[Model, ReplayStore | None]]
+) -> list[Lesson]:
+    """Builds the lessons of TEACHER or TEACHERS.
+
+    Args:
+        cfg: a valid config.
+        student: see `Lesson.from_config`.
+        teachers: each teacher's network, and the store of its answers or None.
+    """
+    lessons = []
+    configs = teacher_configs(cfg) if cfg.TEACHERS else [cfg]
+    for number, (one, (teacher, replay)) in enumerate(zip(configs, teachers, strict=True), start=1):
+        with naming_teacher(cfg, number):
+            lessons.append(Lesson.from_config(one, student=student, teacher=teacher, replay=replay))
+    return lessons
 
 
 def _compared(

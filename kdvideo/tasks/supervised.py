@@ -11,7 +11,7 @@ from kdvideo.data.batch import NO_CLASS, Batch
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import TASKS
-from kdvideo.tasks.lesson import Lesson
+from kdvideo.tasks.lesson import Lesson, build_lessons
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.taught import AdaptedStudent, TaughtTask
@@ -35,13 +35,14 @@ class SupervisedTask(TaughtTask):
     takes_teacher: ClassVar[bool] = True
     takes_losses: ClassVar[bool] = True
     takes_replay: ClassVar[bool] = True
+    takes_several: ClassVar[bool] = True
     trainable: ClassificationModel | AdaptedStudent
 
     def __init__(self, model: ClassificationModel, *, lessons: Sequence[Lesson] = ()) -> None:
         super().__init__()
         self.trainable = model
         if lessons:
-            self.trainable = AdaptedStudent(model, adapters=[lesson.adapter for lesson in lessons])
+            self.trainable = AdaptedStudent(model, adapters=[part for lesson in lessons for part in lesson.trained])
         self.prepare = ClipPreparation(model.backbone.clip_spec)
         self.take_lessons(lessons)
 
@@ -54,8 +55,9 @@ class SupervisedTask(TaughtTask):
         num_videos: int,
         teacher: Model | None = None,
         replay: ReplayStore | None = None,
+        others: Sequence[tuple[Model, ReplayStore | None]] = (),
     ) -> Self:
-        """Builds the task from the model, and from TEACHER if there is a teacher.
+        """Builds the task from the model, and from TEACHER or TEACHERS if there is a teacher.
 
         Args:
             cfg: a valid config.
@@ -63,15 +65,18 @@ class SupervisedTask(TaughtTask):
             num_videos: number of training videos.
             teacher: the teacher's network, which `check_teacher` has checked.
             replay: a store of the teacher's answers.
+            others: more teachers with their stores, those of TEACHERS after the first.
 
         Raises:
             ValueError: the teacher tells other classes apart than the student.
         """
         if teacher is None:
             return cls(model)
-        if not isinstance(teacher, ClassificationModel):
-            teacher = backbone_of(teacher)  # a pretext head takes tuples
-        return cls(model, lessons=[Lesson.from_config(cfg, student=model, teacher=teacher, replay=replay)])
+        pairs = [  # a pretext head takes tuples
+            (one if isinstance(one, ClassificationModel) else backbone_of(one), store)
+            for one, store in [(teacher, replay), *others]
+        ]
+        return cls(model, lessons=build_lessons(cfg, student=model, teachers=pairs))
 
     @property
     def student(self) -> Model:

@@ -22,6 +22,7 @@ class Task(nn.Module):
         takes_teacher: whether `from_config` takes a teacher that it does not need.
         takes_losses: whether the distillation losses are those of TEACHER.LOSSES. They are then checked beforehand.
         takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
+        takes_several: whether `from_config` takes `others`, more teachers with their stores: those of TEACHERS.
         needs_labels: whether it learns classes. Its model is then a `ClassificationModel` instead of a `PCLModel`.
         teacher_clip_spec: input convention of the `teacher_clips` in each batch. None if no such clips are needed.
         teacher_views: the views of each video to which the teacher answers. None if it answers to the student's clips.
@@ -32,6 +33,7 @@ class Task(nn.Module):
     takes_teacher: ClassVar[bool] = False
     takes_losses: ClassVar[bool] = False
     takes_replay: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     teacher_clip_spec: ClipSpec | None = None
     teacher_views: TeacherViews | None = None
@@ -48,6 +50,14 @@ class Task(nn.Module):
             Scalars: `loss` to minimise; all others are logged.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    @property
+    def teacher_inputs(self) -> list[ClipSpec | TeacherViews | None]:
+        """Returns for each teacher its own input convention or its views. None if it sees the student's clips.
+
+        The batch's keys of the second teacher are those of `key_of_teacher`.
+        """
+        return [self.teacher_clip_spec if self.teacher_views is None else self.teacher_views]
 
     @property
     def num_negatives(self) -> int:

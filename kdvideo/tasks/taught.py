@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from kdvideo.data.batch import Batch
+from kdvideo.data.batch import Batch, part_of_teacher, with_part
+from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.views import TeacherViews
 from kdvideo.models.spec import Model
 from kdvideo.tasks.lesson import Lesson
 from kdvideo.tasks.outputs import compute_outputs
@@ -45,6 +48,11 @@ class TaughtTask(Task):
         self.teacher_clip_spec = lessons[0].clip_spec if lessons else None
 
     @property
+    def teacher_inputs(self) -> list[ClipSpec | TeacherViews | None]:
+        """Returns for each lesson what `Task.teacher_inputs` says."""
+        return [lesson.clip_spec if lesson.views is None else lesson.views for lesson in self.lessons]
+
+    @property
     def lessons(self) -> Sequence[Lesson]:
         """The teachers with their losses."""
         return [lesson for lesson in self._lessons if isinstance(lesson, Lesson)]
@@ -61,23 +69,29 @@ class TaughtTask(Task):
             scalars: `loss`, with a gradient, and others for the log. Empty if all is learnt from teachers.
 
         Returns:
-            `scalars` with the whole `loss`, and the scalars of `Lesson.forward` without a gradient.
+            `scalars` with the whole `loss`, and the scalars of `Lesson.forward` without a gradient. Those of the second
+            teacher are called `NAME_2` and so on; `kd_loss` is the sum over all.
         """
-        for lesson in self.lessons:
-            taught = lesson(student, batch, prepared=prepared)
-            kd_loss = taught["kd_loss"]
-            loss = scalars["loss"] + kd_loss if scalars else kd_loss
-            scalars = {**scalars, "loss": loss, **taught, "kd_loss": kd_loss.detach()}
-        return dict(scalars)
+        kd_losses: list[Tensor] = []
+        logged: dict[str, Tensor] = {}
+        for number, lesson in enumerate(self.lessons, start=1):
+            taught = lesson(student, part_of_teacher(batch, number), prepared=prepared)
+            kd_losses.append(taught.pop("kd_loss"))
+            logged |= {_numbered(name, number): value for name, value in taught.items()}
+        kd_loss = torch.stack(kd_losses).sum() if len(kd_losses) > 1 else kd_losses[0]
+        loss = scalars["loss"] + kd_loss if scalars else kd_loss
+        return {**scalars, "loss": loss, "kd_loss": kd_loss.detach(), **logged}
 
     def is_steady(self, batch: Batch) -> bool:
         """Tells what `Task.is_steady` does. Answers that are still to be stored are no steady work."""
-        return super().is_steady(batch) and all(lesson.has_answers(batch) for lesson in self.lessons)
+        return super().is_steady(batch) and all(
+            lesson.has_answers(part_of_teacher(batch, number)) for number, lesson in enumerate(self.lessons, start=1)
+        )
 
     def complete_batch(self, batch: Batch) -> Batch:
         """Adds the stored answers of the teachers to a batch."""
-        for lesson in self.lessons:
-            batch = lesson.complete_batch(batch)
+        for number, lesson in enumerate(self.lessons, start=1):
+            batch = with_part(batch, lesson.complete_batch(part_of_teacher(batch, number)), number)
         return batch
 
     def flush(self) -> None:
@@ -88,6 +102,10 @@ class TaughtTask(Task):
     def lesson_parts(self) -> dict[str, nn.Module]:
         """Returns the distillation losses, of which some have queues, and the adapters: their part of `task_state`."""
         parts: dict[str, nn.Module] = {}
-        for lesson in self.lessons:
-            parts |= {"losses": lesson.losses, "adapter": lesson.adapter}
+        for number, lesson in enumerate(self.lessons, start=1):
+            parts |= {_numbered(name, number): module for name, module in lesson.kept.items()}
         return parts
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}_{number}"

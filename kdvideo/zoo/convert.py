@@ -51,6 +51,7 @@ def convert_weights(
         metrics=entry.metrics if entry else {},
         protocol=entry.protocol if entry else "not measured",
         teacher=entry.teacher if entry else None,
+        more_teachers=entry.more_teachers if entry else [],
         dataset=entry.dataset if entry else "not said",
         config=f"CONVERTED_FROM: {weights.sha256}\n",
         source=f"{origin}; {entry.source}" if entry else origin,

@@ -1,5 +1,6 @@
 """What `kdvideo zoo show` says of weights that have no entry, and which feature a model gives."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from kdvideo.models.spec import ModelSpec, backbone_of
@@ -23,9 +24,9 @@ def describe_feature(spec: ModelSpec) -> str:
     return own(**spec.backbone_kwargs) if own else "the mean of its map, or what its own library's classifier sees"
 
 
-def describe_terms(licence: str, teacher: Teacher | None = None) -> dict[str, str]:
-    """Returns a warning if the licence of a model or of its teacher forbids commercial use, else nothing."""
-    warning = commerce_warning(licence, teacher)
+def describe_terms(licence: str, teachers: Sequence[Teacher] = ()) -> dict[str, str]:
+    """Returns a warning if the licence of a model or of a teacher forbids commercial use, else nothing."""
+    warning = commerce_warning(licence, teachers)
     return {"warning": warning} if warning else {}
 
 

@@ -66,6 +66,7 @@ class Facts:
         source: where the weights come from.
         licence: the licence of the weights.
         classes: the classifier's class names in the order of its outputs. Empty if unknown.
+        more_teachers: the second and later teachers, if it had several.
     """
 
     metrics: dict[str, float]
@@ -76,10 +77,11 @@ class Facts:
     source: str
     licence: str
     classes: list[str] = field(default_factory=list)
+    more_teachers: list[Teacher] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Returns readable JSON, keys in the order of the attributes."""
-        return simplejson.dumps(asdict(self), indent=2) + "\n"
+        return simplejson.dumps(_without_empty(asdict(self)), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> Self:
@@ -116,6 +118,7 @@ class ZooEntry:
         layout: how its tensors are named: "kdvideo", or one of `kdvideo.zoo.formats.LAYOUTS`.
         manual: the steps to get the file by hand, in words, if no program can fetch it.
         classes: see `Facts`.
+        more_teachers: see `Facts`.
     """
 
     name: str
@@ -138,6 +141,12 @@ class ZooEntry:
     layout: str = "kdvideo"
     manual: str = ""
     classes: list[str] = field(default_factory=list)
+    more_teachers: list[Teacher] = field(default_factory=list)
+
+    @property
+    def teachers(self) -> list[Teacher]:
+        """All teachers of the model."""
+        return [*([self.teacher] if self.teacher else []), *self.more_teachers]
 
     @property
     def is_verified(self) -> bool:
@@ -157,7 +166,7 @@ class ZooEntry:
 
     def to_json(self) -> str:
         """Returns readable JSON, keys in the order of the attributes."""
-        return simplejson.dumps({**asdict(self), "model": self.model.to_dict()}, indent=2) + "\n"
+        return simplejson.dumps({**_without_empty(asdict(self)), "model": self.model.to_dict()}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> Self:
@@ -186,6 +195,11 @@ def check_file(file: str, *, origin: str) -> str:
             f"letters, digits and punctuation that ends in {' or '.join(WEIGHTS_SUFFIXES)}"
         )
     return file
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out `more_teachers` where there are none, so that versions that do not know the key read the entry."""
+    return {key: value for key, value in values.items() if key != "more_teachers" or value}
 
 
 def _parse(text: str, kind: type, *, what: str) -> dict[str, Any]:

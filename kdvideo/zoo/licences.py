@@ -1,6 +1,7 @@
 """What licences of models and of their teachers forbid."""
 
 import re
+from collections.abc import Sequence
 
 from kdvideo.zoo.entry import Teacher
 
@@ -32,18 +33,22 @@ def forbids_commerce(licence: str) -> bool:
     return bool(_FORBIDS.search(licence.replace("_", "-")))
 
 
-def commerce_warning(licence: str, teacher: Teacher | None = None) -> str:
-    """Returns one line if the licence of a model or of its teacher forbids commercial use, else "".
+def commerce_warning(licence: str, teachers: Sequence[Teacher] = ()) -> str:
+    """Returns one line if the licence of a model or of a teacher forbids commercial use, else "".
 
     Args:
         licence: the model's own licence.
-        teacher: what its entry says of its teacher.
+        teachers: what its entry says of its teachers.
     """
     if forbids_commerce(licence):
         return f"no commercial use: the licence is {_one_line(licence)}"
-    inherited = teacher_licence(teacher)
-    if teacher and forbids_commerce(inherited):
-        return f"no commercial use: the licence of its teacher {_one_line(teacher['name'])} is {_one_line(inherited)}"
+    bound = [
+        f"the licence of its teacher {_one_line(teacher['name'])} is {_one_line(teacher_licence(teacher))}"
+        for teacher in teachers
+        if forbids_commerce(teacher_licence(teacher))
+    ]
+    if bound:
+        return f"no commercial use: {', '.join(bound)}"
     return ""
 
 

@@ -54,6 +54,7 @@ class EntryState:
             "macs": entry.macs,
             "metrics": entry.metrics,
             "teacher": entry.teacher,
+            **({"more_teachers": entry.more_teachers} if entry.more_teachers else {}),
             "dataset": entry.dataset,
             "licence": entry.licence,
         }

@@ -67,7 +67,7 @@ def publish(
     """Writes a model's weights, its entry, and the table.
 
     The entry makes the model exist: a kill before it leaves an unused file at most. A licence that forbids commercial
-    use, also that of the teacher, is logged.
+    use, also that of a teacher, is logged.
 
     Args:
         model: the model.
@@ -111,7 +111,7 @@ def publish(
         zoo.write(entry)
         _remove_others(path, name)
         zoo.render()
-    if warning := commerce_warning(entry.licence, entry.teacher):
+    if warning := commerce_warning(entry.licence, entry.teachers):
         logger.warning("%s: %s", name, warning)
     return entry
 

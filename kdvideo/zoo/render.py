@@ -42,7 +42,7 @@ def render_catalogue(entries: list[ZooEntry]) -> str:
     own = [entry for entry in entries if entry.layout == "kdvideo"]
     others = [entry for entry in entries if entry.layout != "kdvideo"]
     text = _HEADER + _OWN + markdown_table([_OWN_HEAD, *(_network(entry) + _own_cells(entry) for entry in own)])
-    bound = [f"`{entry.name}`" for entry in own if forbids_commerce(teacher_licence(entry.teacher))]
+    bound = [f"`{entry.name}`" for entry in own if any(map(forbids_commerce, map(teacher_licence, entry.teachers)))]
     if bound:
         text += f"\nNo commercial use, as the licence of the teacher forbids it: {', '.join(bound)}.\n"
     if others:
@@ -74,7 +74,7 @@ def _own_cells(entry: ZooEntry) -> tuple[str, ...]:
         f"{_percent(metrics.get('pretext_accuracy'))} ({_percent(metrics.get('majority_share'))})",
         _percent(metrics.get("retrieval_at_1")),
         _percent(metrics.get("retrieval_at_5")),
-        _teacher(entry.teacher) if entry.teacher else "-",
+        "; ".join(map(_teacher, entry.teachers)) or "-",
         f"`{entry.file}`",
     )
 

@@ -87,11 +87,10 @@ class Weights:
         The licence of these weights comes first, then that of their own teacher. So it reaches students of students.
         If none is stated, there is no `licence`.
         """
-        above = teacher_licence(self.entry.teacher) if self.entry else ""
+        inherited = map(teacher_licence, self.entry.teachers) if self.entry else ()
         own = "" if self.licence == UNSTATED else self.licence
         stated = [own] if own else []
-        if above and above != own:
-            stated.append(f"its own teacher: {above}")
+        stated += [f"its own teacher: {above}" for above in dict.fromkeys(inherited) if above and above != own]
         licence = "; ".join(stated)
         found: Teacher = {"name": self.name, "sha256": self.sha256}
         return {**found, "licence": licence} if licence else found

@@ -28,7 +28,7 @@ def teacher_that(takes_any_clip: bool) -> torch.nn.Module:
 def config(*overrides: str, chosen_for: bool | None = None):
     """A config; with what auto stands for where `chosen_for` says whether the teacher takes any clip."""
     cfg = load_config(None, ["DATA.ROOT", "/videos", "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", *overrides])
-    return cfg if chosen_for is None else _with_frames_chosen(cfg, teacher_that(chosen_for))[0]
+    return cfg if chosen_for is None else _with_frames_chosen(cfg, [teacher_that(chosen_for)])[0]
 
 
 def test_auto_hashes_as_shared(videos):  # noqa: F811
@@ -48,9 +48,9 @@ def test_auto_hashes_as_shared(videos):  # noqa: F811
 def test_auto_is_own_where_shared_cannot_be():
     """And the caller's config keeps its auto."""
     cfg = config()
-    chosen, why = _with_frames_chosen(cfg, teacher_that(False))
+    chosen, why = _with_frames_chosen(cfg, [teacher_that(False)])
     assert (chosen.TEACHER.SAMPLING, cfg.TEACHER.SAMPLING) == ("own", "auto")
-    assert why == "the teacher takes clips of 16 frames of 112 x 112 only"
+    assert why == ["the teacher takes clips of 16 frames of 112 x 112 only"]
     assert config("TEACHER.SAMPLING", "shared", chosen_for=False).TEACHER.SAMPLING == "shared"
     assert Backbone.takes_any_clip
 
@@ -58,7 +58,7 @@ def test_auto_is_own_where_shared_cannot_be():
 @pytest.mark.parametrize("stored", ["shared", None])
 def test_a_former_run_is_continued(stored: str | None):
     """One whose config says shared, one that is older than the key; with a teacher and without."""
-    for cfg in (config(chosen_for=True), _with_frames_chosen(load_config(None, ["DATA.ROOT", "/videos"]), None)[0]):
+    for cfg in (config(chosen_for=True), _with_frames_chosen(load_config(None, ["DATA.ROOT", "/videos"]), [])[0]):
         before = json.loads(json.dumps(cfg))
         before["TEACHER"].pop("SAMPLING")
         if stored:

@@ -48,6 +48,13 @@ CASES: dict[str, list[str]] = {
         *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
         *("TEACHER.NUM_ANCHORS", "20"),
     ],
+    "several": [
+        *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill"),
+        "TEACHERS",
+        "[{WEIGHTS: a, LOSSES: [logit_distillation, embedding_distillation], LOSS_WEIGHTS: [1, 0.5]}, "
+        "{WEIGHTS: b, LOSSES: [similarity_distillation, standardised_mse], LOSS_WEIGHTS: [1, 2], NUM_ANCHORS: 20, "
+        "WEIGHTING: adaptive, SAMPLING: shared}]",
+    ],
     "views": [
         *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill", "TEACHER.VIEWS", "2"),
         *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
@@ -93,6 +100,9 @@ def build_task(case: str, folder: Path) -> Task:
         parts["replay"] = ReplayStore(
             folder, {}, shapes=view_shapes(teacher), num_epochs=views, num_videos=NUM_VIDEOS, by="view"
         )
+    if cfg.TEACHERS:
+        other = build_backbone("c3d", width=4, clip_spec=CLIP)
+        parts["others"] = [(other, None)]
     return TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, **parts)
 
 

@@ -74,12 +74,14 @@ def _show(options: argparse.Namespace) -> None:
     found = find_entry(options.name, zoo=options.zoo)
     entry, state = found.entry, state_of(found)
     values = {**dataclasses.asdict(entry), "model": entry.model.to_dict()}
+    if not entry.more_teachers:
+        del values["more_teachers"]
     config = values.pop("config")
     recorded = recorded_hash(entry.name)
     if not entry.is_verified:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
         values["recorded"] = dataclasses.asdict(recorded) if recorded else "at the first download"
-    values |= describe_terms(entry.licence, entry.teacher)
+    values |= describe_terms(entry.licence, entry.teachers)
     values |= {"feature": describe_feature(entry.model), "zoo": str(found.zoo), "weights": state.weights}
     if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(found.path)

@@ -38,8 +38,8 @@ def list_states(states: Sequence[EntryState]) -> list[str]:
         params = f"{entry.params / 1e6:.2f} M"
         line = f"{entry.name:<{width}}  {state.weights:<9}  {state.hash_state:<10}  {params:>7}  "
         lines.append((line + _scores(entry.metrics, _COLUMNS - len(line))).rstrip())
-        if entry.teacher:
-            lines.append(f"  taught by {entry.teacher['name']}")
+        if entry.teachers:
+            lines.append(f"  taught by {' and '.join(teacher['name'] for teacher in entry.teachers)}")
     lines.append("")
     lines += _legend("weights", _WEIGHTS, {state.weights for state in states})
     lines += _legend("hash", _HASHES, {state.hash_state for state in states})
