@@ -111,9 +111,7 @@ def train(
                 describe_run(cfg, folder, device=device)
             _tell_frames(cfg, reasons)
         torch.manual_seed(cfg.SEED)
-        parts = _put_together(
-            cfg, folder, device=device, resumed=checkpoint is not None, teacher=_teacher_of_classes(models)
-        )
+        parts = _put_together(cfg, folder, device=device, resumed=checkpoint is not None, teachers=models)
         task = build_task(cfg, parts, teachers=teachers, device=device)
         trainer = build_trainer(cfg, parts, task=task, device=device)
         if checkpoint is not None:

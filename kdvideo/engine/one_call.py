@@ -1,5 +1,6 @@
 """Runs a whole training with one call from Python."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,14 @@ def pretrain(*, model: str, data: str | Path, out: str | Path, resume: bool = Fa
 
 def distill(
     *,
-    teacher: str,
+    teacher: str | Sequence[str],
     student: str,
     data: str | Path,
     out: str | Path,
     resume: bool = False,
     **overrides: Any,
 ) -> RunResult:
-    """Trains a student without labels, by imitating a teacher.
+    """Trains a student without labels, by imitating one or several teachers.
 
     A teacher with a pretext head teaches its softened answers beside the student's own PCL losses. Any other teacher
     teaches its features alone, with the settings of `FROM_FEATURES`, unless the overrides name a pretext or a
@@ -69,7 +70,8 @@ def distill(
     teaches its classes, with those of `FROM_CLASSES`.
 
     Args:
-        teacher: a zoo name, path or URL.
+        teacher: a zoo name, path or URL. A list names several teachers; the student then has PCL's losses if one of
+            them has a pretext head. `TEACHERS=[{"WEIGHTS": NAME, "VIEWS": 6}, ...]` says more of each.
         student: the student's backbone.
         data: see `pretrain`.
         out: see `pretrain`.
@@ -83,14 +85,28 @@ def distill(
         ValueError: see `pretrain`; or the teacher is unknown, damaged or trained on another pretext.
         FloatingPointError: see `pretrain`.
     """
-    job: dict[str, Any] = {"TASK": {"NAME": "distill"}, "TEACHER": {"WEIGHTS": teacher}}
+    names = [teacher] if isinstance(teacher, str) else list(teacher)
+    if not names:
+        raise ValueError("teacher is an empty list: name at least one")
     if overrides.get("TASK", {}).get("NAME") == "supervised":
-        job = {**FROM_CLASSES, "TEACHER": {**FROM_CLASSES["TEACHER"], "WEIGHTS": teacher}}
+        blocks = [{**FROM_CLASSES["TEACHER"], "WEIGHTS": name} for name in names]
+        job = _with_teachers({key: value for key, value in FROM_CLASSES.items() if key != "TEACHER"}, blocks)
         return _run(job, student, data, out, resume=resume, overrides=overrides)
     own_losses = any("NAME" in overrides.get(section, {}) for section in ("PRETEXT", "CONTRAST"))
-    if not own_losses and not _has_pretext_head(teacher, overrides.get("ZOO", {}).get("DIR")):
-        job = {**job, **FROM_FEATURES, "TEACHER": {**job["TEACHER"], **FROM_FEATURES["TEACHER"]}}
+    zoo = overrides.get("ZOO", {}).get("DIR")
+    by_features = [not own_losses and not _has_pretext_head(name, zoo) for name in names]
+    blocks = [
+        {"WEIGHTS": name, **(FROM_FEATURES["TEACHER"] if chosen else {})}
+        for name, chosen in zip(names, by_features, strict=True)
+    ]
+    settings = {key: value for key, value in FROM_FEATURES.items() if key != "TEACHER"} if all(by_features) else {}
+    job = _with_teachers({"TASK": {"NAME": "distill"}, **settings}, blocks)
     return _run(job, student, data, out, resume=resume, overrides=overrides)
+
+
+def _with_teachers(job: dict[str, Any], blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Adds teachers to a job: TEACHER for one, which overrides may change key by key, and TEACHERS for several."""
+    return {**job, **({"TEACHER": blocks[0]} if len(blocks) == 1 else {"TEACHERS": blocks})}
 
 
 @naming_keys()
