@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10, help="clips per video (default %(default)s)")
     options = parser.parse_args()
 
-    model = kdvideo.create_model(options.model, pretrained=True).eval()
+    model = kdvideo.create_model(options.model, num_classes=0, pretrained=True).eval()
     train, test = (kdvideo.load_dataset("ucf101", options.root, subset=subset) for subset in ("train", "test"))
     similarity = embed(model, test, options.clips) @ embed(model, train, options.clips).T  # [test, train]
 

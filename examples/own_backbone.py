@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
 
-    teacher = kdvideo.create_model(options.teacher, pretrained=True).eval().requires_grad_(False)
+    teacher = kdvideo.create_model(options.teacher, num_classes=0, pretrained=True).eval().requires_grad_(False)
     spec = teacher.clip_spec
     student = kdvideo.create_model("three_layers", width=8, clip_spec=spec)
     adapter = nn.Linear(student.num_features, teacher.num_features)  # only for the loss, thrown away afterwards

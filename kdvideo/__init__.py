@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from kdvideo.data.load import load_clips, load_dataset
     from kdvideo.engine.launch import RunResult
     from kdvideo.engine.one_call import distill, pretrain
-    from kdvideo.zoo.load import LoadReport, create_model, create_pcl_model, list_models, load_pretrained
+    from kdvideo.zoo.create import create_model, create_pcl_model, is_model, list_models
+    from kdvideo.zoo.load import LoadReport, load_pretrained
 
 __all__ = [
     "ClipSpec",
@@ -21,6 +22,7 @@ __all__ = [
     "create_model",
     "create_pcl_model",
     "distill",
+    "is_model",
     "list_models",
     "load_clips",
     "load_dataset",
@@ -35,9 +37,8 @@ _HOME = {
     **dict.fromkeys(("load_clips", "load_dataset"), "kdvideo.data.load"),
     "RunResult": "kdvideo.engine.launch",
     **dict.fromkeys(("distill", "pretrain"), "kdvideo.engine.one_call"),
-    **dict.fromkeys(
-        ("LoadReport", "create_model", "create_pcl_model", "list_models", "load_pretrained"), "kdvideo.zoo.load"
-    ),
+    **dict.fromkeys(("LoadReport", "load_pretrained"), "kdvideo.zoo.load"),
+    **dict.fromkeys(("create_model", "create_pcl_model", "is_model", "list_models"), "kdvideo.zoo.create"),
 }
 
 follow_former_names()
@@ -48,3 +49,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'kdvideo' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for completion, though their modules are imported later."""
+    return sorted({*globals(), *__all__})

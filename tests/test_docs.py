@@ -131,4 +131,4 @@ def test_generated_pages():
     assert "| `CLIP.MODALITY` | `'residual'` | `rgb`, `residual` |  |" in text
     assert "channels of the stem; every other layer scales with it" in text
     assert "::: kdvideo.losses.nce" in GENERATED["api_page"]("losses")
-    assert "[`kdvideo.create_model`][kdvideo.zoo.load.create_model]" in GENERATED["top_level_page"]()
+    assert "[`kdvideo.create_model`][kdvideo.zoo.create.create_model]" in GENERATED["top_level_page"]()

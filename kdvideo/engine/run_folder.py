@@ -14,11 +14,10 @@ from kdvideo.engine.guards import writing
 from kdvideo.files import write_text
 from kdvideo.foreign import parse_json, read_text
 from kdvideo.zoo.entry import Facts
+from kdvideo.zoo.names_of_sources import BEST_NAME, CHECKPOINT_NAME
 
 __all__ = ["BEST_NAME", "BOARD_NAME", "CHECKPOINT_NAME", "FACTS_NAME", "METRICS_NAME", "RunFolder"]
 
-CHECKPOINT_NAME = "checkpoint.pt"  # the newest checkpoint; older ones are checkpoint.1.pt, checkpoint.2.pt, ..
-BEST_NAME = "best.pt"  # the student of the best epoch, if the run chooses one
 METRICS_NAME = "metrics.jsonl"  # one line per epoch, and a final line
 FACTS_NAME = "facts.json"  # the facts for the zoo entry of a finished run
 BOARD_NAME = "tensorboard"

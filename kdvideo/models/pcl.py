@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.heads import OrderHead, PretextHead, ProjectionHead
 from kdvideo.registry import BACKBONES, HEADS
@@ -66,12 +67,17 @@ class ClassificationModel(nn.Module):
 
     Attributes:
         class_names: names of the outputs in their order. Empty if they have no names.
+        num_classes: length of the logits. 0 after `reset_classifier(0)`: the outputs are features `[B, D]`.
 
     Example:
         >>> from kdvideo import ClipSpec
         >>> backbone = build_backbone("c3d", width=8, clip_spec=ClipSpec(clip_len=8, size=32))
-        >>> ClassificationModel(backbone, num_classes=101)(torch.randn(2, 3, 8, 32, 32)).shape
+        >>> model = ClassificationModel(backbone, num_classes=101)
+        >>> model(torch.randn(2, 3, 8, 32, 32)).shape
         torch.Size([2, 101])
+        >>> model.reset_classifier(5)
+        >>> model.forward_head(model.backbone(torch.randn(2, 3, 8, 32, 32))).shape
+        torch.Size([2, 5])
     """
 
     def __init__(
@@ -83,9 +89,65 @@ class ClassificationModel(nn.Module):
         self.backbone = backbone
         self.head = HEADS.get(head)(backbone.num_features, num_classes=num_classes, **head_kwargs)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Returns `class_names` as a tuple."""
+        return tuple(self.class_names)
+
+    @property
+    def clip_spec(self) -> ClipSpec:
+        """Returns the backbone's input convention."""
+        return self.backbone.clip_spec
+
+    @property
+    def num_features(self) -> int:
+        """Returns D, the length of the features that the head sees."""
+        return self.backbone.num_features
+
     def forward(self, clip: Tensor) -> Tensor:
         """Computes the logits of prepared clips. `[B, C, T, H, W]` -> `[B, num_classes]`."""
         return self.head(self.backbone(clip))
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Computes the logits of the backbone's features. `[B, D]` -> `[B, num_classes]`.
+
+        `forward_features` gives maps `[B, D, t, h, w]`. How they become features differs between networks, so
+        `backbone` has to do it.
+
+        Raises:
+            ValueError: the features are no `[B, D]`.
+        """
+        if features.dim() != 2 or features.shape[1] != self.num_features:
+            raise ValueError(
+                f"features are {list(features.shape)}; the head takes [B, {self.num_features}], as "
+                "model.backbone(clip) gives them"
+            )
+        return self.head(features)
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """Computes the backbone's map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
+        return self.backbone.forward_features(clip)
+
+    def get_classifier(self) -> nn.Module:
+        """Returns the head, which `reset_classifier` replaces."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, *, classes: Sequence[str] = ()) -> None:
+        """Replaces the head by a new, random linear one, on the device and in the precision of the backbone.
+
+        Args:
+            num_classes: the number of outputs. With 0, the outputs are the features.
+            classes: their names in their order. Empty if they have none.
+
+        Raises:
+            ValueError: there is not one name per class.
+        """
+        if classes and len(classes) != num_classes:
+            raise ValueError(f"there are {len(classes)} names for {num_classes} classes: give one for each, or none")
+        near = next(self.backbone.parameters())
+        head = HEADS.get("classification_head")(self.num_features, num_classes=num_classes) if num_classes else None
+        self.head = nn.Identity() if head is None else head.to(near.device, near.dtype)
+        self.num_classes, self.class_names = num_classes, tuple(classes)
 
 
 def takes_option(name: str, option: str) -> bool:

@@ -50,7 +50,14 @@ class ModelSpec:
         Raises:
             ValueError: a name is not registered, or the arguments are not valid.
         """
-        backbone = self.build_backbone()
+        return self.add_head(self.build_backbone())
+
+    def add_head(self, backbone: Backbone) -> Model:
+        """Puts the head on a backbone, with random weights.
+
+        Raises:
+            ValueError: the head is not registered, or its arguments are not valid.
+        """
         if self.head == "none":
             return backbone
         with self._reported():

@@ -145,7 +145,7 @@ def read_contents(weights: Weights) -> Contents:
     found = "kdvideo" if contents.layout is None else contents.layout.name
     if found != weights.entry.layout:
         raise ValueError(f"weights {weights.source} have the layout {found}, their entry says {weights.entry.layout}")
-    return replace(contents, spec=weights.entry.model, classes=weights.entry.classes or contents.classes)
+    return replace(contents, spec=weights.entry.model, classes=weights.entry.class_names or contents.classes)
 
 
 def _read(weights: Weights) -> Contents:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, NotRequired, Self, TypedDict
 
 import simplejson
+from torchvision.models import get_weight
 
 from kdvideo.config import flatten_config, parse_config
 from kdvideo.foreign import check_fields, parse_json
@@ -152,6 +153,17 @@ class ZooEntry:
     def is_verified(self) -> bool:
         """Whether the publisher's whole hash is known."""
         return self.sha256 is not None and len(self.sha256) == 64
+
+    @property
+    def class_names(self) -> list[str]:
+        """Returns `classes`, or torchvision's list for other people's classifiers of Kinetics-400.
+
+        Their files name no classes. All of them number the classes in alphabetical order.
+        """
+        is_kinetics = self.dataset.startswith("Kinetics-400, 400 classes")
+        if self.classes or not is_kinetics or self.model.head_kwargs.get("num_classes") != 400:
+            return self.classes
+        return list(get_weight("R3D_18_Weights.KINETICS400_V1").meta["categories"])
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from kdvideo.paths import expand_user
 from kdvideo.zoo.entry import WEIGHTS_SUFFIXES
 
 __all__ = [
+    "BEST_NAME",
+    "CHECKPOINT_NAME",
     "CONFIG",
     "Address",
     "EntryName",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 CONFIG = "config.json"  # what makes a folder a model of the transformers library
+CHECKPOINT_NAME = "checkpoint.pt"  # of a run: the newest; older ones are checkpoint.1.pt, checkpoint.2.pt, ..
+BEST_NAME = "best.pt"  # of a run: the student of the best epoch, if the run chooses one
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _REPOSITORY = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9_][A-Za-z0-9_./-]*))?")
@@ -44,7 +48,7 @@ class LocalFile(NamedTuple):
 
 
 class LocalFolder(NamedTuple):
-    """A folder on this machine with a model of the transformers library."""
+    """A folder on this machine: of a run, or with a model of the transformers library."""
 
     path: Path
 
@@ -103,7 +107,7 @@ def parse_source(source: str) -> SourceName:
         >>> parse_source("hf://facebook/vjepa2-vitl-fpc64-256/model.safetensors")
         Address(url='hf://facebook/vjepa2-vitl-fpc64-256/model.safetensors')
         >>> parse_source("timm:vit_small_patch16_dinov3.lvd1689m")
-        TimmModel(model='vit_small_patch16_dinov3.lvd1689m', file=None)
+        TimmModel(model='vit_small_patch16_dinov3.lvd1689m', file=None, revision='')
         >>> parse_source("r3d_10_w16.pcl-vcp_ucf101mini-s1")
         EntryName(name='r3d_10_w16.pcl-vcp_ucf101mini-s1')
     """

@@ -17,6 +17,8 @@ from kdvideo.zoo.hub import fetch_repository
 from kdvideo.zoo.licences import UNSTATED, teacher_licence
 from kdvideo.zoo.model_folder import card_licence, hash_settings, hash_weights
 from kdvideo.zoo.names_of_sources import (
+    BEST_NAME,
+    CHECKPOINT_NAME,
     CONFIG,
     Address,
     EntryName,
@@ -134,6 +136,8 @@ def find_entry(name: str, *, zoo: ZooLike | None = None) -> FoundEntry:
     for candidate in candidates:
         if candidate.entry_path(name).is_file() and (entry := candidate.entry(name)) is not None:
             return FoundEntry(entry, candidate)
+    if Path(name).is_dir():
+        raise ValueError(f"{name!r} is no zoo entry, but a folder here: write ./{name} if you mean that")
     known = [path.stem for candidate in candidates for path in candidate.entry_paths()]
     raise unknown_name("zoo entry", name, known, otherwise="`kdvideo zoo list` names all")
 
@@ -175,9 +179,9 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
     """Finds or fetches a weights file, and checks its hash.
 
     Args:
-        source: a zoo name with or without `kdvideo://`, a path, a URL, a repository (hf:OWNER/REPO), a folder of the
-            transformers library, or one of torchvision's enums, e.g. "R3D_18_Weights.KINETICS400_V1". An address that
-            a packaged entry names means that entry.
+        source: a zoo name with or without `kdvideo://`, a path, a URL, a repository (hf:OWNER/REPO), a run's folder, a
+            folder of the transformers library, or one of torchvision's enums, e.g. "R3D_18_Weights.KINETICS400_V1". An
+            address that a packaged entry names means that entry.
         zoo: a zoo to look into before the user's and the packaged one.
 
     Raises:
@@ -203,13 +207,23 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
 
 
 def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
+    if not pinned and (file := _file_of_run(folder)) is not None:
+        return _file_weights(file, source)
     try:
         if not (folder / CONFIG).is_file():
-            raise ValueError(f"{folder} has no {CONFIG}, so it is no model of transformers: give a file of it")
+            raise ValueError(
+                f"{folder} has no {BEST_NAME} or {CHECKPOINT_NAME} of a run, and no {CONFIG} of a model of "
+                "transformers: give a file of it"
+            )
         sha256 = hash_weights(folder)
     except ValueError as error:
         raise ValueError(f"weights {source}: {error}") from None
     return Weights(folder, sha256, None, source, pinned, card_licence(folder))
+
+
+def _file_of_run(folder: Path) -> Path | None:
+    """Returns the file that publishing a run would take: of its best epoch or its last. None if it is no run's."""
+    return next((folder / name for name in (BEST_NAME, CHECKPOINT_NAME) if (folder / name).is_file()), None)
 
 
 def _timm_weights(model: TimmModel, source: str) -> Weights:

@@ -109,13 +109,13 @@ def test_from_the_same_decoded_frames(name: str, tiny_dataset: Path, tmp_path: P
 
 
 def test_ways_in(tmp_path: Path):
-    """`create_model` with and without a new classifier, `load_pretrained`, shards, and a hash that knows each shard."""
+    """`create_model` without a classifier and with a new one, `load_pretrained`, shards, a hash of each shard."""
     net = write_teacher("videomae", tmp_path / "whole")
     write_teacher("videomae", tmp_path / "shards", max_shard_size="8KB")
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
     whole, shards = (load_model(str(tmp_path / name)) for name in ("whole", "shards"))
     assert whole[1].sha256 != shards[1].sha256
-    backbone = create_model(str(tmp_path / "shards"), pretrained=True).eval()
+    backbone = create_model(str(tmp_path / "shards"), 0, pretrained=True).eval()
     classifier = create_model(str(tmp_path / "whole"), 7, pretrained=True).eval()
     theirs = prepared_by_library(tmp_path / "whole", clips())
     ours = prepare_clips(clips(), backbone.clip_spec)

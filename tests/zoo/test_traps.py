@@ -225,7 +225,10 @@ def test_weights_that_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="cannot be loaded as VideoMAEForVideoClassification"):
         load_model(str(tmp_path))
     (tmp_path / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"has no config.json, so it is no model of transformers: give a file of it"):
+    with pytest.raises(
+        ValueError,
+        match=r"has no best.pt or checkpoint.pt of a run, and no config.json of a model of transformers",
+    ):
         load_model(str(tmp_path))
 
 

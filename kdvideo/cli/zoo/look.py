@@ -77,6 +77,7 @@ def _show(options: argparse.Namespace) -> None:
     if not entry.more_teachers:
         del values["more_teachers"]
     config = values.pop("config")
+    values["classes"] = entry.class_names
     recorded = recorded_hash(entry.name)
     if not entry.is_verified:
         values["sha256"] = f"{entry.sha256 or 'unknown'} (unverified)"
