@@ -117,8 +117,14 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
         raise ValueError(f"--resume: the run has the key {strange[0]}: --import the FILE.py that adds it, as before")
     for key, value in flatten_config(cfg).items():
         free = key in free_keys or (key == "SOLVER.EPOCHS" and is_constant)
+        free |= key == "TEACHER.WEIGHTS" and value in _pinned_names(checkpoint)
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
+
+
+def _pinned_names(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Returns the names that mean exactly the weights of the run's teachers."""
+    return [teacher["name"] for teacher in checkpoint.get("teachers", ())]
 
 
 def _save(state: Mapping[str, Any], temporary: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which videos a run trains on. Checkpoints store them, and a resumed run compares them."""
+"""Which videos and teacher a run has. Checkpoints store them, and a resumed run compares them."""
 
 import logging
 import os
@@ -12,8 +12,9 @@ from torch import Tensor
 from kdvideo.data.batch import NO_CLASS
 from kdvideo.data.datasets.records import PROXY_SUFFIX
 from kdvideo.data.videos import VideoList
+from kdvideo.zoo.sources import Weights
 
-__all__ = ["check_same_videos", "describe_videos", "former_class_order"]
+__all__ = ["check_same_teachers", "check_same_videos", "describe_teachers", "describe_videos", "former_class_order"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -81,6 +82,27 @@ def check_same_videos(videos: VideoList, checkpoint: Mapping[str, Any], *, datas
             "drawn from them changes",
             *(places, names[first_place], before["num_frames"][first_place], now["num_frames"][first_place]),
         )
+
+
+def describe_teachers(teachers: Sequence[Weights]) -> dict[str, list[dict[str, str]]]:
+    """Returns what a checkpoint stores of teachers whose names may come to mean other weights. Empty without such."""
+    if not any(teacher.pinned for teacher in teachers):
+        return {}
+    return {"teachers": [{"name": teacher.name, "sha256": teacher.answers_sha256} for teacher in teachers]}
+
+
+def check_same_teachers(teachers: Sequence[Weights], checkpoint: Mapping[str, Any]) -> None:
+    """Checks that a resumed run has the teachers with which it began, whatever their repositories have now.
+
+    Raises:
+        ValueError: weights, config or preprocessor file of one are others. Says which revision it was.
+    """
+    for teacher, before in zip(teachers, checkpoint.get("teachers", ()), strict=False):
+        if teacher.pinned and teacher.answers_sha256 != before["sha256"]:
+            raise ValueError(
+                f"--resume: TEACHER.WEIGHTS {teacher.source} is {teacher.name} now, the run was started with "
+                f"{before['name']}: give that as TEACHER.WEIGHTS"
+            )
 
 
 def former_class_order(names: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import computing, describe_run, exclusive_use, prepare_output, refuse_other_run
 from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writing
+from kdvideo.engine.identity import check_same_teachers
 from kdvideo.engine.log import log_to
 from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.parallel import check_sync_bn
@@ -105,7 +106,7 @@ def train(
     with exclusive_use(folder), log_to(folder.log), explain_losses(), arithmetic:
         if is_main():
             remove_temporaries(folder.path)
-        checkpoint = _find_checkpoint(cfg, folder, resume=resume)
+        checkpoint = _find_checkpoint(cfg, folder, resume=resume, teachers=sources)
         if is_main():
             with writing(folder.path):
                 describe_run(cfg, folder, device=device)
@@ -117,7 +118,7 @@ def train(
         if checkpoint is not None:
             load_state(cfg, parts, trainer, checkpoint)
         measurements = parts.prepare_measurements()  # last, because it decodes for minutes on a large dataset
-        hooks = build_hooks(cfg, parts, measurements, folder=folder, trainer=trainer)
+        hooks = build_hooks(cfg, parts, measurements, folder=folder, trainer=trainer, teachers=sources)
         with stopping() as asked:  # later signals end the process, and a restart repeats the remaining work
             trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
@@ -137,7 +138,9 @@ def _put_together(
     return supervised(cfg, folder, device=device, resumed=resumed, teacher=_teacher_of_classes(teachers))
 
 
-def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+def _find_checkpoint(
+    cfg: CfgNode, folder: RunFolder, *, resume: bool, teachers: Sequence[Weights]
+) -> dict[str, Any] | None:
     """Returns the state from which the run continues. None for a new run."""
     if not resume and not (was_restarted() and folder.checkpoints()):
         refuse_other_run(folder)
@@ -145,6 +148,7 @@ def _find_checkpoint(cfg: CfgNode, folder: RunFolder, *, resume: bool) -> dict[s
     with main_first():  # rank 0 renames damaged ones
         checkpoint = load_checkpoint(folder)
     check_same_run(cfg, checkpoint)
+    check_same_teachers(teachers, checkpoint)
     return checkpoint
 
 

@@ -64,6 +64,11 @@ def pretraining(cfg: CfgNode, folder: RunFolder, *, device: torch.device, resume
     def prepare_measurements() -> Measurements:
         pretext = PretextProtocol(tuples, config=build_eval_config(cfg), directory=folder.path)
         if (why := pretext.obstacle(model, Classes.of([lists]))) is not None:
+            if cfg.SOLVER.SCHEDULE == "plateau":
+                raise ValueError(
+                    f"SOLVER.SCHEDULE plateau lowers the rate by what is measured, and nothing is: there is no "
+                    f"pretext, and {why}; use another schedule, e.g. cosine"
+                )
             logger.warning("nothing is measured: there is no pretext, and %s", why)
             return Measurements(dict, not_measured)
         pretext.prepare(lists)

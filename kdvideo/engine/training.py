@@ -13,7 +13,7 @@ from kdvideo.distributed import is_main, world_size
 from kdvideo.engine.build import build_train_loader
 from kdvideo.engine.guards import TRAINING_MEMORY, out_of_memory_means
 from kdvideo.engine.hooks import Checkpointer, EpochEvaluation, MetricsWriter, OfTheAverage, Progress
-from kdvideo.engine.identity import check_same_videos, describe_videos
+from kdvideo.engine.identity import check_same_videos, describe_teachers, describe_videos
 from kdvideo.engine.memory import use_huge_pages
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.parallel import synchronise_batch_norm
@@ -119,7 +119,13 @@ def load_state(cfg: CfgNode, parts: RunParts, trainer: Trainer, checkpoint: Mapp
 
 
 def build_hooks(
-    cfg: CfgNode, parts: RunParts, measurements: Measurements, *, folder: RunFolder, trainer: Trainer
+    cfg: CfgNode,
+    parts: RunParts,
+    measurements: Measurements,
+    *,
+    folder: RunFolder,
+    trainer: Trainer,
+    teachers: Sequence[Weights] = (),
 ) -> Sequence[Hook]:
     """Builds a run's hooks in their order: evaluation, choice of the epoch, files, progress. Rank 0 alone writes."""
     hooks: list[Hook] = [EpochEvaluation(measurements.at_epoch, period=cfg.EVAL.PERIOD), *measurements.hooks]
@@ -140,6 +146,7 @@ def build_hooks(
                 **parts.describe_model(),
                 "config": plain_config(cfg),
                 "videos": describe_videos(parts.videos),
+                **describe_teachers(teachers),
             },
         ),
         Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),

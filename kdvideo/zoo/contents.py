@@ -83,7 +83,7 @@ class Contents:
             ValueError: the file needs a convention and none is given, or it has its own.
         """
         if self.spec is not None:
-            if clip_spec is not None:
+            if clip_spec is not None and clip_spec != self.spec.clip_spec:  # of a folder it is what was given
                 raise ValueError(f"weights {self.source} have an input convention of their own: give none")
             return self.spec
         if self.layout is None and len(self.networks) != 1:
@@ -130,14 +130,18 @@ class Contents:
         )
 
 
-def read_contents(weights: Weights) -> Contents:
+def read_contents(weights: Weights, clip_spec: ClipSpec | None = None) -> Contents:
     """Reads a weights file of kdvideo or of another project, or a folder of the transformers library.
+
+    Args:
+        weights: the file or folder.
+        clip_spec: the input convention of a folder without a preprocessor file.
 
     Raises:
         ValueError: the file cannot be read, has no known layout, or another layout than its entry says.
     """
     try:
-        contents = _read(weights)
+        contents = _read(weights, clip_spec)
     except ValueError as error:
         raise ValueError(f"weights {weights.source}: {error}") from None
     if weights.entry is None:
@@ -148,9 +152,9 @@ def read_contents(weights: Weights) -> Contents:
     return replace(contents, spec=weights.entry.model, classes=weights.entry.class_names or contents.classes)
 
 
-def _read(weights: Weights) -> Contents:
+def _read(weights: Weights, clip_spec: ClipSpec | None) -> Contents:
     if weights.path.is_dir():
-        tensors, spec, classes, dropped = read_model_folder(weights.path)
+        tensors, spec, classes, dropped = read_model_folder(weights.path, clip_spec)
         return Contents(weights.source, tensors, spec, classes, dropped=dropped)
     if weights.entry is None and isinstance(parse_source(weights.source), TimmModel):
         return Contents(weights.source, *read_timm(weights.source, weights.path))

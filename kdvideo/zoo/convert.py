@@ -43,7 +43,7 @@ def convert_weights(
     entry = weights.entry
     if not (licence or entry or weights.licence):
         raise ValueError(f"{source} has no entry that says its licence: give `licence`")
-    contents = read_contents(weights)
+    contents = read_contents(weights, clip_spec)
     spec = contents.spec_with(clip_spec)
     model = build_filled(contents, spec)
     origin = f"converted from {weights.name if entry or weights.pinned else weights.path.name}, sha256 {weights.sha256}"

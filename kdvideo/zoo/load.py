@@ -48,7 +48,7 @@ def load_pretrained(
         ValueError: the file is damaged or needs a `clip_spec`, or a backbone tensor is missing or of another shape.
             The model is unchanged then.
     """
-    return fill_from(model, read_contents(resolve_weights(source, zoo=zoo)), clip_spec)
+    return fill_from(model, read_contents(resolve_weights(source, zoo=zoo), clip_spec), clip_spec)
 
 
 def fill_from(model: nn.Module, contents: Contents, clip_spec: ClipSpec | None = None) -> LoadReport:
@@ -109,7 +109,7 @@ def load_model(source: str, *, zoo: ZooLike | None = None, clip_spec: ClipSpec |
         ValueError: the file does not say what to build, lacks a part of it, or needs a `clip_spec`.
     """
     weights = resolve_weights(source, zoo=zoo)
-    contents = read_contents(weights)
+    contents = read_contents(weights, clip_spec)
     return build_filled(contents, contents.spec_with(clip_spec)), weights
 
 

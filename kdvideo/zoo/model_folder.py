@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.files import file_sha256
 from kdvideo.foreign import parse_json, parse_yaml, read_text
 from kdvideo.models.from_transformers.build import family_of, load_network, read_config
@@ -44,8 +45,12 @@ class FolderModel(NamedTuple):
     dropped: dict[str, str]
 
 
-def read_model_folder(folder: Path) -> FolderModel:
+def read_model_folder(folder: Path, clip_spec: ClipSpec | None = None) -> FolderModel:
     """Reads a model of the transformers library. No code of it is run, and no pickle is read.
+
+    Args:
+        folder: the folder.
+        clip_spec: the input convention of a folder without a preprocessor file. Others have their own.
 
     Raises:
         ValueError: the model is not known, a file is missing or damaged, or nothing says how pixels are normalised.
@@ -54,9 +59,11 @@ def read_model_folder(folder: Path) -> FolderModel:
     family = family_of(values)
     if (folder / "adapter_config.json").exists():  # with peft installed, the library would add it in silence
         raise ValueError(f"{folder} has an adapter beside its weights: merge them, and save the merged model")
-    weights_files(folder)  # refuses pickles and names that lead elsewhere, before the library reads anything
-    clip_spec = find_clip_spec(_read_preprocessor(folder), family, read_config(values))
-    loaded = load_network(folder, values, clip_spec)
+    files = weights_files(folder)  # refuses pickles and names that lead elsewhere, before the library reads anything
+    config = read_config(values)
+    if clip_spec is None or _has_preprocessor(folder):
+        clip_spec = find_clip_spec(_read_preprocessor(folder), family, config)
+    loaded = load_network(folder, values, clip_spec, files=files)
     tensors = {f"{BACKBONE_PREFIX}{name}": value for name, value in loaded.backbone.state_dict().items()}
     spec = ModelSpec("transformers", {"config": loaded.config}, clip_spec)
     if (layer := loaded.classifier) is not None:
@@ -119,6 +126,10 @@ def card_licence(folder: Path) -> str:
     return ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
 
 
+def _has_preprocessor(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("processor_config.json", *_FILES))
+
+
 def _read_preprocessor(folder: Path) -> Mapping[str, Any]:
     if (folder / "processor_config.json").is_file():
         processor = _read_json(folder / "processor_config.json")
@@ -128,7 +139,10 @@ def _read_preprocessor(folder: Path) -> Mapping[str, Any]:
     for name in _FILES:
         if (folder / name).is_file():
             return _read_json(folder / name)
-    raise ValueError(f"{folder} has none of {', '.join(_FILES)}, which say how pixels are normalised: copy it there")
+    raise ValueError(
+        f"{folder} has none of {', '.join(_FILES)}, which say how pixels are normalised: copy it there, or "
+        "give `clip_spec`"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from tiny_teachers import CLASSES, write_teacher
 
 from kdvideo.cli import main
+from kdvideo.config import load_config
+from kdvideo.engine.launch import train
 from kdvideo.zoo import Zoo
 from kdvideo.zoo.load import load_model
 
@@ -50,6 +52,33 @@ def test_a_student_of_a_repository(
     assert entry is not None
     assert entry.teacher is not None
     assert entry.teacher["name"] == f"hf:someone/tiny@{commit}"
+
+
+def test_a_repository_that_has_moved_is_noticed(
+    teacher: Path, tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A run goes on with the weights with which it began, under the name that means them, or not at all."""
+    commits = ["a" * 40, "b" * 40]
+    there = {commit: shutil.copytree(teacher, tmp_path / "snapshots" / commit) for commit in commits}
+    write_teacher("videomae", there[commits[1]], seed=1)
+    branch = {None: commits[0]}
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda _, revision, **__: str(there[branch.get(revision, revision)])
+    )
+    options = [*tiny_overrides, "TASK.NAME", "distill", "TEACHER.LOSSES", "['embedding_distillation']"]
+    options += ["SOLVER.SCHEDULE", "constant", "EVAL.PERIOD", "9"]
+
+    def run(name: str, epochs: int, *, resume: bool = False) -> int:
+        cfg = load_config(None, [*options, "TEACHER.WEIGHTS", name, "SOLVER.EPOCHS", str(epochs)])
+        return train(cfg, resume=resume).metrics["epoch"]
+
+    assert run("hf:someone/tiny", 1) == 1
+    branch[None] = commits[1]
+    with pytest.raises(
+        ValueError, match=rf"is hf:someone/tiny@{commits[1]} now, .* with hf:someone/tiny@{commits[0]}:"
+    ):
+        run("hf:someone/tiny", 2, resume=True)
+    assert run(f"hf:someone/tiny@{commits[0]}", 2, resume=True) == 2
 
 
 def test_it_is_measured(teacher: Path, tiny_overrides: list[str], tmp_path: Path):

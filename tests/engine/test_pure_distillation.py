@@ -114,6 +114,13 @@ def test_one_call_from_a_teacher_without_heads(distill, tiny_dataset: Path, tmp_
     assert line["kd_loss"] == line["embedding_distillation"]
 
 
+def test_a_rate_that_nothing_would_lower(distill):
+    """Without a pretext and classes nothing is measured, so the plateau would never come to an end."""
+    options = ["DATA.NAME", "unlabelled", "SOLVER.SCHEDULE", "plateau", "DATA.VALIDATION_SHARE", "0.3"]
+    with pytest.raises(ValueError, match=r"SOLVER.SCHEDULE plateau lowers .*, and nothing is: .*; use another"):
+        distill("plateau", *options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,5 +1,6 @@
 """Configs, preprocessor files and folders of teachers that are damaged or hostile."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,30 @@ def test_a_damaged_config(folder: Path, changes: dict[str, Any], said: str):
     with pytest.raises(ValueError, match=said) as caught:
         read_model_folder(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": 1 << 15}, "makes a VideoMAEForVideoClassification of [0-9]+ parameters, the weights have"),
+        ({"intermediate_size": 1 << 21}, "of [0-9]+ parameters, the weights have [0-9]+ at most"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers 1000000000; no network has more than 512"),
+        ({"hidden_size": 10**12}, "hidden_size 1000000000000; no network has more"),
+        ({"image_size": 1 << 20}, "positions, more than any known network"),
+    ],
+)
+def test_a_config_of_a_huge_network(folder: Path, changes: dict[str, Any], said: str):
+    """It is refused before it takes memory: of the last one the library computes a table of position encodings."""
+    spec = read_model_folder(folder).spec
+    edit_json(folder / CONFIG, **changes)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=said):
+        read_model_folder(folder)
+    assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    tracemalloc.stop()
+    if "weights have" not in said:
+        with pytest.raises(ValueError, match=said):
+            build_transformers(config={**spec.backbone_kwargs["config"], **changes}, clip_spec=spec.clip_spec)
 
 
 @pytest.mark.parametrize(

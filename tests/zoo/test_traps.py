@@ -1,7 +1,7 @@
 """What makes a teacher silently wrong elsewhere: each is right here, or an error in one line."""
 
 import json
-import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from tiny_teachers import FRAMES, SIZE, edit_json, write_teacher
 
 from kdvideo.cli import main
 from kdvideo.models.spec import backbone_of
+from kdvideo.zoo import Zoo
+from kdvideo.zoo.convert import convert_weights
 from kdvideo.zoo.load import load_model
 
 pytest.importorskip("transformers", reason="the extra `teachers` is not installed")
@@ -82,19 +84,25 @@ def test_mean_and_std_come_from_the_file(tmp_path: Path):
     with pytest.raises(ValueError, match="its preprocessor file has image_std None; it must be three numbers"):
         load_model(str(tmp_path))
     file.unlink()
-    with pytest.raises(ValueError, match=r"has none of video_preprocessor_config.json, .*: copy it there"):
+    told = r"has none of video_preprocessor_config.json, .*: copy it there, or give `clip_spec`$"
+    with pytest.raises(ValueError, match=told):
         load_model(str(tmp_path))
+    convert_weights(str(tmp_path), "converted", zoo=Zoo(tmp_path / "zoo"), licence="mit", clip_spec=spec)
+    for model in (load_model(str(tmp_path), clip_spec=spec)[0], load_model("converted", zoo=Zoo(tmp_path / "zoo"))[0]):
+        assert backbone_of(model).clip_spec == spec
+    with pytest.raises(ValueError, match="VideoMAE takes clips of 4 frames of 32 x 32 only, not of 8"):
+        load_model(str(tmp_path), clip_spec=replace(spec, clip_len=8))
 
 
-def test_squeezed_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """VideoPrism's processor resizes whole frames to a square. Here the middle is cut out, and the log says so."""
+def test_squeezed_frames(tmp_path: Path):
+    """VideoPrism's processor resizes whole frames to a square. Nothing is cut off, nor in the header of a copy."""
     write_teacher("videoprism", tmp_path)
     square = {"height": SIZE, "width": SIZE}
     edit_json(tmp_path / "video_preprocessor_config.json", size=square, crop_size=None, do_center_crop=None)
-    with caplog.at_level(logging.INFO, logger="kdvideo"):
-        spec = backbone_of(load_model(str(tmp_path))[0]).clip_spec
-    assert (spec.size, spec.short_side, spec.sampling) == (SIZE, SIZE, "uniform")
-    assert "VideoPrism's processor squeezes frames into a square; here they are cut to one" in caplog.text
+    spec = backbone_of(load_model(str(tmp_path))[0]).clip_spec
+    assert (spec.size, spec.short_side, spec.sampling, spec.resize) == (SIZE, SIZE, "uniform", "squash")
+    convert_weights(str(tmp_path), "converted", zoo=Zoo(tmp_path / "zoo"), licence="mit")
+    assert backbone_of(load_model("converted", zoo=Zoo(tmp_path / "zoo"))[0]).clip_spec == spec
 
 
 def test_vivit_pixels(tmp_path: Path):

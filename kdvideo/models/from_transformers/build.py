@@ -13,6 +13,7 @@ from kdvideo.models.backbone import Backbone
 from kdvideo.models.from_transformers.families import FAMILIES
 from kdvideo.models.from_transformers.family import Family
 from kdvideo.models.from_transformers.library import library_class, quiet_library, require_library
+from kdvideo.models.from_transformers.size import check_numbers, check_size, count_values
 from kdvideo.registry import BACKBONES
 
 __all__ = ["LoadedNetwork", "build_transformers", "describe_feature", "family_of", "load_network", "read_config"]
@@ -71,8 +72,9 @@ def build_transformers(*, config: Mapping[str, Any] | None = None, clip_spec: Cl
     if config is None or clip_spec is None:
         raise ValueError("backbone 'transformers' is built of a checkpoint's config: give hf:OWNER/REPO or its folder")
     family, parsed = family_of(config), read_config(config)
-    kind = library_class(family.network(parsed))
+    kind: Any = library_class(family.network(parsed))
     try:
+        check_size(kind, family, parsed, arguments=_arguments(family, parsed))
         net = kind(parsed, **_arguments(family, parsed))
     except Exception as error:  # KeyError of an activation's name, ZeroDivisionError of a size, ...
         raise ValueError(f"the config makes no {kind.__name__}: {_line(error)}") from None
@@ -120,6 +122,7 @@ def read_config(values: Mapping[str, Any]) -> Any:
         raise ValueError(
             "its weights are quantised, which needs code of other libraries: use a repository of whole ones"
         )
+    check_numbers(_network_alone(values))
     named = values.get("architectures")
     if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
         raise ValueError(f"the config has architectures {named!r}; it must be a list of names of classes")
@@ -138,13 +141,16 @@ def _network_alone(values: Any) -> Any:
     return [_network_alone(value) for value in values] if isinstance(values, list) else values
 
 
-def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -> LoadedNetwork:
+def load_network(
+    folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec, *, files: Sequence[Path]
+) -> LoadedNetwork:
     """Loads a checkpoint of the library: `model.safetensors`, or its shards. No code and no pickle of it is read.
 
     Args:
         folder: the folder with the files.
         values: its `config.json`.
         clip_spec: the input convention.
+        files: those of the weights.
 
     Raises:
         ValueError: the model is not known, or the files lack a tensor or have one of another shape.
@@ -153,6 +159,8 @@ def load_network(folder: Path, values: Mapping[str, Any], clip_spec: ClipSpec) -
     kind: Any = library_class(family.network(config))
     config.num_labels = _count_labels(values)
     try:
+        # Tied parameters are in the files once. One that is in none is refused below, but would be built before.
+        check_size(kind, family, config, arguments=_arguments(family, config), most=2 * count_values(files))
         with quiet_library():
             net, report = kind.from_pretrained(
                 str(folder),
