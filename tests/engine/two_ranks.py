@@ -101,7 +101,7 @@ def build_task(case: str, folder: Path) -> Task:
             folder, {}, shapes=view_shapes(teacher), num_epochs=views, num_videos=NUM_VIDEOS, by="view"
         )
     if cfg.TEACHERS:
-        other = build_backbone("c3d", width=4, clip_spec=CLIP)
+        other = build_backbone("r3d_10", width=8, clip_spec=CLIP)
         parts["others"] = [(other, None)]
     return TASKS.get(cfg.TASK.NAME).from_config(cfg, model=student, num_videos=NUM_VIDEOS, **parts)
 
