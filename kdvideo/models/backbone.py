@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pytorchvideo_parts import Net, ResBlock, ResStage
+from kdvideo.models.recompute import set_recomputing
 
 __all__ = ["Backbone", "NetBackbone", "ResidualConvs", "create_basic_stage", "find_stages", "stage_widths"]
 
@@ -44,6 +45,21 @@ class Backbone(nn.Module):
             A map for each name of `stages`, in their order. The last one is that of `forward_features`.
         """
         return {self.stages[-1]: self.forward_features(clip)}
+
+    def parts_to_recompute(self) -> Sequence[nn.Module]:
+        """Returns the modules that gradient checkpointing computes twice. None, if a backbone does not say."""
+        return ()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trains with less memory and more time: each part keeps its input, and computes the rest again.
+
+        Raises:
+            ValueError: the backbone does not say what its parts are.
+        """
+        parts = self.parts_to_recompute()
+        if not parts:
+            raise ValueError(f"{type(self).__name__} names no parts to recompute: write its parts_to_recompute()")
+        set_recomputing(parts, enable)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Averages the feature map over time and space. `[B, C, T, H, W]` -> `[B, D]`."""
@@ -90,6 +106,10 @@ class NetBackbone(Backbone):
         for block in self.blocks:
             clip = block(clip)
         return clip
+
+    def parts_to_recompute(self) -> Sequence[nn.Module]:
+        """Returns all blocks but the last, whose output is kept anyway."""
+        return list(self.blocks)[:-1]
 
     def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
         """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""

@@ -8,7 +8,7 @@ frame rate of its documentation at Kinetics' 30 frames a second. `r3d_18` and `r
 import dataclasses
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d
 from torchvision.models import video
 from torchvision.ops import Permute
@@ -42,6 +42,10 @@ class MC3Backbone(Backbone):
             clip = part(clip)
         return clip
 
+    def parts_to_recompute(self) -> list[nn.Module]:
+        """Returns the modules that gradient checkpointing computes twice."""
+        return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]
+
     def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
         """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
         outputs = {}
@@ -70,6 +74,10 @@ class S3DBackbone(Backbone):
         """
         return self._pool(self.features(clip))
 
+    def parts_to_recompute(self) -> list[nn.Module]:
+        """Returns the modules that gradient checkpointing computes twice."""
+        return list(self.features)
+
     def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
         """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
         outputs = []
@@ -95,6 +103,10 @@ class Swin3DBackbone(Backbone):
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, D, t, h, w]`."""
         return self.channels_first(self.norm(self.features(self.pos_drop(self.patch_embed(clip)))))
+
+    def parts_to_recompute(self) -> list[nn.Module]:
+        """Returns the modules that gradient checkpointing computes twice."""
+        return list(self.features)
 
     def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
         """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
@@ -134,6 +146,10 @@ class MViTBackbone(Backbone):
     def forward_features(self, clip: Tensor) -> Tensor:
         """Computes the feature map. `[B, C, T, H, W]` -> `[B, 768, t, h, w]`."""
         return _as_map(*self._tokens(clip))
+
+    def parts_to_recompute(self) -> list[nn.Module]:
+        """Returns the modules that gradient checkpointing computes twice."""
+        return list(self.blocks)
 
     def forward_stages(self, clip: Tensor) -> dict[str, Tensor]:
         """Computes the maps of all stages in one pass. `[B, C, T, H, W]` -> `[B, D, t, h, w]` each."""
