@@ -102,6 +102,9 @@ KEYS: dict[str, Key] = {
         ["logit_distillation"], TRAINING, comment="distillation losses of LOSSES, added with the weights beside them"
     ),
     "TEACHER.LOSS_WEIGHTS": key([1.0], TRAINING),
+    "TEACHER.STUDENT_LAYERS": key(
+        [], TRAINING, comment="stages of the student that losses of tokens compare, e.g. [stage3]; [] is the last one"
+    ),
     "TEACHER.KD_TEMPERATURE": key(4.0, TRAINING, above(0), comment="of logit_distillation"),
     "TEACHER.SIMILARITY_TEMPERATURE": key(
         0.07, TRAINING, above(0), comment="of similarity_distillation and queue_distillation"

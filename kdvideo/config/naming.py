@@ -15,6 +15,7 @@ PARAMETERS = {
     "pretext": "PRETEXT.NAME",
     "teacher": "TEACHER.WEIGHTS",
     "losses": "TEACHER.LOSSES",
+    "student_layers": "TEACHER.STUDENT_LAYERS",
     "frames": "TEACHER.SAMPLING",
     "replay": "TEACHER.REPLAY",
     "views": "TEACHER.VIEWS",

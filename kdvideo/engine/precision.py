@@ -18,6 +18,7 @@ from kdvideo.distributed import world_size
 from kdvideo.engine.convolutions import convolve_padded_in_time, suit_matrix_units
 from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.pooling import fuse_pooling
+from kdvideo.engine.precise_maps import outputs_in_precision
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
 from kdvideo.models.spec import Model, backbone_of
@@ -96,6 +97,9 @@ def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool =
         return compute_fast(clip) if backbone.training or frozen else as_written(clip)
 
     _replace_forward(backbone, in_precision)
+    if isinstance(backbone, Backbone):
+        replaced = outputs_in_precision(backbone, dtype, compiled=compiled, frozen=frozen)
+        backbone.forward_outputs = replaced  # type: ignore[method-assign]
 
 
 def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int, device: torch.device) -> list[str]:

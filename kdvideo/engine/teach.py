@@ -98,7 +98,7 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
         store = open_views(cfg, listed, teacher=model, weights=weights, device=device)
         clip = backbone_of(model).clip_spec
         classes = "class_logits" in store.shapes
-        teacher = FrozenTeacher(model, clip_spec=clip, frames="views", classes=classes).to(device)
+        teacher = FrozenTeacher(model, clip_spec=clip, frames="views", classes=classes, outputs=store.shapes).to(device)
         logger.info("%s", teacher.describe())
         views = TeacherViews(clip, cfg.TEACHER.VIEWS, kept=(), are_answered=store.are_answered)
         num_clips = cfg.EVAL.BATCH_SIZE or _clips_at_once(clip)

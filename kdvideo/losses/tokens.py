@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdvideo.losses.distill import DistillationLoss
+from kdvideo.registry import LOSSES
 
 __all__ = ["TokenDistillation", "TokenMSE", "TokenRelations", "match_grids", "resample_tokens"]
 
@@ -49,6 +50,7 @@ def match_grids(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return resample_tokens(one, (time, height, width)), resample_tokens(other, (time, height, width))
 
 
+@LOSSES.register_as("token_distillation")
 class TokenDistillation(DistillationLoss):
     """`1 - cosine` between the student's adapted map and the teacher's tokens, place by place.
 
@@ -76,6 +78,7 @@ class TokenDistillation(DistillationLoss):
         return 1 - F.cosine_similarity(student, teacher, dim=2).mean()
 
 
+@LOSSES.register_as("token_mse")
 class TokenMSE(DistillationLoss):
     """Mean squared difference between the student's adapted map and the teacher's tokens.
 
@@ -96,6 +99,7 @@ class TokenMSE(DistillationLoss):
         return F.mse_loss(*match_grids(student_tokens, teacher_tokens.detach()))
 
 
+@LOSSES.register_as("token_relations")
 class TokenRelations(DistillationLoss):
     """KL divergence between how alike teacher and student find each two places of a clip.
 

@@ -65,6 +65,27 @@ class Backbone(nn.Module):
         """Averages the feature map over time and space. `[B, C, T, H, W]` -> `[B, D]`."""
         return self.forward_features(clip).mean(dim=(2, 3, 4))
 
+    def forward_outputs(self, clip: Tensor, *, stages: Sequence[str], feature: bool = True) -> dict[str, Tensor]:
+        """Computes features and maps together, in one pass if the feature is the mean of the last map.
+
+        A network with a `forward` of its own needs a second pass for its features.
+
+        Args:
+            clip: `[B, C, T, H, W]`.
+            stages: names of `stages`.
+            feature: whether the features are wanted, too.
+
+        Returns:
+            `feature[B, D]`, the same as that of `forward`, and for each of the stages its map `[B, D, t, h, w]`.
+        """
+        maps = self.forward_stages(clip)
+        outputs = {stage: maps[stage] for stage in stages}
+        if feature and type(self).forward is Backbone.forward:
+            outputs["feature"] = maps[self.stages[-1]].mean(dim=(2, 3, 4))
+        elif feature:
+            outputs["feature"] = type(self).forward(self, clip)  # the instance's may be another, in its precision
+        return outputs
+
 
 class NetBackbone(Backbone):
     """A backbone that applies its blocks one after another.

@@ -51,7 +51,10 @@ class PCLModel(nn.Module):
             `feature[B, N, D]`, `pretext_logits[B, P]` and `z[B, 2, E]`. z projects the first and the last clip; the
             clips between carry the pretext operation.
         """
-        features = self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return self.answer(self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """Computes the outputs of the heads. Features `[B, N, D]` -> the same as `forward`."""
         ends = torch.stack((features[:, 0], features[:, -1]), dim=1)
         return {"feature": features, "pretext_logits": self.pretext_head(features), "z": self.projection_head(ends)}
 

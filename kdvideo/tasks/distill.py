@@ -53,7 +53,7 @@ class DistillTask(TaughtTask):
         lessons: Sequence[Lesson],
     ) -> None:
         super().__init__()
-        self.trainable = AdaptedStudent(model, adapters=[part for lesson in lessons for part in lesson.trained])
+        self.trainable = AdaptedStudent(model, lessons=lessons)
         self.prepare = ClipPreparation(backbone_of(model).clip_spec)
         self.contrast = contrast
         self.contrast_weight = contrast_weight

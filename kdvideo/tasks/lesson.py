@@ -1,6 +1,7 @@
 """What a student learns from one frozen teacher: the losses, their adapter, and where the answers come from."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 import torch
@@ -12,10 +13,14 @@ from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.views import TeacherViews
 from kdvideo.losses.distill import DistillationLoss
+from kdvideo.losses.tokens import match_grids
+from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import HEADS, LOSSES
 from kdvideo.tasks.classes import class_order
+from kdvideo.tasks.maps import choose_layers, compared_outputs, map_shapes
+from kdvideo.tasks.outputs import MAP
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
 from kdvideo.tasks.views import build_views, match_views, view_clips
@@ -35,10 +40,12 @@ class Lesson(nn.Module):
         views: the views to which the teacher answers, if its `frames` are "views". They need a `replay`.
         adaptive: whether the losses' weights are learnt, too; see `LearntWeights`.
         order: for each of the student's classes, the number of the teacher's output. Defaults to the same order.
+        layer_dims: channels of each of the student's stages that are compared with the teacher's tokens, by name.
 
     Attributes:
         adapter: maps the student's features `[B, N, D]` to the teacher's length. It is `nn.Identity` if no loss needs
-            an adapter.
+            an adapter. Where maps are adapted, it is a dictionary of such modules, "feature" and one for each stage.
+        layers: the names of these stages.
     """
 
     order: Tensor | None
@@ -53,11 +60,18 @@ class Lesson(nn.Module):
         views: TeacherViews | None = None,
         order: Sequence[int] | None = None,
         adaptive: bool = False,
+        layer_dims: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         super().__init__()
+        adapted, head = {loss.output for _, loss in losses.values() if loss.adapts}, HEADS.get("distillation_head")
         self.adapter: nn.Module = nn.Identity()
-        if any(loss.adapts for _, loss in losses.values()):
-            self.adapter = HEADS.get("distillation_head")(student_dim, out_features=teacher.num_features)
+        if adapted - {"tokens"}:
+            self.adapter = head(student_dim, out_features=teacher.num_features)
+        self.layers = tuple(layer_dims)
+        if "tokens" in adapted:
+            channels = teacher.map_shape[0]
+            of_maps = {name: head(dim, out_features=channels) for name, dim in layer_dims.items()}
+            self.adapter = nn.ModuleDict({"feature": self.adapter, **of_maps})
         self.teacher = teacher
         self.weighted_losses = dict(losses)
         self.weighting = LearntWeights({name: weight for name, (weight, _) in losses.items()}) if adaptive else None
@@ -78,14 +92,24 @@ class Lesson(nn.Module):
             replay: a store of the teacher's answers.
 
         Raises:
-            ValueError: teacher and student tell other classes apart.
+            ValueError: teacher and student tell other classes apart, or a stage of the student is not known.
         """
         backbone, order, classes = backbone_of(student), None, False
         if isinstance(student, ClassificationModel) and isinstance(teacher, ClassificationModel):
             classes, order = True, class_order(student, teacher, name=cfg.TEACHER.WEIGHTS)
         views = build_views(cfg, teacher, replay=replay)
         frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
-        frozen = FrozenTeacher(teacher, clip_spec=backbone.clip_spec, frames=frames, classes=classes)
+        asked = cfg.TEACHER.LOSSES
+        frozen = FrozenTeacher(
+            teacher,
+            clip_spec=backbone.clip_spec,
+            frames=frames,
+            classes=classes,
+            outputs=compared_outputs(asked),
+        )
+        layers = choose_layers(cfg.TEACHER.STUDENT_LAYERS, asked, backbone=backbone)
+        _check_something_trains_the_last(backbone, student, layers, losses=asked)
+        layer_dims = {name: shape[0] for name, shape in map_shapes(backbone, layers).items()} if layers else {}
         dims = {"student_dim": backbone.num_features, "teacher_dim": frozen.num_features}
         losses = {
             name: (weight, LOSSES.get(name).from_config(cfg, **dims))
@@ -99,6 +123,7 @@ class Lesson(nn.Module):
             views=views,
             order=order,
             adaptive=cfg.TEACHER.WEIGHTING == "adaptive",
+            layer_dims=layer_dims,
         )
 
     @property
@@ -135,11 +160,12 @@ class Lesson(nn.Module):
             of weights that are learnt. If both networks
             have pretext logits, or both have classes, also `teacher_agreement`, the share of equal answers.
         """
-        student = {**student, "adapted_feature": self.adapter(student["feature"])}
+        adapter = self.adapter["feature"] if isinstance(self.adapter, nn.ModuleDict) else self.adapter
+        student = {**student, "adapted_feature": adapter(student["feature"])}
         teacher = self.answers(batch, prepared=prepared if self.replay is None else None)
         if self.views is not None:
             student, teacher = match_views(student, teacher, kept=self.views.kept)
-        parts = {name: loss(*_compared(loss, student, teacher)) for name, (_, loss) in self.weighted_losses.items()}
+        parts = {name: self._compute(loss, student, teacher) for name, (_, loss) in self.weighted_losses.items()}
         scalars = {"kd_loss": self._weigh(parts), **{name: part.detach() for name, part in parts.items()}}
         if self.weighting is not None:
             scalars |= {f"{name}_weight": weight for name, weight in self.weighting.current().items()}
@@ -153,6 +179,20 @@ class Lesson(nn.Module):
         if self.weighting is not None:
             return self.weighting(parts)
         return torch.stack([weight * parts[name] for name, (weight, _) in self.weighted_losses.items()]).sum()
+
+    def _compute(self, loss: DistillationLoss, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
+        """Returns a loss, `[]`. One of tokens is averaged over the student's stages."""
+        if loss.output != "tokens":
+            return loss(*_compared(loss, student, teacher))
+        pairs = [match_grids(student[MAP + layer], teacher["tokens"]) for layer in self.layers]
+        if loss.adapts and isinstance(self.adapter, nn.ModuleDict):
+            # Behind the resampling, which it commutes with: there are fewer places.
+            adapters = [self.adapter[layer] for layer in self.layers]
+            pairs = [
+                (adapt(own.movedim(2, -1)).movedim(-1, 2), theirs)
+                for adapt, (own, theirs) in zip(adapters, pairs, strict=True)
+            ]
+        return torch.stack([loss(own, theirs) for own, theirs in pairs]).mean()
 
     def answers(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
@@ -225,3 +265,14 @@ def _compared(
     if output == "class_logits":
         return student[output].flatten(0, 1), teacher[output].flatten(0, 1)
     return student["adapted_feature" if loss.adapts else output], teacher[output]
+
+
+def _check_something_trains_the_last(
+    backbone: Backbone, student: Model, layers: Sequence[str], *, losses: Sequence[str]
+) -> None:
+    unused = layers and backbone.stages[-1] not in layers
+    if unused and student is backbone and compared_outputs(losses) == {"tokens"}:
+        raise ValueError(
+            f"`student_layers` is {list(layers)}, and `losses` {list(losses)} compare nothing else, so what is behind "
+            f"these stages would learn nothing: add {backbone.stages[-1]}, or a loss of features"
+        )

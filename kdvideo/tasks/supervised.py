@@ -42,7 +42,7 @@ class SupervisedTask(TaughtTask):
         super().__init__()
         self.trainable = model
         if lessons:
-            self.trainable = AdaptedStudent(model, adapters=[part for lesson in lessons for part in lesson.trained])
+            self.trainable = AdaptedStudent(model, lessons=lessons)
         self.prepare = ClipPreparation(model.backbone.clip_spec)
         self.take_lessons(lessons)
 

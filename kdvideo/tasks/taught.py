@@ -21,17 +21,18 @@ class AdaptedStudent(nn.Module):
 
     Args:
         model: the student. It may be a backbone alone.
-        adapters: the adapter of each lesson, which the lesson itself calls.
+        lessons: their adapters are trained, which each lesson calls itself, and they say which maps are computed.
     """
 
-    def __init__(self, model: Model, *, adapters: Sequence[nn.Module]) -> None:
+    def __init__(self, model: Model, *, lessons: Sequence[Lesson]) -> None:
         super().__init__()
         self.model = model
-        self.adapters = nn.ModuleList(adapters)
+        self.adapters = nn.ModuleList(part for lesson in lessons for part in lesson.trained)
+        self.layers = tuple(dict.fromkeys(layer for lesson in lessons for layer in lesson.layers))
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         """Computes what `compute_outputs` does for clips `[B, N, C, T, H, W]`."""
-        return compute_outputs(self.model, clips)
+        return compute_outputs(self.model, clips, stages=self.layers)
 
 
 class TaughtTask(Task):

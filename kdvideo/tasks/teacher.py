@@ -1,6 +1,6 @@
 """A frozen teacher: its input, its outputs, and whether it fits the losses."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Self
 
 import torch
@@ -12,7 +12,8 @@ from kdvideo.data.resize import resize_frames
 from kdvideo.models.pcl import ClassificationModel, PCLModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import LOSSES, PRETEXTS
-from kdvideo.tasks.outputs import compute_outputs
+from kdvideo.tasks.maps import compared_outputs, map_shapes
+from kdvideo.tasks.outputs import MAP, compute_outputs
 from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = [
@@ -42,10 +43,21 @@ class FrozenTeacher(nn.Module):
             of its own length and size over the same spans, which the batch contains as `teacher_clips`. With "views" it
             is one clip, not augmented, so a pretext head is not used.
         classes: whether a classifier also answers with its classes. By default, its backbone is used alone.
+        outputs: what the losses compare. A map is computed only for "tokens", and features beside it only if they are
+            among them, or a head needs them.
     """
 
-    def __init__(self, model: Model, *, clip_spec: ClipSpec, frames: Frames = "shared", classes: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        clip_spec: ClipSpec,
+        frames: Frames = "shared",
+        classes: bool = False,
+        outputs: Collection[str] = ("feature",),
+    ) -> None:
         super().__init__()
+        self.outputs = frozenset(outputs)
         with_head = frames != "views" if isinstance(model, PCLModel) else classes
         self.model = model if with_head else backbone_of(model)
         self.model.eval().requires_grad_(False)
@@ -65,6 +77,12 @@ class FrozenTeacher(nn.Module):
         given, wanted = self.given, self.wanted
         same_shape = (given.clip_len, given.size) == (wanted.clip_len, wanted.size)
         return self.frames == "shared" and same_shape and given.convention == wanted.convention
+
+    @property
+    def map_shape(self) -> tuple[int, int, int, int]:
+        """Returns the shape `[D, t, h, w]` of a clip's tokens."""
+        backbone = backbone_of(self.model)
+        return map_shapes(backbone, backbone.stages[-1:])[backbone.stages[-1]]
 
     @property
     def num_features(self) -> int:
@@ -88,6 +106,7 @@ class FrozenTeacher(nn.Module):
 
         Returns:
             `feature[B, N, D]`, with `classes` also `class_logits[B, N, K]`, and all other outputs of a `PCLModel`.
+            If losses compare them, also `tokens[B, N, D', t, h, w]`, the last map.
         """
         return self.answer(self.prepare(resample_clips(clips, given=self.given, wanted=self.wanted)))
 
@@ -98,7 +117,12 @@ class FrozenTeacher(nn.Module):
         Args:
             prepared: float32 `[B, N, C, T, H, W]` in the teacher's input convention.
         """
-        return compute_outputs(self.model, prepared)
+        if "tokens" not in self.outputs:
+            return compute_outputs(self.model, prepared)
+        last = backbone_of(self.model).stages[-1]
+        answers = compute_outputs(self.model, prepared, stages=(last,), feature="feature" in self.outputs)
+        answers["tokens"] = answers.pop(MAP + last).contiguous()  # as a store gives them: sums have the same order
+        return answers
 
     def describe(self) -> str:
         """Returns a line for the log that says how the teacher sees the student's clips."""
@@ -170,11 +194,15 @@ def teacher_output_shapes(teacher: Model, losses: Sequence[str], *, tuple_len: i
         tuple_len: N, the clips of a tuple.
 
     Returns:
-        For each output, its shape: `[N, D]` of "feature", `[P]` of "pretext_logits", `[N, K]` of "class_logits".
+        For each output, its shape: `[N, D]` of "feature", `[P]` of "pretext_logits", `[N, K]` of "class_logits",
+        `[N, D, t, h, w]` of "tokens".
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    if any(LOSSES.get(loss).output == "feature" for loss in losses):
-        shapes["feature"] = (tuple_len, backbone_of(teacher).num_features)
+    backbone, compared = backbone_of(teacher), compared_outputs(losses)
+    if "feature" in compared:
+        shapes["feature"] = (tuple_len, backbone.num_features)
+    if "tokens" in compared:
+        shapes["tokens"] = (tuple_len, *map_shapes(backbone, backbone.stages[-1:])[backbone.stages[-1]])
     if isinstance(teacher, PCLModel):
         shapes["pretext_logits"] = (teacher.pretext_head.num_classes,)
     if isinstance(teacher, ClassificationModel) and any(map(compares_answers, losses)):
@@ -226,8 +254,8 @@ def compares_answers(loss: str) -> bool:
 
 
 def feature_losses() -> list[str]:
-    """Returns the names of the distillation losses that compare features."""
-    return [name for name in LOSSES.names() if getattr(LOSSES.get(name), "output", "") == "feature"]
+    """Returns the names of the distillation losses that compare features or maps, so that no head is needed."""
+    return [name for name in LOSSES.names() if getattr(LOSSES.get(name), "output", "") in ("feature", "tokens")]
 
 
 def _check_own_frames(clip: ClipSpec, *, pretext: str, tuple_len: int) -> None:

@@ -12,6 +12,8 @@ from kdvideo.data.views import TeacherViews
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import PRETEXTS
+from kdvideo.tasks.maps import compared_outputs, map_shapes
+from kdvideo.tasks.outputs import MAP
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import compares_answers, feature_losses
 
@@ -60,7 +62,7 @@ def build_views(cfg: CfgNode, teacher: Model, *, replay: ReplayStore | None) -> 
 
 
 def view_shapes(teacher: Model, losses: Sequence[str] = (), *, classes: bool = False) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of a teacher's answer to one view: the feature `[D]`, of a classifier the classes `[K]`.
+    """Returns the shapes of an answer to one view: feature `[D]`, class_logits `[K]`, tokens `[D, t, h, w]`.
 
     Args:
         teacher: the trained network.
@@ -70,8 +72,11 @@ def view_shapes(teacher: Model, losses: Sequence[str] = (), *, classes: bool = F
     shapes: dict[str, tuple[int, ...]] = {}
     if classes and isinstance(teacher, ClassificationModel) and any(map(compares_answers, losses)):
         shapes["class_logits"] = (teacher.num_classes,)
-    if not shapes or set(losses) & set(feature_losses()):
-        shapes["feature"] = (backbone_of(teacher).num_features,)
+    backbone, compared = backbone_of(teacher), compared_outputs(losses)
+    if "tokens" in compared:
+        shapes["tokens"] = map_shapes(backbone, backbone.stages[-1:])[backbone.stages[-1]]
+    if not shapes or "feature" in compared:
+        shapes["feature"] = (backbone.num_features,)
     return shapes
 
 
@@ -100,7 +105,8 @@ def match_views(
         The student's outputs with these `[B, M, D]`, and the teacher's `[B, M, D']`, the same for each clip.
     """
     of_clips = {"feature", "adapted_feature", "class_logits"} & student.keys()
+    of_clips |= {name for name in student if name.startswith(MAP)}
     # Slices, because an index would be copied to the device.
     taken = {name: torch.stack([student[name][:, place] for place in kept], dim=1) for name in of_clips}
-    spread = {name: output.unsqueeze(1).expand(-1, len(kept), -1) for name, output in teacher.items()}
+    spread = {name: output.unsqueeze(1).expand(-1, len(kept), *output.shape[1:]) for name, output in teacher.items()}
     return {**student, **taken}, spread

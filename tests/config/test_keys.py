@@ -27,7 +27,7 @@ def changed(name: str) -> CfgNode:
         int: lambda value: value + 1,
         float: lambda value: value / 2 + 0.07,
         str: lambda value: OTHER_NAMES.get(name, f"{value}x"),
-        list: lambda value: value * 2 or [{"WEIGHTS": "t.a"}],
+        list: lambda value: value * 2 or [{"WEIGHTS": "t.a"} if name == "TEACHERS" else "x"],
     }
     merge_config(cfg, {name: others[type(value)](value)}, origin="a test")
     return cfg
