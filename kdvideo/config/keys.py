@@ -194,6 +194,12 @@ KEYS: dict[str, Key] = {
     "AUGMENT.COLOR_STRENGTH": key(1.0, TRAINING | SAMPLE, at_least(0)),
     "AUGMENT.GRAYSCALE_PROB": key(0.2, TRAINING | SAMPLE, between(0, 1)),
     "AUGMENT.BLUR_PROB": key(0.5, TRAINING | SAMPLE, between(0, 1)),
+    "AUGMENT.MIXUP": key(
+        0.0,
+        TRAINING | SAMPLE,
+        between(0, 1),
+        comment="a of Beta(a, a), the share of another video's clip; 0: no mixing",
+    ),
     "SOLVER.EPOCHS": key(100, TRAINING | SETTING, at_least(1)),
     "SOLVER.BATCH_SIZE": key(16, TRAINING, at_least(2)),
     "SOLVER.OPTIMIZER": key("sgd", TRAINING, one_of("sgd", "adamw")),
@@ -207,11 +213,7 @@ KEYS: dict[str, Key] = {
         "constant", TRAINING | STUDY_DEFAULT | SETTING, one_of("constant", "cosine", "one_cycle", "plateau")
     ),
     "SOLVER.WARMUP": key(
-        0.0,
-        TRAINING,
-        at_least(0),
-        below(1),
-        comment="share of the run in which the rate rises to BASE_LR; 0: not at all, of one_cycle 0.3",
+        0.0, TRAINING, at_least(0), below(1), comment="share of the run in which the rate rises; of one_cycle, 0 is 0.3"
     ),
     "SOLVER.PLATEAU_FACTOR": key(0.1, TRAINING, above(0), below(1)),
     "SOLVER.PLATEAU_PATIENCE": key(
@@ -224,11 +226,7 @@ KEYS: dict[str, Key] = {
         0.0, TRAINING, at_least(0), comment="largest norm of the whole gradient; 0 leaves it alone"
     ),
     "SOLVER.EMA": key(
-        0.0,
-        TRAINING,
-        at_least(0),
-        below(1),
-        comment="decay per step of an average of the student's weights, which is measured and published; 0 for none",
+        0.0, TRAINING, at_least(0), below(1), comment="decay of the published average of the student's weights; 0: none"
     ),
     "SOLVER.AMP": key(
         "fp32",

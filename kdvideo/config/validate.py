@@ -81,6 +81,7 @@ def _validate_together(cfg: CfgNode) -> None:
         )
     if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
         _validate_pretext(cfg)
+    _validate_mixup(cfg)
     if cfg.SOLVER.AMP in ("fp16", "tf32") and not torch.cuda.is_available():
         raise ValueError(
             f"SOLVER.AMP is {cfg.SOLVER.AMP!r}, which needs a CUDA device, and there is none: use bf16 or fp32"
@@ -133,6 +134,11 @@ def _validate_list(cfg: CfgNode) -> None:
 
 
 def _validate_teacher(cfg: CfgNode) -> None:
+    if cfg.AUGMENT.MIXUP and cfg.TEACHER.VIEWS:
+        raise ValueError(
+            f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, whose answers are to clips that are not mixed, but AUGMENT.MIXUP "
+            f"is {cfg.AUGMENT.MIXUP:g}: set one of them to 0"
+        )
     if len(cfg.TEACHER.LOSSES) != len(cfg.TEACHER.LOSS_WEIGHTS) or min(cfg.TEACHER.LOSS_WEIGHTS) < 0:
         raise ValueError(
             f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
@@ -153,6 +159,16 @@ def _validate_teacher(cfg: CfgNode) -> None:
         raise ValueError(
             f"DATA.UNLABELLED_ROOT is set, but TASK.NAME {name} learns no classes from a teacher: set TEACHER.WEIGHTS "
             "and TASK.NAME supervised, or leave it out"
+        )
+
+
+def _validate_mixup(cfg: CfgNode) -> None:
+    if not cfg.AUGMENT.MIXUP:
+        return
+    if not TASKS.get(cfg.TASK.NAME).needs_labels and PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
+        raise ValueError(
+            f"AUGMENT.MIXUP is {cfg.AUGMENT.MIXUP:g}, but PRETEXT.NAME is {cfg.PRETEXT.NAME}: a mixture of two tuples "
+            "has no pretext label, and is no view of either video to contrast: set it to 0, or PRETEXT.NAME to none"
         )
 
 

@@ -48,6 +48,11 @@ class Batch(TypedDict, total=False):
         teacher_clips: uint8 `[B, N, C, T', H', W']`, for a teacher that takes frames of its own; N is 1 for views.
         view: int64 `[B]`, the number of the teacher's view around which the clips lie, if it has views.
         class_id: int64 `[B]`, the labels of labelled clips. NO_CLASS for a clip without a label.
+        partner: int64 `[B]`, the number of the video with whose clips a sample's are mixed. Its clips stand behind the
+            sample's own, so that N is doubled, until `mix_batch` blends them. This and the following keys are there if
+            samples are mixed.
+        share: float `[B]`, the share of the sample's own clips in the mixture.
+        partner_class: int64 `[B]`, the partner's label.
         color: float32 `[B, N, 3, 6]`, a linear map of each clip's colours. This and the following keys are there if
             augmentation is left to the training device; `augment_batch` uses them up.
         blur_sigma: float32 `[B, N]`, the width of each clip's blur in pixels; 0 leaves a clip sharp.
@@ -66,6 +71,9 @@ class Batch(TypedDict, total=False):
     teacher_clips: Tensor
     view: Tensor
     class_id: Tensor
+    partner: Tensor
+    share: Tensor
+    partner_class: Tensor
     color: Tensor
     blur_sigma: Tensor
     pretext_argument: Tensor
@@ -85,6 +93,9 @@ class Sample(TypedDict, total=False):
     teacher_clips: Tensor
     view: int
     class_id: int | None
+    partner: int
+    share: float
+    partner_class: int | None
     color: Tensor
     blur_sigma: Tensor
     pretext_argument: int

@@ -10,6 +10,7 @@ from kdvideo.data.augment.plan import AugmentConfig, AugmentPlace, augment_each,
 from kdvideo.data.batch import NO_CLASS, Sample, SampleKey
 from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.mixup import draw_mixing, pair_samples
 from kdvideo.data.plan import plan_clip
 from kdvideo.data.videos import VideoList
 
@@ -31,6 +32,7 @@ class TrainClips(Dataset):
 
     Attributes:
         resident_shapes: as in `TrainTuples`.
+        mixup: as in `TrainTuples`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class TrainClips(Dataset):
         self.seed = seed
         self.augment_on = augment_on
         self.resident_shapes: Sequence[tuple[int, int]] = ()
+        self.mixup = 0.0
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -66,6 +69,14 @@ class TrainClips(Dataset):
         what `augment_batch` takes.
         """
         key = SampleKey(*key)
+        own = self.read(key)
+        if not self.mixup:
+            return own
+        partner, share = draw_mixing(self.mixup, seed=self.seed, key=key, num_videos=len(self))
+        return pair_samples(own, self.read(SampleKey(key.epoch, partner)), share=share)
+
+    def read(self, key: SampleKey) -> Sample:
+        """Reads the clip of one video and epoch, which is not mixed."""
         num_frames = self.videos.num_frames[key.video]
         frames, augment = plan_clip(self.clip, self.augment, seed=self.seed, key=key, num_frames=num_frames)
         class_id = self.videos.records[key.video].class_id

@@ -18,6 +18,7 @@ from kdvideo.data.augment.plan import (
 from kdvideo.data.batch import NO_CLASS, Batch, Sample, SampleKey
 from kdvideo.data.cache.resident import locate_clips
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.mixup import draw_mixing, pair_samples
 from kdvideo.data.plan import (
     SamplePlan,
     TupleLayout,
@@ -71,6 +72,7 @@ class TrainTuples(Dataset):
         resident_shapes: height and width of each video's frames, once the device holds all of them. Samples then have
             no pixels: `ResidentFrames.add_clips` adds them.
         with_classes: whether samples have a `class_id`.
+        mixup: samples of single clips are mixed with shares of Beta(mixup, mixup), which `mix_batch` does; 0 for none.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class TrainTuples(Dataset):
         self.augment_on = augment_on
         self.resident_shapes: Sequence[tuple[int, int]] = ()
         self.with_classes = False
+        self.mixup = 0.0
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -116,7 +119,12 @@ class TrainTuples(Dataset):
         `augment_on="device"` it also has what `augment_batch` takes.
         """
         key = SampleKey(*key)
-        return self.read(key, self.plan(key))
+        own = self.read(key, self.plan(key))
+        if not self.mixup:
+            return own
+        partner, share = draw_mixing(self.mixup, seed=self.seed, key=key, num_videos=len(self))
+        other = SampleKey(key.epoch, partner)
+        return pair_samples(own, self.read(other, self.plan(other)), share=share)
 
     def read(self, key: SampleKey, plan: SamplePlan) -> Sample:
         """Reads the planned sample, with `clips` `[N, C, T, H, W]`."""

@@ -76,6 +76,8 @@ def replay_key(
     libraries.pop("pytorchvideo", None)  # kdvideo's own networks have blocks of it, and former keys lack it
     pooled = getattr(backbone, "pooling", "mean")  # over time, of image networks; the mean is not written
     plan = {"version": PLAN_VERSION, **read_settings(cfg, Role.SAMPLE)}
+    if not cfg.AUGMENT.MIXUP:
+        del plan["augment"]["MIXUP"]  # former keys lack it
     plan["pretext"]["source"] = _hash_text(inspect.getsource(PRETEXTS.get(cfg.PRETEXT.NAME)))
     return {
         "teacher": {

@@ -12,6 +12,7 @@ from kdvideo.data.batch import Batch
 from kdvideo.data.cache.frames import map_frames_anew
 from kdvideo.data.cache.resident import ResidentFrames
 from kdvideo.data.labelled import TrainClips
+from kdvideo.data.mixup import mix_batch
 from kdvideo.data.samples import TrainTuples, augment_batch
 from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.trainer import BatchTransform
@@ -25,17 +26,18 @@ _SHARE = 0.3  # of a GPU's free memory; the network's activations need the rest
 def build_batch_transform(
     cfg: CfgNode, dataset: TrainTuples | TrainClips, resident: ResidentFrames | None
 ) -> BatchTransform | None:
-    """Returns what is left to do on the device. It is None if the workers augment."""
+    """Returns what is left to do on the device: to augment, if the workers do not, and to mix. It may be None."""
     if cfg.DATA.AUGMENT_ON == "worker":
-        return None
+        return mix_batch if dataset.mixup else None
     augment = partial(augment_batch, pretext=dataset.config.pretext if isinstance(dataset, TrainTuples) else None)
-    if resident is None:
+    if resident is None and not dataset.mixup:
         return augment
 
-    def fetch_and_augment(batch: Batch) -> Batch:
-        return augment(resident.add_clips(batch))
+    def fetch_augment_and_mix(batch: Batch) -> Batch:
+        augmented = augment(batch if resident is None else resident.add_clips(batch))
+        return mix_batch(augmented) if dataset.mixup else augmented
 
-    return fetch_and_augment
+    return fetch_augment_and_mix
 
 
 def keep_on_device(cfg: CfgNode, dataset: TrainTuples | TrainClips, *, device: torch.device) -> ResidentFrames | None:

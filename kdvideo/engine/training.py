@@ -87,6 +87,7 @@ def _open_store(cfg: CfgNode, parts: RunParts, teacher: tuple[Model, Weights], d
 def build_trainer(cfg: CfgNode, parts: RunParts, *, task: Task, device: torch.device) -> Trainer:
     """Builds loader, optimizer and schedule, and the trainer that connects them with the task."""
     dataset = parts.build_dataset(task)
+    dataset.mixup = cfg.AUGMENT.MIXUP
     resident = keep_on_device(cfg, dataset, device=device)
     optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(parts.model))
     return Trainer(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -92,7 +93,8 @@ class SupervisedTask(TaughtTask):
         """Computes one step's losses.
 
         Args:
-            batch: `clips` uint8 `[B, 1, C, T, H, W]`, `class_id` `[B]`. With a teacher, `class_id` is -1 for a clip
+            batch: `clips` uint8 `[B, 1, C, T, H, W]`, `class_id` `[B]`. Mixed clips have `share` and `partner_class`
+                `[B]`: the loss is the same mixture of both labels' losses. With a teacher, `class_id` is -1 for a clip
                 without a label, and not there if no video has one; see `DistillTask` for what else there is.
 
         Returns:
@@ -103,7 +105,11 @@ class SupervisedTask(TaughtTask):
             return self._learn_from_teachers(self.trainable, batch)
         logits = self.trainable(self.prepare(batch["clips"].flatten(0, 1)))
         accuracy = (logits.detach().argmax(dim=1) == batch["class_id"]).float().mean()
-        return {"loss": F.cross_entropy(logits, batch["class_id"]), "train_accuracy": accuracy}
+        loss = mixed_losses(logits, batch).mean() if "partner_class" in batch else None
+        return {
+            "loss": F.cross_entropy(logits, batch["class_id"]) if loss is None else loss,
+            "train_accuracy": accuracy,
+        }
 
     def _learn_from_teachers(self, trainable: AdaptedStudent, batch: Batch) -> dict[str, Tensor]:
         prepared = self.prepare(batch["clips"])
@@ -119,6 +125,22 @@ class SupervisedTask(TaughtTask):
         nn.ModuleDict(self.lesson_parts()).load_state_dict(state)
 
 
+def mixed_losses(logits: Tensor, batch: Batch) -> Tensor:
+    """Returns the cross-entropy of mixed clips, `[B]`: that of both labels, in the clips' shares.
+
+    A label that is not known adds nothing.
+
+    Args:
+        logits: `[B, K]`.
+        batch: `class_id`, `partner_class` and `share`, the share of the first, `[B]`.
+    """
+    own, other = (
+        F.cross_entropy(logits, batch[name], ignore_index=NO_CLASS, reduction="none")
+        for name in ("class_id", "partner_class")
+    )
+    return torch.lerp(other, own, batch["share"].to(own.dtype))
+
+
 def label_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     """Computes the loss and the accuracy of the labelled clips among a batch.
 
@@ -127,7 +149,7 @@ def label_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
 
     Args:
         logits: `[B, 1, K]`.
-        batch: `class_id` `[B]`. Without it, the result is empty.
+        batch: `class_id` `[B]`, and of mixed clips what `mixed_losses` takes. Without it, the result is empty.
 
     Returns:
         The scalars `loss`, with a gradient, and `label_loss` and `train_accuracy` for the log.
@@ -135,7 +157,10 @@ def label_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     if "class_id" not in batch:
         return {}
     logits, labels = logits.flatten(0, 1), batch["class_id"]
-    loss = F.cross_entropy(logits, labels, ignore_index=NO_CLASS, reduction="sum") / len(labels)
+    if "partner_class" in batch:
+        loss = mixed_losses(logits, batch).sum() / len(labels)
+    else:
+        loss = F.cross_entropy(logits, labels, ignore_index=NO_CLASS, reduction="sum") / len(labels)
     right, known = logits.detach().argmax(dim=1) == labels, labels != NO_CLASS
     accuracy = right.float().sum() / known.float().sum().clamp(min=1)
     return {"loss": loss, "label_loss": loss.detach(), "train_accuracy": accuracy}

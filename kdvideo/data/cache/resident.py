@@ -56,14 +56,17 @@ class ResidentFrames:
 
         Args:
             batch: what `locate_clips` says of each sample: `frames` `[B, N, T]`, `corner` `[B, N, 2]` and `flip`
-                `[B, N]`, besides `index` `[B]`.
+                `[B, N]`, besides `index` `[B]`. If there is a `partner` `[B]`, N is 2, and the second clip is of that
+                video.
 
         Returns:
             The batch with `clips` uint8 `[B, N, 3, T, size, size]` in place of these three.
         """
         rest = batch.copy()
         frames, corner, flip = rest.pop("frames"), rest.pop("corner"), rest.pop("flip")
-        start, height, width = (part.view(-1, 1, 1) for part in self._layout[rest["index"]].unbind(1))  # [B, 1, 1]
+        videos = [rest["index"], rest["partner"]] if "partner" in rest else [rest["index"]]
+        layout = self._layout[torch.stack(videos, dim=1)]  # [B, 1, 3], or of both videos [B, 2, 3]
+        start, height, width = (part.unsqueeze(-1) for part in layout.unbind(-1))  # [B, 1, 1] or [B, 2, 1]
         steps = torch.arange(self._size, device=frames.device)
         first = start + frames * (3 * height * width)  # [B, N, T], each frame's first pixel
         planes = torch.arange(3, device=frames.device) * (height * width)  # [B, 1, 3]
