@@ -16,8 +16,11 @@ __all__ = [
     "BACKBONES",
     "DATASETS",
     "HEADS",
+    "HOOKS",
     "LOSSES",
+    "OPTIMIZERS",
     "PRETEXTS",
+    "SCHEDULES",
     "TASKS",
     "NamedRegistry",
     "did_you_mean",
@@ -163,8 +166,8 @@ HEADS = NamedRegistry(
     """Heads: callables `(in_features: int, *, ...) -> nn.Module` for features of that length.
 
     A pretext head takes `num_classes` and `tuple_len`, keeps them as attributes, and maps `features[B, N, D]` to
-    `logits[B, num_classes]`. A classifier takes `num_classes` and maps `feature[B, D]` to `logits[B, num_classes]`; a
-    `ModelSpec` may name it.
+    `logits[B, num_classes]`. A pretext names it as its `head`. A classifier takes `num_classes` and maps
+    `feature[B, D]` to `logits[B, num_classes]`; a `ModelSpec` may name it. Both are tried when they are built.
     """,
     home="kdvideo.models",
 )
@@ -178,6 +181,7 @@ LOSSES = NamedRegistry(
     A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
     teacher_output)` with the output that its class names: `pretext_logits[B, P]` (where classes are learnt, these,
     `[B * N, K]`) or `feature[B, N, D]`.
+    A contrastive loss from outside kdvideo is tried on two tuples when it is built.
     """,
     home="kdvideo.losses",
 )
@@ -206,7 +210,37 @@ DATASETS = NamedRegistry(
     """Datasets: callables `(root: Path, list_dir: Path | None, *, split: int, subset: Subset) -> list[VideoRecord]`.
 
     `list_dir` None stands for the dataset's usual place for its lists. A listed file need not exist: loading the videos
-    leaves it out and says so.
+    leaves it out and says so. A record has the file's `path`, a `name` that no other one has, and a `class_id` from 0
+    on (None without labels), with the class's own `class_name` if it has one. Every record is checked.
     """,
     home="kdvideo.data.datasets",
+)
+OPTIMIZERS = NamedRegistry(
+    "optimizer",
+    """Optimizers: callables `(groups, *, cfg, fused: bool | None) -> torch.optim.Optimizer`.
+
+    `groups` is a list of parameter groups with `params`, `lr` and `lr_scale`, and has to be given to the optimizer as
+    it is. `fused` is True if all parameters are on a GPU; an optimizer that cannot use it may ignore it. Other settings
+    are those of SOLVER, or of a section of your own.
+    """,
+    home="kdvideo.engine.optim",
+)
+SCHEDULES = NamedRegistry(
+    "schedule",
+    """Schedules: callables `(cfg, optimizer, *, metric: str) -> kdvideo.engine.optim.Schedule`.
+
+    `Schedule(function)` is enough for a rate that depends on progress alone: `function` maps the finished share of the
+    run, in [0, 1), to the base rate. `metric` names the metric of held-out videos, for schedules that observe it.
+    SOLVER.WARMUP is theirs to read.
+    """,
+    home="kdvideo.engine.optim",
+)
+HOOKS = NamedRegistry(
+    "hook",
+    """Hooks: callables `(cfg, *, folder: RunFolder) -> kdvideo.engine.trainer.Hook`, which SOLVER.HOOKS names.
+
+    They are called on every rank before the first step, and run after kdvideo's own hooks in SOLVER.HOOKS's order.
+    `after_epoch(trainer, metrics)` sees the epoch's metrics line, `after_step(trainer, scalars)` the step's numbers.
+    What writes asks `kdvideo.distributed.is_main()`. `close()` is called at the end, also if an error ends the run.
+    """,
 )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from kdvideo.config.keys import KEYS, SECTIONS
 from kdvideo.data.synthetic import SyntheticConfig, write_synthetic_ucf101
-from kdvideo.registry import BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS
+from kdvideo.registry import BACKBONES, DATASETS, HEADS, HOOKS, LOSSES, OPTIMIZERS, PRETEXTS, SCHEDULES, TASKS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -64,7 +64,7 @@ def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def new_process(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """What it gives forgets modules and names that a test brought, as a new process would; so does the test's end."""
     path, modules = list(sys.path), set(sys.modules)
-    registries = (BACKBONES, DATASETS, HEADS, LOSSES, PRETEXTS, TASKS)
+    registries = (BACKBONES, DATASETS, HEADS, HOOKS, LOSSES, OPTIMIZERS, PRETEXTS, SCHEDULES, TASKS)
     known = [(registry, dict(registry)) for registry in registries]
     declared: list[tuple[dict, dict]] = [(KEYS, dict(KEYS)), (SECTIONS, dict(SECTIONS))]
 

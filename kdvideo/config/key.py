@@ -13,7 +13,7 @@ from typing import Any
 
 from kdvideo.registry import NamedRegistry
 
-__all__ = ["Key", "Limit", "Registered", "Role", "Section"]
+__all__ = ["EachRegistered", "Key", "Limit", "Registered", "Role", "Section"]
 __all__ += ["above", "at_least", "below", "between", "every_channel_above", "key", "one_of", "three_numbers"]
 
 
@@ -76,6 +76,21 @@ class Registered:
             self.registry.get(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class EachRegistered(Registered):
+    """The limit of a key that lists names in a registry."""
+
+    @property
+    def shown(self) -> str:
+        """What is allowed, as the docs have it."""
+        return f"names of registered {self.registry._name}s"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises a ValueError that suggests registered names."""
+        for one in value:
+            super().check(name, one)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Every config key, declared once: the values of PCL(VCP) as published, for UCF101 at full size."""
 
 from kdvideo.config.key import (
+    EachRegistered,
     Key,
     Registered,
     Role,
@@ -14,7 +15,7 @@ from kdvideo.config.key import (
     one_of,
     three_numbers,
 )
-from kdvideo.registry import BACKBONES, DATASETS, LOSSES, PRETEXTS, TASKS
+from kdvideo.registry import BACKBONES, DATASETS, HOOKS, LOSSES, OPTIMIZERS, PRETEXTS, SCHEDULES, TASKS
 
 __all__ = ["KEYS", "SECTIONS", "keys_with_role"]
 
@@ -202,16 +203,14 @@ KEYS: dict[str, Key] = {
     ),
     "SOLVER.EPOCHS": key(100, TRAINING | SETTING, at_least(1)),
     "SOLVER.BATCH_SIZE": key(16, TRAINING, at_least(2)),
-    "SOLVER.OPTIMIZER": key("sgd", TRAINING, one_of("sgd", "adamw")),
+    "SOLVER.OPTIMIZER": key("sgd", TRAINING, Registered(OPTIMIZERS), comment="sgd, adamw or your own"),
     "SOLVER.BASE_LR": key(0.01, TRAINING, above(0)),
     "SOLVER.BACKBONE_LR_SCALE": key(
         1.0, TRAINING, at_least(0), comment="the backbone's rate, of BASE_LR; below 1 to finetune gently"
     ),
     "SOLVER.MOMENTUM": key(0.9, TRAINING, at_least(0), below(1), comment="of sgd"),
     "SOLVER.WEIGHT_DECAY": key(5e-4, TRAINING, at_least(0)),
-    "SOLVER.SCHEDULE": key(
-        "constant", TRAINING | STUDY_DEFAULT | SETTING, one_of("constant", "cosine", "one_cycle", "plateau")
-    ),
+    "SOLVER.SCHEDULE": key("constant", TRAINING | STUDY_DEFAULT | SETTING, Registered(SCHEDULES)),
     "SOLVER.WARMUP": key(
         0.0, TRAINING, at_least(0), below(1), comment="share of the run in which the rate rises; of one_cycle, 0 is 0.3"
     ),
@@ -246,6 +245,7 @@ KEYS: dict[str, Key] = {
     "SOLVER.CUDA_GRAPH": key(
         False, TRAINING, comment="the whole step as one CUDA graph, which speeds up small networks; GPUs only"
     ),
+    "SOLVER.HOOKS": key([], TRAINING, EachRegistered(HOOKS), comment="hooks of your own, after kdvideo's"),
     "SOLVER.CHECKPOINT_EPOCHS": key(
         1, RESUMABLE | PLACE, at_least(1), comment="epochs between two checkpoints; the last epoch always has one"
     ),

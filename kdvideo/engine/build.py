@@ -16,6 +16,7 @@ from kdvideo.data.checking.check import usable_videos
 from kdvideo.data.checking.isolation import available_cores
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.datasets import Subset, VideoRecord
+from kdvideo.data.datasets.records import check_records
 from kdvideo.data.datasets.repeats import find_repeats
 from kdvideo.data.labelled import TrainClips
 from kdvideo.data.loader import EpochSampler, create_loader
@@ -207,7 +208,8 @@ def read_records(cfg: CfgNode, subset: Subset, *, split: int | None = None) -> l
     """Reads the videos of DATA's training or test list. `split` replaces DATA.SPLIT."""
     root = expand_user(cfg.DATA.ROOT)
     list_dir = expand_user(cfg.DATA.LIST_DIR) if cfg.DATA.LIST_DIR else None
-    return DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=split or cfg.DATA.SPLIT, subset=subset)
+    records = DATASETS.get(cfg.DATA.NAME)(root, list_dir, split=split or cfg.DATA.SPLIT, subset=subset)
+    return list(check_records(records, dataset=cfg.DATA.NAME, subset=subset))
 
 
 def load_lists(cfg: CfgNode, *, split: int | None = None) -> Lists:

@@ -29,7 +29,7 @@ from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Stopping, never_stop
 from kdvideo.engine.supervised import supervised
 from kdvideo.engine.trainer import Hook
-from kdvideo.engine.training import build_hooks, build_task, build_trainer, load_state
+from kdvideo.engine.training import build_hooks, build_own_hooks, build_task, build_trainer, load_state
 from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.pcl import ClassificationModel
@@ -120,7 +120,7 @@ def train(
         measurements = parts.prepare_measurements()  # last, because it decodes for minutes on a large dataset
         hooks = build_hooks(cfg, parts, measurements, folder=folder, trainer=trainer, teachers=sources)
         with stopping() as asked:  # later signals end the process, and a restart repeats the remaining work
-            trainer.train([*hooks, *extra_hooks], should_stop=lambda: any_rank(asked()))
+            trainer.train([*hooks, *build_own_hooks(cfg, folder), *extra_hooks], should_stop=lambda: any_rank(asked()))
         wait_for_all()  # until rank 0 has written which epoch is the best
         if trainer.run_step.average is not None:
             trainer.run_step.average.give()

@@ -13,6 +13,8 @@ from fvcore.common.param_scheduler import (
 from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from kdvideo.registry import OPTIMIZERS, SCHEDULES
+
 __all__ = ["PlateauSchedule", "Schedule", "WarmPlateauSchedule", "build_optimizer", "build_schedule"]
 
 _ONE_CYCLE_SHARE = 0.3  # of the run, where SOLVER.WARMUP is 0: as in torch's OneCycleLR
@@ -118,8 +120,19 @@ class WarmPlateauSchedule(PlateauSchedule):
         self._scheduler.optimizer.param_groups[0]["lr"] = state["level"]
 
 
+@OPTIMIZERS.register_as("sgd")
+def _sgd(groups: list[dict[str, Any]], *, cfg: CfgNode, fused: bool | None) -> optim.Optimizer:
+    solver = cfg.SOLVER
+    return optim.SGD(groups, momentum=solver.MOMENTUM, weight_decay=solver.WEIGHT_DECAY, fused=fused)
+
+
+@OPTIMIZERS.register_as("adamw")
+def _adamw(groups: list[dict[str, Any]], *, cfg: CfgNode, fused: bool | None) -> optim.Optimizer:
+    return optim.AdamW(groups, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=fused)
+
+
 def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> optim.Optimizer:
-    """Builds SGD with momentum, or AdamW, for all trained parameters.
+    """Builds the optimizer that SOLVER.OPTIMIZER names, for all trained parameters.
 
     There are two groups, each with an `lr_scale`. The backbone learns at SOLVER.BACKBONE_LR_SCALE times SOLVER.BASE_LR,
     all other parameters at SOLVER.BASE_LR. On a GPU, the optimizer is fused: a few kernels update all parameters, and
@@ -136,12 +149,13 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
         }
         for is_backbone, scale in ((False, 1.0), (True, solver.BACKBONE_LR_SCALE))
     ]
-    options: dict[str, Any] = {"weight_decay": solver.WEIGHT_DECAY, "fused": _fits_fused(trained) or None}
-    optimizer: optim.Optimizer
-    if solver.OPTIMIZER == "adamw":
-        optimizer = optim.AdamW(groups, **options)
-    else:
-        optimizer = optim.SGD(groups, momentum=solver.MOMENTUM, **options)
+    fused = _fits_fused(trained) or None
+    optimizer = OPTIMIZERS.get(solver.OPTIMIZER)(groups, cfg=cfg, fused=fused)
+    if not isinstance(optimizer, optim.Optimizer) or any("lr_scale" not in group for group in optimizer.param_groups):
+        raise ValueError(
+            f"SOLVER.OPTIMIZER {solver.OPTIMIZER} has built a {type(optimizer).__name__}: it must be a "
+            "torch.optim.Optimizer of the groups that it was given"
+        )
     _start_momentum(optimizer)
     optimizer.register_load_state_dict_pre_hook(_keep_how)
     optimizer.register_load_state_dict_post_hook(_start_momentum)
@@ -162,7 +176,20 @@ def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = ""
         cfg: a valid config.
         optimizer: the optimizer whose rates are set.
         metric: the metric of held-out videos that `plateau` uses.
+
+    Raises:
+        ValueError: a schedule of the user's own is no `Schedule`.
     """
+    schedule = SCHEDULES.get(cfg.SOLVER.SCHEDULE)(cfg, optimizer, metric=metric)
+    if not isinstance(schedule, Schedule):
+        raise ValueError(
+            f"SOLVER.SCHEDULE {cfg.SOLVER.SCHEDULE} has built a {type(schedule).__name__}: it must be a "
+            "kdvideo.engine.optim.Schedule, as Schedule(function of the finished share of the run)"
+        )
+    return schedule
+
+
+def _built_in(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str) -> Schedule:
     solver = cfg.SOLVER
     rate, warmup = solver.BASE_LR, solver.WARMUP
     if solver.SCHEDULE == "plateau":
@@ -212,6 +239,10 @@ def _warmed(schedule: Callable[[float], float], rate: float, *, share: float) ->
 def _rise(done: float, whole: float) -> float:
     """Returns the factor of a warm-up of length `whole` when `done` of it is over. It is 1 after it."""
     return _WARMUP_START + (1 - _WARMUP_START) * min(done / whole, 1.0)
+
+
+for _name in ("constant", "cosine", "one_cycle", "plateau"):
+    SCHEDULES.register_as(_name)(_built_in)
 
 
 def _fits_fused(parameters: Sequence[Tensor]) -> bool:

@@ -107,7 +107,7 @@ class TrainStep:
             # Ranks exchange gradients once per step, with the last part.
             with without_exchange(self.forward) if number < num_parts else nullcontext():
                 outputs: Mapping[str, Tensor] = self.forward(part)
-                loss = outputs["loss"]
+                loss = _find_loss(outputs, self.forward)
                 self.scaler.scale(loss / num_parts).backward()
             for name, value in outputs.items():
                 share = value.detach().to(loss.device, torch.float64).reshape(()) / num_parts  # `[1]` is a scalar, too
@@ -119,6 +119,13 @@ class TrainStep:
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return nn.utils.clip_grad_norm_(parameters, self.options.clip_gradients or math.inf)
+
+
+def _find_loss(outputs: Mapping[str, Tensor], forward: nn.Module) -> Tensor:
+    if "loss" not in outputs:
+        task = type(getattr(forward, "module", forward)).__name__  # DistributedDataParallel's
+        raise ValueError(f"{task} gives {', '.join(outputs)} and no loss: its forward has to return one to minimise")
+    return outputs["loss"]
 
 
 def _split(batch: Batch, num_parts: int) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
+from torch import nn
 
 from kdvideo.config import plain_config
 from kdvideo.config.teachers import naming_teacher, teacher_configs
@@ -26,12 +27,12 @@ from kdvideo.engine.step import StepOptions
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.engine.views import open_views
 from kdvideo.models.spec import Model, backbone_of
-from kdvideo.registry import TASKS
+from kdvideo.registry import HOOKS, TASKS
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.task import Task
 from kdvideo.zoo.sources import Weights
 
-__all__ = ["build_hooks", "build_task", "build_trainer", "load_state"]
+__all__ = ["build_hooks", "build_own_hooks", "build_task", "build_trainer", "load_state"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -48,6 +49,7 @@ def build_task(
     if pairs[1:]:
         options["others"] = pairs[1:]
     task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=parts.model, num_videos=len(parts.videos), **options)
+    _check_task(cfg, task)
     if cfg.SOLVER.SYNC_BN and world_size() > 1:
         synchronise_batch_norm(parts.model)
     task.to(device)
@@ -57,6 +59,15 @@ def build_task(
         compile_preparation(task, replayed=any(replay is not None for _, replay in pairs))
     logger.info("%s", task.describe())
     return task
+
+
+def _check_task(cfg: CfgNode, task: Task) -> None:
+    """Raises a ValueError if a task of the user's own is not what `TASKS.__doc__` says."""
+    name = cfg.TASK.NAME
+    if not isinstance(task, Task):
+        raise ValueError(f"TASK.NAME {name} has built a {type(task).__name__}: derive it from kdvideo.tasks.Task")
+    if not isinstance(getattr(task, "trainable", None), nn.Module):
+        raise ValueError(f"TASK.NAME {name} has no trainable: set self.trainable to the module that is optimised")
 
 
 def _prepare_teacher(
@@ -152,3 +163,20 @@ def build_hooks(
         ),
         Progress(cfg.SOLVER.EPOCHS * len(trainer.loader), done=trainer.step),
     ]
+
+
+def build_own_hooks(cfg: CfgNode, folder: RunFolder) -> list[Hook]:
+    """Builds the hooks that SOLVER.HOOKS names.
+
+    Raises:
+        ValueError: one is no `Hook`.
+    """
+    hooks = []
+    for name in cfg.SOLVER.HOOKS:
+        hook = HOOKS.get(name)(cfg, folder=folder)
+        if not isinstance(hook, Hook):
+            raise ValueError(
+                f"SOLVER.HOOKS {name} has built a {type(hook).__name__}: derive it from kdvideo.engine.trainer.Hook"
+            )
+        hooks.append(hook)
+    return hooks

@@ -1,15 +1,17 @@
 """Heads on a backbone's features: for pretexts, projection, distillation and classification."""
 
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdvideo.errors import first_line
 from kdvideo.former_names import former_attributes
 from kdvideo.registry import HEADS
 
-__all__ = ["ClassificationHead", "DistillationHead", "OrderHead", "PretextHead", "ProjectionHead"]
+__all__ = ["ClassificationHead", "DistillationHead", "OrderHead", "PretextHead", "ProjectionHead", "build_head"]
 
 __getattr__ = former_attributes(__name__)
 
@@ -146,3 +148,38 @@ class ClassificationHead(nn.Linear):
 
     def __init__(self, in_features: int, *, num_classes: int) -> None:
         super().__init__(in_features, num_classes)
+
+
+def build_head(name: str, in_features: int, *, shape: tuple[int, ...], num_classes: int, **options: Any) -> nn.Module:
+    """Builds a registered head and tries it with two features.
+
+    Args:
+        name: a name of HEADS.
+        in_features: D, the length of a feature.
+        shape: what lies between batch and feature: `()` for a classifier, `(N,)` for a tuple's head.
+        num_classes: the length of the logits.
+        options: other arguments of the head.
+
+    Raises:
+        ValueError: the name is unknown, or the object does not do what `HEADS.__doc__` says.
+    """
+    head = HEADS.get(name)(in_features, num_classes=num_classes, **options)
+    if not isinstance(head, nn.Module):
+        raise ValueError(f"head {name!r} has built a {type(head).__name__}: it must be a torch.nn.Module")
+    missing = [option for option in ("num_classes", "tuple_len") if shape and not hasattr(head, option)]
+    if missing:
+        raise ValueError(f"head {name!r} lacks {', '.join(missing)}: keep it as an attribute (self.{missing[0]} = ..)")
+    was_training, size = head.training, (2, *shape, in_features)
+    try:
+        with torch.no_grad():
+            logits = head.eval()(torch.zeros(size))
+    except Exception as error:
+        raise ValueError(
+            f"head {name!r} cannot take features {list(size)} ({type(error).__name__}: {first_line(error)}): it must "
+            f"map them to logits [2, {num_classes}]"
+        ) from None
+    head.train(was_training)
+    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != [2, num_classes]:
+        raise ValueError(f"head {name!r} maps features {list(size)} to {found}: it must be logits [2, {num_classes}]")
+    return head

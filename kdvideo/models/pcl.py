@@ -2,15 +2,15 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.backbone import Backbone
-from kdvideo.models.heads import OrderHead, PretextHead, ProjectionHead
-from kdvideo.registry import BACKBONES, HEADS
+from kdvideo.models.heads import ClassificationHead, OrderHead, PretextHead, ProjectionHead, build_head
+from kdvideo.registry import BACKBONES
 
 __all__ = ["ClassificationModel", "PCLModel", "build_backbone", "build_pcl_model", "takes_option"]
 
@@ -90,7 +90,7 @@ class ClassificationModel(nn.Module):
         self.class_names: Sequence[str] = ()
         self.num_classes = num_classes
         self.backbone = backbone
-        self.head = HEADS.get(head)(backbone.num_features, num_classes=num_classes, **head_kwargs)
+        self.head = build_head(head, backbone.num_features, shape=(), num_classes=num_classes, **head_kwargs)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class ClassificationModel(nn.Module):
         if classes and len(classes) != num_classes:
             raise ValueError(f"there are {len(classes)} names for {num_classes} classes: give one for each, or none")
         near = next(self.backbone.parameters())
-        head = HEADS.get("classification_head")(self.num_features, num_classes=num_classes) if num_classes else None
+        head = ClassificationHead(self.num_features, num_classes=num_classes) if num_classes else None
         self.head = nn.Identity() if head is None else head.to(near.device, near.dtype)
         self.num_classes, self.class_names = num_classes, tuple(classes)
 
@@ -201,8 +201,11 @@ def build_pcl_model(
         pretext_head: a name of HEADS.
     """
     in_features = backbone.num_features
+    head = build_head(
+        pretext_head, in_features, shape=(tuple_len,), num_classes=num_pretext_classes, tuple_len=tuple_len
+    )
     return PCLModel(
         backbone,
-        pretext_head=HEADS.get(pretext_head)(in_features, num_classes=num_pretext_classes, tuple_len=tuple_len),
+        pretext_head=cast(PretextHead, head),  # or one of the user's with the same attributes
         projection_head=ProjectionHead(in_features, out_features=projection_dim),
     )

@@ -1,13 +1,16 @@
 """Pretext-contrastive learning as a task."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Self
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdvideo.data.batch import Batch
+from kdvideo.errors import first_line
 from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.models.pcl import PCLModel
 from kdvideo.registry import LOSSES, TASKS
@@ -18,8 +21,40 @@ __all__ = ["PCLTask", "build_contrast", "describe_pcl", "pcl_losses"]
 
 
 def build_contrast(cfg: CfgNode, *, num_videos: int) -> ContrastiveLoss:
-    """Builds the contrastive loss from CONTRAST for `num_videos` training videos."""
-    return LOSSES.get(cfg.CONTRAST.NAME).from_config(cfg, num_videos=num_videos)
+    """Builds the contrastive loss from CONTRAST for `num_videos` training videos.
+
+    A copy of a loss from outside kdvideo is tried on two tuples.
+
+    Raises:
+        ValueError: the loss does not do what `LOSSES.__doc__` says.
+    """
+    name = cfg.CONTRAST.NAME
+    kind = LOSSES.get(name)
+    if missing := [member for member in ("from_config", "num_negatives") if not hasattr(kind, member)]:
+        raise ValueError(
+            f"contrastive loss {name!r} lacks {', '.join(missing)}: derive it from kdvideo.losses.ContrastiveLoss"
+        )
+    loss = kind.from_config(cfg, num_videos=num_videos)
+    if LOSSES.own_module(name):
+        _try_contrast(name, deepcopy(loss).eval(), dim=cfg.MODEL.PROJECTION_DIM)
+    return loss
+
+
+def _try_contrast(name: str, loss: ContrastiveLoss, *, dim: int) -> None:
+    z = F.normalize(torch.ones(2, 2, dim), dim=-1)
+    asked = f"loss(z[2, 2, {dim}], index[2], negatives[2, {loss.num_negatives}])"
+    try:
+        value = loss(z, torch.arange(2), torch.zeros(2, loss.num_negatives, dtype=torch.int64))
+    except Exception as error:
+        raise ValueError(
+            f"contrastive loss {name!r} fails as {asked} ({type(error).__name__}: {first_line(error)}): it must give a "
+            "scalar, see kdvideo.losses.ContrastiveLoss"
+        ) from None
+    if not isinstance(value, Tensor) or value.dim():
+        found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"contrastive loss {name!r} gives {found} as {asked}: it must be a scalar, averaged over the batch"
+        )
 
 
 def pcl_losses(

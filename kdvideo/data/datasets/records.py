@@ -20,6 +20,7 @@ __all__ = [
     "check_class_ids",
     "check_inside",
     "check_only_split",
+    "check_records",
     "check_root",
     "class_names",
     "find_videos",
@@ -32,6 +33,7 @@ PROXY_SUFFIX = ".mp4"  # a proxy of a.avi is a.avi.mp4: docs/data.md says why
 _MAX_SPARSE_ID = 1000  # ids below it may have gaps, as in a part of a dataset
 _MAX_SPARSENESS = 10
 _HELD_OUT = 10  # one video in ten
+_TYPES = {"path": Path, "name": str, "class_id": int | None, "class_name": str | None}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,39 @@ class VideoRecord:
     name: str
     class_id: int | None
     class_name: str | None = None
+
+
+def check_records(records: Sequence[VideoRecord], *, dataset: str, subset: Subset) -> Sequence[VideoRecord]:
+    """Checks what a registered dataset returns. See `kdvideo.registry.DATASETS`.
+
+    Args:
+        records: the videos of a list.
+        dataset: the dataset's name.
+        subset: which list it is.
+
+    Raises:
+        ValueError: there is no video, or a record's field has another type than `VideoRecord` says.
+    """
+    kind = "training" if subset == "train" else "test"
+    if not len(records):
+        raise ValueError(f"dataset {dataset!r} gives no {kind} video: look at its root, lists and split")
+    for number, record in enumerate(records, start=1):
+        if problem := _problem(record):
+            raise ValueError(
+                f"dataset {dataset!r}, {kind} video {number}: {problem}; give VideoRecord(path=Path(..), "
+                "name='a/b.avi', class_id=0, class_name='a')"
+            )
+    return records
+
+
+def _problem(record: VideoRecord) -> str:
+    if not isinstance(record, VideoRecord):
+        return f"a {type(record).__name__} is no VideoRecord"
+    for name, allowed in _TYPES.items():
+        value = getattr(record, name)
+        if not isinstance(value, allowed):
+            return f"{name} is {value!r} of type {type(value).__name__}"
+    return f"class_id is {record.class_id}, below 0" if record.class_id is not None and record.class_id < 0 else ""
 
 
 class VideoFinder:
