@@ -78,7 +78,7 @@ def test_what_changes_a_sample_says_so(name: str):
         return config.layout, type(config.pretext), config.augment, config.short_side
 
     changes = described(changed(name)) != described(get_defaults())
-    drawn_or_placed = name in ("SEED", "DATA.AUGMENT_ON")  # what is drawn, and where augmentation computes
+    drawn_or_placed = name in ("SEED", "DATA.AUGMENT_ON", "AUGMENT.MIXUP")  # drawn apart, or where it is computed
     assert (name in keys_with_role(Role.SAMPLE)) == (changes or drawn_or_placed)
 
 
