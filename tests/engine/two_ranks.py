@@ -55,6 +55,11 @@ CASES: dict[str, list[str]] = {
         "{WEIGHTS: b, LOSSES: [similarity_distillation, standardised_mse], LOSS_WEIGHTS: [1, 2], NUM_ANCHORS: 20, "
         "WEIGHTING: adaptive, SAMPLING: shared}]",
     ],
+    "tokens": [
+        *("PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TASK.NAME", "distill"),
+        *("TEACHER.LOSSES", "[token_distillation, token_mse, token_relations]", "TEACHER.LOSS_WEIGHTS", "[1, 1, 1]"),
+        *("TEACHER.STUDENT_LAYERS", "[stage2, stage4]"),
+    ],
     "views": [
         *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill", "TEACHER.VIEWS", "2"),
         *("TEACHER.LOSSES", str(_FROM_FEATURES), "TEACHER.LOSS_WEIGHTS", str([1.0] * len(_FROM_FEATURES))),
