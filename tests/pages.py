@@ -30,7 +30,7 @@ class Block:
 
     Attributes:
         where: page and number, e.g. "README.md-0".
-        kind: "python", "python notest", "bash", or "" for text.
+        kind: "python", "python notest", "bash", "yaml" for a config file, or "" for text.
         title: the file that it is to be saved as, or "".
         text: without the fences.
         why: it is only parsed, "" where it runs.

@@ -17,6 +17,7 @@ from kdvideo.config import flatten_config, get_defaults, load_config
 from kdvideo.zoo.sources import find_entry
 
 PYTHON = {block.where: block.text for block in BLOCKS if block.kind == "python"}
+CONFIGS = {block.where: block.text for block in BLOCKS if block.kind == "yaml"}
 COMMANDS = {
     f"{block.where}: {' '.join(words)[:60]}": words
     for block in BLOCKS
@@ -37,7 +38,7 @@ SLOW = ("docs/using.md",)  # exports
 
 def test_every_block_is_of_a_kind_that_is_tested():
     """Python and commands that cannot run here (a download, a cluster) say so; text has no kind."""
-    assert {block.kind for block in BLOCKS} <= {"python", "python notest", "bash", ""}
+    assert {block.kind for block in BLOCKS} <= {"python", "python notest", "bash", "yaml", ""}
     assert sum(block.kind == "python notest" for block in BLOCKS) <= 2
     assert {block.where for block in BLOCKS if not block.kind} == {"docs/design.md-0"}  # the tree of folders
     assert {"README.md-0", "README.md-3"} <= set(PYTHON)  # loading and registering
@@ -53,6 +54,14 @@ def test_python_block(where: str, new_process: Callable[[], None], monkeypatch, 
     Path("output", "demo", "data").symlink_to(tiny_dataset)
     shutil.copy(next(tiny_dataset.rglob("*.avi")), "video.mp4")  # readers look into a file, not at its name
     exec(compile(PYTHON[where], where, "exec"), {})
+
+
+@pytest.mark.parametrize("where", CONFIGS)
+def test_yaml_block(where: str, tmp_path: Path):
+    """It is a config file."""
+    path = tmp_path / "run.yaml"
+    path.write_text(CONFIGS[where], encoding="utf-8")
+    assert load_config(path).TASK.NAME
 
 
 @pytest.mark.parametrize("where", COMMANDS)
