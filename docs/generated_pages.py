@@ -55,7 +55,7 @@ def top_level_page() -> str:
         if hasattr(found, "__module__"):
             summary = _cell(inspect.getdoc(found).splitlines()[0])
             text += f"| [`kdvideo.{name}`][{found.__module__}.{name}] | {summary} |\n"
-    return text + "\n::: kdvideo.registry\n"
+    return text + "\n::: kdvideo.calls\n\n::: kdvideo.registry\n"
 
 
 def api_page(package: str) -> str:

@@ -7,36 +7,47 @@ from kdvideo.former_names import follow_former_names
 from kdvideo.version import __version__
 
 if TYPE_CHECKING:
+    from kdvideo.calls import embed, evaluate, export, predict, publish
     from kdvideo.data.clip_spec import ClipSpec, prepare_clips
     from kdvideo.data.load import load_clips, load_dataset
     from kdvideo.engine.launch import RunResult
-    from kdvideo.engine.one_call import distill, pretrain
+    from kdvideo.engine.one_call import distill, finetune, pretrain
+    from kdvideo.inference.predict import Predictor
     from kdvideo.zoo.create import create_model, create_pcl_model, is_model, list_models
     from kdvideo.zoo.load import LoadReport, load_pretrained
 
 __all__ = [
     "ClipSpec",
     "LoadReport",
+    "Predictor",
     "RunResult",
     "__version__",
     "create_model",
     "create_pcl_model",
     "distill",
+    "embed",
+    "evaluate",
+    "export",
+    "finetune",
     "is_model",
     "list_models",
     "load_clips",
     "load_dataset",
     "load_pretrained",
+    "predict",
     "prepare_clips",
     "pretrain",
+    "publish",
 ]
 
 _HOME = {
+    **dict.fromkeys(("embed", "evaluate", "export", "predict", "publish"), "kdvideo.calls"),
+    "Predictor": "kdvideo.inference.predict",
     "ClipSpec": "kdvideo.data.clip_spec",
     "prepare_clips": "kdvideo.data.clip_spec",
     **dict.fromkeys(("load_clips", "load_dataset"), "kdvideo.data.load"),
     "RunResult": "kdvideo.engine.launch",
-    **dict.fromkeys(("distill", "pretrain"), "kdvideo.engine.one_call"),
+    **dict.fromkeys(("distill", "finetune", "pretrain"), "kdvideo.engine.one_call"),
     **dict.fromkeys(("LoadReport", "load_pretrained"), "kdvideo.zoo.load"),
     **dict.fromkeys(("create_model", "create_pcl_model", "is_model", "list_models"), "kdvideo.zoo.create"),
 }

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-__all__ = ["expand_user", "home_advice", "kdvideo_home", "user_zoo", "zoo_root"]
+__all__ = ["SHIPPED_MODEL", "expand_user", "home_advice", "kdvideo_home", "user_zoo", "zoo_root"]
 
+SHIPPED_MODEL = "r3d_10_w16.pcl-vcp_ucf101mini-s1"  # the name of the packaged weights that commands use by default
 _NOWHERE = Path(os.devnull, ".kdvideo")  # for a user without a home; this path does not exist and cannot be created
 
 

@@ -10,7 +10,8 @@ from test_docstrings import MODULES
 
 from kdvideo.registry import HEADS, LOSSES
 
-FILES_NEEDED = ("kdvideo.data.load",)  # tests/data/test_load_clips.py runs them on a video
+# tests/data/test_load_clips.py and tests/test_calls.py run them on videos
+FILES_NEEDED = ("kdvideo.data.load", "kdvideo.calls")
 FINDER = doctest.DocTestFinder(exclude_empty=True)
 WITH_EXAMPLES = [
     module

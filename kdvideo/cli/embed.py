@@ -30,28 +30,17 @@ def add_arguments(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
+    from kdvideo.inference.embed import embed_videos
 
-    from kdvideo.inference.gallery import write_features
-    from kdvideo.inference.gallery_files import check_format
-    from kdvideo.inference.predict import compute_features
-    from kdvideo.inference.videos import list_videos
-
-    if options.clips < 1:
-        raise ValueError(f"--clips is {options.clips}; it must be 1 or more")
-    with naming(path="--out"):
-        check_format(options.out)
-    if not options.folder.is_dir():
-        raise ValueError(f"{options.folder} is not a folder: give the folder of the videos")
-    videos = list_videos([options.folder])
-    outputs, facts = compute_features(
-        options.model,
-        videos,
-        num_clips=options.clips,
-        num_workers=options.workers,
-        time_limit=options.time_limit,
-        device=options.device,
-    )
-    progress = tqdm(outputs, total=len(videos), unit="video", disable=None)
-    failed = write_features(options.out, progress, root=options.folder, facts=facts)
-    print(f"{options.out}: {len(videos)} videos, {failed} without a feature (column problem says why)")
+    with naming(path="--out", num_clips="--clips"):
+        done = embed_videos(
+            options.folder,
+            model=options.model,
+            out=options.out,
+            num_clips=options.clips,
+            num_workers=options.workers,
+            time_limit=options.time_limit,
+            device=options.device,
+        )
+    count, failed = len(done.names) + len(done.problems), len(done.problems)
+    print(f"{options.out}: {count} videos, {failed} without a feature (column problem says why)")

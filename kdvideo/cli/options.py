@@ -5,11 +5,13 @@ import math
 import re
 
 from kdvideo.cli.imports import add_import_argument
+from kdvideo.paths import SHIPPED_MODEL
 
 __all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit", "part_number"]
 
 EXIT_STOPPED = 75  # the command was asked to stop and can continue: os.EX_TEMPFAIL, which Windows does not have
 FLAGS = {  # options for the parameters that errors name
+    "backbone": "--backbone",
     "device": "--device",
     "gallery": "--gallery FILE.parquet",
     "import": "--import",
@@ -17,18 +19,17 @@ FLAGS = {  # options for the parameters that errors name
     "replace": "--replace",
     "root": "ROOT",
     "seeds": "--seeds",
+    "top": "--top",
     "url": "--url",
     "zoo": "--zoo",
 }
-
-_SHIPPED = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--model`, and `--import` for the user's own networks. The default model comes with kdvideo."""
     parser.add_argument(
         "--model",
-        default=_SHIPPED,
+        default=SHIPPED_MODEL,
         metavar="NAME",
         help="zoo name, path, URL, hf:OWNER/REPO or folder (default %(default)s)",
     )

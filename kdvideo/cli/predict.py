@@ -38,9 +38,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         return f"{one.video}: {answers or one.problem}"
 
-    if options.top < 1:
-        raise ValueError(f"--top is {options.top}; it must be 1 or more")
-    videos = list_videos(options.videos)
+    videos = list_videos(options.videos)  # before a model is loaded
     failed = 0
     predictor = Predictor(options.model, gallery=options.gallery, device=options.device)
     for one in predictor(videos, top=options.top, time_limit=options.time_limit):

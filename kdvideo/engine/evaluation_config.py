@@ -1,6 +1,6 @@
 """Builds the config for measuring a model: the settings of its entry or its run's folder, then the user's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,12 @@ MEASURING_KEYS = keys_with_role(Role.MEASURING)
 
 
 def evaluation_config(
-    source: str, config_file: Path | None = None, overrides: Sequence[str] = (), *, zoo: Zoo | None = None
+    source: str,
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    values: Mapping[str, Any] | None = None,
+    zoo: Zoo | None = None,
 ) -> CfgNode:
     """Builds the config for measuring `source`.
 
@@ -35,33 +40,40 @@ def evaluation_config(
         source: a zoo name, path or URL; or a registered backbone, measured with random weights drawn from SEED.
         config_file: a yaml file.
         overrides: pairs of KEY and VALUE.
+        values: nested sections, which come after the overrides.
         zoo: a zoo to look into first, like ZOO.DIR.
 
     Raises:
         ValueError: there are no such weights; a file or override is invalid; or the weights are random and
             OUTPUT_DIR holds a run.
     """
+
+    def load(start: CfgNode, *pairs: str) -> CfgNode:
+        cfg = load_config(config_file, [*overrides, *pairs], start=start)
+        merge_config(cfg, values or {}, origin="the call")
+        return cfg
+
     start = get_defaults()
     if zoo is not None:
         start.ZOO.DIR = str(zoo)
-    given = load_config(config_file, overrides, start=start)
+    given = load(start)
     start.OUTPUT_DIR = str(
         Path("output") / "eval" / Path(source).stem if "/" in source else Path("output", "eval", source)
     )
     if source in BACKBONES:
-        cfg = load_config(config_file, [*overrides, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", ""], start=start)
+        cfg = load(start, "MODEL.BACKBONE", source, "MODEL.WEIGHTS", "")
         refuse_other_run(RunFolder(expand_user(cfg.OUTPUT_DIR)))  # otherwise its checkpoint would be measured instead
         return cfg
     weights = resolve_weights(source, zoo=configured_zoo(given))
-    if settings := training_config(weights):
-        wanted = {key: settings[key] for key in MEASURING_KEYS if key in settings}
+    settings = training_config(weights)
+    if wanted := {key: settings[key] for key in MEASURING_KEYS if key in settings}:
         merge_config(start, wanted, origin=f"the config of {source}")
     else:
         spec = read_contents(weights).spec
         clip_spec = spec.clip_spec if spec else read_clip_spec(given, "MODEL")
         if clip_spec is not None:
             start.DATA.SHORT_SIDE = clip_spec.own_short_side
-    return load_config(config_file, [*overrides, "MODEL.WEIGHTS", source], start=start)
+    return load(start, "MODEL.WEIGHTS", source)
 
 
 def training_config(weights: Weights) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import logging
 import operator
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.errors import first_line
 from kdvideo.extras import missing_extra
+from kdvideo.progress import progress_bar
 
 __all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "OfTheAverage", "Progress"]
 
@@ -219,10 +219,10 @@ class Checkpointer(Hook):
 
 
 class Progress(Hook):
-    """Shows a progress bar with the remaining time on a terminal. Elsewhere it logs one line per epoch."""
+    """Shows a progress bar with the remaining time on a terminal or in a notebook, and logs one line per epoch."""
 
     def __init__(self, num_steps: int, *, done: int = 0) -> None:
-        self.bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
+        self.bar = progress_bar(total=num_steps, initial=done, unit="step")
         self._before: Mapping[str, float] = {}
 
     def after_step(self, trainer: Trainer, scalars: Mapping[str, float]) -> None:

@@ -17,12 +17,25 @@ from torch.export import Dim
 from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.extras import extra_imports
 from kdvideo.files import write_atomic
+from kdvideo.inference.predict import Source, load_source
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 
-__all__ = ["PARITY", "DeployedModel", "ExportFormat", "Latency", "export_model", "load_exported", "measure_latency"]
+__all__ = [
+    "PARITY",
+    "SUFFIXES",
+    "DeployedModel",
+    "ExportFormat",
+    "ExportedModel",
+    "Latency",
+    "export_model",
+    "export_source",
+    "load_exported",
+    "measure_latency",
+]
 
 ExportFormat = Literal["torch-export", "onnx"]
+SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
 Runner = Callable[[Tensor], Tensor]
 PARITY = 1e-4  # largest difference to the model itself, relative to its largest output
 _MANY = 64  # largest number of clips in a batch of an exported model
@@ -45,6 +58,20 @@ class DeployedModel(nn.Module):
         """Computes features or class logits `[B, D]`. Clips are decoded, uint8 RGB `[B, 3, T, H, W]`."""
         return self.model(prepare_clips(clips, self.spec))
 
+    def describe(self) -> dict[str, Any]:
+        """Returns what a caller of the file has to know.
+
+        It is the clip spec, the pixels of a frame's shorter side before the centre crop, what the output is, "logits"
+        or "feature", and the names of the classes.
+        """
+        head = self.model if isinstance(self.model, ClassificationModel) else None
+        return {
+            "clip_spec": self.spec.to_dict(),
+            "short_side": self.spec.own_short_side,
+            "output": "logits" if head else "feature",
+            "classes": list(head.class_names) if head else [],
+        }
+
     def example(self, batch: int) -> Tensor:
         """Returns random clips, the same ones every time. They are uint8 `[B, 3, T, H, W]`."""
         shape = (batch, 3, self.spec.clip_len, self.spec.size, self.spec.size)
@@ -60,6 +87,46 @@ class Latency:
     milliseconds: float
 
 
+@dataclass(frozen=True)
+class ExportedModel:
+    """A file for other runtimes that gives its model's outputs.
+
+    Attributes:
+        path: the file.
+        format: its format.
+        difference: the largest absolute difference to the model, for batches of 1 and 3 clips.
+        model: the model, on the CPU.
+    """
+
+    path: Path
+    format: ExportFormat
+    difference: float
+    model: Model
+
+    def measure(self, runs: int = 15) -> Iterator[Latency]:
+        """Measures the time of one clip on the CPU; see `measure_latency`."""
+        return measure_latency(self.model, self.path, format=self.format, runs=runs)
+
+
+def export_source(source: Source, path: str | Path | None = None, *, format: ExportFormat = "onnx") -> ExportedModel:
+    """Writes a model, by its name or from memory, to a file; see `export_model`.
+
+    Args:
+        source: a zoo name, path or URL, or a model in memory.
+        path: the file. Defaults to the model's name with the format's suffix, in the working folder.
+        format: one of `SUFFIXES`.
+    """
+    if format not in SUFFIXES:
+        raise ValueError(f"`format` is {format!r}; it must be {' or '.join(SUFFIXES)}")
+    model, weights = load_source(source, "cpu")
+    name = (
+        (weights.entry.name if weights.entry else weights.path.stem) if weights else type(backbone_of(model)).__name__
+    )
+    facts = {"model": name, "sha256": weights.sha256} if weights else {"model": name}
+    path = Path(path or f"{facts['model']}{SUFFIXES[format]}")
+    return ExportedModel(path, format, export_model(model, path, format=format, facts=facts), model)
+
+
 def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[str, Any]) -> float:
     """Writes a model to a file. The file is kept only if it gives the model's own outputs.
 
@@ -67,7 +134,8 @@ def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[
         model: the model, on the CPU. It is put into eval mode.
         path: the file to write.
         format: "torch-export" for `torch.export.load` and AOTInductor, "onnx" for ONNX Runtime and its kin.
-        facts: JSON values to store in the file, such as the model's name and hash. Its clip spec is added.
+        facts: JSON values to store in the file, such as the model's name and hash. `DeployedModel.describe` is
+            added.
 
     Returns:
         The largest absolute difference to the model, for batches of 1 and 3 clips.
@@ -77,7 +145,7 @@ def export_model(model: Model, path: Path, *, format: ExportFormat, facts: dict[
         ImportError: a package that the format needs is not installed.
     """
     deployed = DeployedModel(model).eval()
-    description = simplejson.dumps({**facts, "clip_spec": deployed.spec.to_dict()})
+    description = simplejson.dumps({**facts, **deployed.describe()})
     difference = float("nan")
 
     def write(temporary: Path) -> None:

@@ -20,7 +20,9 @@ from kdvideo.data.readers.file_errors import VideoError
 from kdvideo.engine.guards import NETWORK_MEMORY, out_of_memory_means
 from kdvideo.evaluation.features import compute_outputs
 
-__all__ = ["NUM_CLIPS", "VideoOutput", "compute_video_outputs", "list_videos"]
+__all__ = ["NUM_CLIPS", "VideoOutput", "Videos", "compute_video_outputs", "list_videos"]
+
+Videos = str | Path | Iterable[str | Path]  # a video or a folder of videos, or several
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class VideoOutput:
     problem: str | None = None
 
 
-def list_videos(paths: Iterable[Path]) -> list[Path]:
+def list_videos(videos: Videos) -> list[Path]:
     """Lists given files and all videos below folders. Files keep their order, a folder's are sorted.
 
     Raises:
         ValueError: a path does not exist, or a folder holds no video.
     """
     found: list[Path] = []
-    for path in paths:
+    for path in map(Path, [videos] if isinstance(videos, str | Path) else videos):
         if os.path.isdir(path):
             below = [path / name for name in find_readable_videos(path)]
             if not below:

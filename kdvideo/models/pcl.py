@@ -37,6 +37,7 @@ class PCLModel(nn.Module):
     ) -> None:
         super().__init__()
         # The heads come first, because optimizer states in checkpoints have the parameters in this order.
+        self.built_as: tuple[str, dict[str, Any]] | None = None  # head and arguments, if `build_pcl_model` built it
         self.pretext_head = pretext_head
         self.projection_head = projection_head
         self.backbone = backbone
@@ -71,6 +72,7 @@ class ClassificationModel(nn.Module):
     Attributes:
         class_names: names of the outputs in their order. Empty if they have no names.
         num_classes: length of the logits. 0 after `reset_classifier(0)`: the outputs are features `[B, D]`.
+        built_as: the name of the head and its arguments, as a `ModelSpec` has them.
 
     Example:
         >>> from kdvideo import ClipSpec
@@ -90,6 +92,7 @@ class ClassificationModel(nn.Module):
         self.class_names: Sequence[str] = ()
         self.num_classes = num_classes
         self.backbone = backbone
+        self.built_as = (head, {"num_classes": num_classes, **head_kwargs})
         self.head = build_head(head, backbone.num_features, shape=(), num_classes=num_classes, **head_kwargs)
 
     @property
@@ -151,6 +154,7 @@ class ClassificationModel(nn.Module):
         head = ClassificationHead(self.num_features, num_classes=num_classes) if num_classes else None
         self.head = nn.Identity() if head is None else head.to(near.device, near.dtype)
         self.num_classes, self.class_names = num_classes, tuple(classes)
+        self.built_as = ("classification_head", {"num_classes": num_classes})
 
 
 def takes_option(name: str, option: str) -> bool:
@@ -174,12 +178,14 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
             allowed = ", ".join(inspect.signature(BACKBONES.get(name)).parameters)
             raise ValueError(f"backbone {name!r} has no option {option!r}: leave it out, it takes {allowed}")
     backbone = BACKBONES.get(name)(**kwargs)
+    options = {option: value for option, value in kwargs.items() if option != "clip_spec"}
     missing = [member for member in ("num_features", "clip_spec", "forward_features") if not hasattr(backbone, member)]
     if missing:
         raise ValueError(
             f"backbone {name!r} gives a {type(backbone).__name__} without {', '.join(missing)}: derive it from "
             "kdvideo.models.Backbone, which says what they are"
         )
+    backbone.built_as = (name, options)  # which `kdvideo.zoo.network.describe_network` looks at
     return backbone
 
 
@@ -204,8 +210,11 @@ def build_pcl_model(
     head = build_head(
         pretext_head, in_features, shape=(tuple_len,), num_classes=num_pretext_classes, tuple_len=tuple_len
     )
-    return PCLModel(
+    model = PCLModel(
         backbone,
         pretext_head=cast(PretextHead, head),  # or one of the user's with the same attributes
         projection_head=ProjectionHead(in_features, out_features=projection_dim),
     )
+    kwargs = {"num_pretext_classes": num_pretext_classes, "tuple_len": tuple_len, "projection_dim": projection_dim}
+    model.built_as = ("pcl_head", {**kwargs, "pretext_head": pretext_head})
+    return model

@@ -19,6 +19,7 @@ __all__ = [
     "SourceName",
     "TimmModel",
     "parse_source",
+    "source_name",
     "split_hub_file",
 ]
 
@@ -124,6 +125,18 @@ def parse_source(source: str) -> SourceName:
         return EntryName(source)
     path = expand_user(source)
     return LocalFolder(path) if path.is_dir() else LocalFile(path)
+
+
+def source_name(source: str | Path) -> str:
+    """Returns a source of weights as text. A `Path` always means a file or folder, also without a slash.
+
+    Example:
+        >>> source_name(Path("my-teacher"))
+        './my-teacher'
+    """
+    if isinstance(source, str):
+        return source
+    return str(source) if "/" in str(source) else f"./{source}"
 
 
 def split_hub_file(address: str) -> tuple[str, str, str]:

@@ -34,14 +34,22 @@ def test_exported_equals_eager(model: Backbone, tmp_path: Path, format: str):
 
 
 def test_onnx_file_says_what_it_is(model: Backbone, tmp_path: Path):
-    """Name, hash and input convention are in its metadata; a classifier gives its logits."""
+    """Name, hash, input convention and classes are in its metadata; a classifier gives its logits."""
     import onnxruntime
 
     classifier = kdvideo.create_model("r3d_10", num_classes=7, width=4, clip_spec=SPEC)
+    classifier.class_names = list("abcdefg")
     export_model(classifier, tmp_path / "m.onnx", format="onnx", facts={"model": "name", "sha256": "ab"})
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     facts = simplejson.loads(session.get_modelmeta().custom_metadata_map["kdvideo"])
-    assert facts == {"model": "name", "sha256": "ab", "clip_spec": SPEC.to_dict()}
+    assert facts == {
+        "model": "name",
+        "sha256": "ab",
+        "clip_spec": SPEC.to_dict(),
+        "short_side": 37,  # the centre of 32 x 32 is cut out of it
+        "output": "logits",
+        "classes": list("abcdefg"),
+    }
     assert session.get_outputs()[0].shape[1] == 7
     measured = list(measure_latency(classifier, tmp_path / "m.onnx", format="onnx", runs=1))
     assert [(one.runtime, one.threads) for one in measured] == [

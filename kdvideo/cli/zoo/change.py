@@ -24,6 +24,7 @@ def add_arguments(commands: Any) -> None:
     convert = commands.add_parser("convert", help="put another project's checkpoint into the zoo")
     convert.add_argument("source", metavar="FILE", help="a path, an address or a zoo name")
     convert.add_argument("--name", required=True)
+    convert.add_argument("--backbone", default="", help="of a bare file; one of your own comes with --import")
     convert.add_argument("--clip-spec", metavar="SPEC", help="input convention of a bare file: a name, or yaml")
     convert.add_argument("--licence", help="of the weights; the entry's unless given")
     convert.add_argument("--replace", action="store_true", help="replace an entry of that name")
@@ -66,6 +67,7 @@ def _convert(options: argparse.Namespace) -> None:
         options.source,
         options.name,
         zoo=zoo_of(options),
+        backbone=options.backbone,
         clip_spec=None if options.clip_spec is None else parse_clip_spec(options.clip_spec),
         licence=options.licence,
         replace=options.replace,

@@ -1,6 +1,6 @@
 """Bare state dicts of kdvideo's own models, as `torch.save(model.state_dict(), file)` writes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,21 +47,23 @@ class OwnNetwork:
         return ModelSpec(self.backbone, self.backbone_kwargs, clip_spec, self.head, self.head_kwargs)
 
 
-def find_networks(shapes: Mapping[str, Shape]) -> list[OwnNetwork]:
+def find_networks(shapes: Mapping[str, Shape], *, names: Collection[str] = ()) -> list[OwnNetwork]:
     """Finds the registered networks whose tensors a state dict has, exactly these, under whatever prefix.
 
     Several fit if networks differ in their clips alone, as X3D-XS, S and M do, or if the file has two networks.
 
     Args:
         shapes: the shapes of the state dict's tensors by name.
+        names: the backbones that are tried. Defaults to all listed ones, which takes seconds.
     """
+    names = names or BACKBONES.names()
     plain = {name: shapes[key] for name, key in plain_names(shapes).items()}
-    return _find_networks(shapes) or (_find_networks(plain) if plain != shapes else [])
+    return _find_networks(shapes, names) or (_find_networks(plain, names) if plain != shapes else [])
 
 
-def _find_networks(shapes: Mapping[str, Shape]) -> list[OwnNetwork]:
+def _find_networks(shapes: Mapping[str, Shape], names: Collection[str]) -> list[OwnNetwork]:
     found: list[OwnNetwork] = []
-    for name, kwargs in _candidates(shapes):
+    for name, kwargs in _candidates(shapes, names):
         wanted = _backbone_shapes(name, kwargs) or {}
         for prefix in find_prefixes(shapes, wanted):
             if wanted == strip(shapes, prefix):
@@ -87,10 +89,10 @@ def strip(values: Mapping[str, T], prefix: str | None) -> dict[str, T]:
     return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
 
 
-def _candidates(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _candidates(shapes: Mapping[str, Shape], names: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields names and arguments to try. A width is the number of channels of one of the first convolutions."""
     widths = {shape[0] for key, shape in shapes.items() if ".blocks.0." in f".{key}" and len(shape) == 5}
-    for name in BACKBONES.names():
+    for name in names:
         if takes_option(name, "width"):
             yield from ((name, {"width": width}) for width in sorted(widths))
         else:
