@@ -31,6 +31,7 @@ def test_differences_are_paired():
     assert first[f"{script.LAST} minus {script.OLD}"] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_tiny_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs, judges and tests; a second start trains nothing."""
     videos = SyntheticConfig(train_groups=4, test_groups=1, clips_per_group=1, min_frames=64, max_frames=66)

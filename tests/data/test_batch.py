@@ -44,6 +44,9 @@ def test_datasets_write_listed_keys_only(videos: VideoList, place: str):
         TrainClips(videos, CLIP, augment=AugmentConfig(), short_side=36, **options)[SampleKey(0, 1)],
         ViewedTuples(videos, CONFIG, num_negatives=2, views=VIEWS, **options)[SampleKey(0, 1)],
     ]
+    mixed = TrainClips(videos, CLIP, augment=AugmentConfig(), short_side=36, **options)
+    mixed.mixup = 1.0
+    samples.append(mixed[SampleKey(0, 1)])
     if place == "device":
         resident = TrainTuples(videos, CONFIG, num_negatives=2, **options)
         resident.resident_shapes = [(36, 48)] * 4
