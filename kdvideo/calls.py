@@ -103,8 +103,8 @@ def predict(
     Example:
         >>> import kdvideo
         >>> (answer,) = kdvideo.predict("video.mp4", top=3)
-        >>> [type(one).__name__ for one in answer.best]
-        ['Neighbour', 'Neighbour', 'Neighbour']
+        >>> len(answer.best), type(answer.best[0]).__name__
+        (3, 'Neighbour')
     """
     paths = list_videos(videos)  # before a model is loaded
     predictor = Predictor(model, gallery=gallery, device=device)

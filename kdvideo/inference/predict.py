@@ -146,8 +146,11 @@ class Predictor:
             >>> import numpy as np
             >>> predictor = Predictor("r3d_10_w16.pcl-vcp_ucf101mini-s1")
             >>> frames = (np.full((72, 96, 3), number, dtype=np.uint8) for number in range(20))
-            >>> [(answer.frame, len(answer.best)) for answer in predictor.stream(frames, every=6, top=3)]
-            [(7, 3), (13, 3), (19, 3)]
+            >>> for answer in predictor.stream(frames, every=6, top=3):
+            ...     print(answer.frame, len(answer.best))
+            7 3
+            13 3
+            19 3
         """
         device = next(self.model.parameters()).device
         for number, clip in stream_clips(frames, self._spec, every=every):
