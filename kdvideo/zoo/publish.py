@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import simplejson
 import torch
 from fvcore.nn import FlopCountAnalysis
 from safetensors.torch import save
@@ -138,8 +139,26 @@ def _remove_others(weights: Path, name: str) -> None:
 
 def _write_weights(state: dict[str, torch.Tensor], zoo: Zoo, name: str, header: dict[str, str]) -> tuple[Path, str]:
     """Writes `{name}-{sha256[:8]}.safetensors`, and returns its path and hash."""
-    content = save(state, metadata=header)  # in memory, because the file's name needs its hash
+    content = _sort_metadata(save(state, metadata=header))  # in memory, because the file's name needs its hash
     sha256 = hashlib.sha256(content).hexdigest()
     path = zoo.weights_path(f"{name}-{sha256[:8]}.safetensors")
     write_atomic(path, lambda temporary: temporary.write_bytes(content))
     return path, sha256
+
+
+def _sort_metadata(content: bytes) -> bytes:
+    """Returns a safetensors file with its metadata in the order of their keys. The library writes them in any order.
+
+    ::
+
+        8 bytes: length of the header | header, JSON and blanks up to a multiple of 8 | tensors
+
+    Args:
+        content: the file, with metadata. Its tensors are counted from the header's end, so they stay as they are.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = simplejson.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = simplejson.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]

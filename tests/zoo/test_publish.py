@@ -1,13 +1,16 @@
 """Publishing: names that are taken, processes at once, kills."""
 
 import pytest
+import torch
+from safetensors.torch import load, save
 from tiny_zoo import FORKS, NAME, fork, hold_lock, publish_tiny
 
 from kdvideo.paths import user_zoo
 from kdvideo.zoo import folder
 from kdvideo.zoo.folder import Zoo
+from kdvideo.zoo.publish import _sort_metadata
 from kdvideo.zoo.render import render_catalogue
-from kdvideo.zoo.sources import resolve_weights
+from kdvideo.zoo.sources import find_entry, resolve_weights
 
 
 def test_names_that_are_taken():
@@ -63,3 +66,19 @@ def test_a_lock_that_is_held_too_long(monkeypatch: pytest.MonkeyPatch):
         process.kill()
         process.join()
     publish_tiny()  # the system lifts a dead process's lock
+
+
+def test_the_same_weights_have_the_same_hash():
+    """A classifier's file has two metadata keys, which the library writes in any order."""
+    state, header = {"head.bias": torch.arange(3.0)}, {"kdvideo": '{"a": "\\u00e9"}', "classes": '["β", "a\\"b"]'}
+    files = {_sort_metadata(save(state, metadata=header)) for _ in range(12)}
+    assert len(files) == 1
+    (content,) = files
+    assert torch.equal(load(content)["head.bias"], state["head.bias"])
+    assert content[8:].startswith(b'{"__metadata__":{"classes":')
+
+
+def test_a_shipped_file_stays_as_it_is():
+    """Files with one key have been published, and their names have their hashes."""
+    content = find_entry("r3d_10_w16.pcl-vcp_ucf101mini-s1").path.read_bytes()
+    assert _sort_metadata(content) == content
