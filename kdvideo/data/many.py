@@ -1,13 +1,12 @@
 """Training tuples for several teachers, of which each may have frames or views of its own."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from kdvideo.data.augment.plan import AugmentPlace
 from kdvideo.data.batch import Sample, SampleKey, key_of_teacher
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import SamplePlan
-from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.samples import SampleOptions, TrainTuples, TupleConfig
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList
 from kdvideo.data.views import TeacherViews, ViewedTuples
@@ -23,11 +22,9 @@ class ManyTaughtTuples(TrainTuples):
     Args:
         videos: each at least `config.layout.min_frames` long.
         config: what a tuple is.
-        seed: the run's seed.
-        num_negatives: how many other videos' numbers go with a sample.
         teachers: the input convention of each teacher with frames of its own, the views of one that has them, and None
             of one that sees the student's clips.
-        augment_on: where the student's clips are augmented.
+        options: see `TrainTuples`.
     """
 
     def __init__(
@@ -35,12 +32,9 @@ class ManyTaughtTuples(TrainTuples):
         videos: VideoList,
         config: TupleConfig,
         *,
-        seed: int,
-        num_negatives: int,
         teachers: Sequence[ClipSpec | TeacherViews | None],
-        augment_on: AugmentPlace = "worker",
+        **options: Unpack[SampleOptions],
     ) -> None:
-        options: Any = {"seed": seed, "num_negatives": num_negatives, "augment_on": augment_on}
         super().__init__(videos, config, **options)
         self.taught: dict[int, TaughtTuples] = {}
         self.viewed: dict[int, ViewedTuples] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from kdvideo.data.videos import VideoList
 
 __all__ = [
     "FixedTuples",
+    "SampleOptions",
     "TrainTuples",
     "TupleConfig",
     "UniformClips",
@@ -54,6 +55,14 @@ class TupleConfig:
     pretext: Pretext
     augment: AugmentConfig
     short_side: int
+
+
+class SampleOptions(TypedDict):
+    """What every kind of `TrainTuples` takes by keyword."""
+
+    seed: int
+    num_negatives: int
+    augment_on: NotRequired[AugmentPlace]
 
 
 class TrainTuples(Dataset):

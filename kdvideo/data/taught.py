@@ -1,12 +1,14 @@
 """Training tuples with a second view for a teacher that takes its own frames."""
 
+from typing import Unpack
+
 from torch import Tensor
 
-from kdvideo.data.augment.plan import AugmentPlace, augment_each
+from kdvideo.data.augment.plan import augment_each
 from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.plan import SamplePlan, middles_of, respread
-from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.samples import SampleOptions, TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
 
 __all__ = ["TaughtTuples"]
@@ -21,31 +23,22 @@ class TaughtTuples(TrainTuples):
         teacher, 7 frames:              ttttttt    ttttttt    ttttttt
 
     The teacher sees the same part of the picture, unless its convention has a short side of its own: then it is more
-    or less of it, around the same place. A teacher that squeezes frames into a square sees all of it that its crop
-    leaves. It is cut out at the teacher's own size, from frames that have not been made
-    small for the student first. Colours, blur and pretext operation are the student's. The teacher's frames
-    are decoded once more, and the worker always augments them.
+    or less of it, around the same place. A teacher that squeezes frames into a square sees all that its own crop
+    leaves. Its clips are cut out at its own size, from frames that have not been made small for the student first.
+    Colours, blur and pretext operation are the student's. The teacher's frames are decoded once more, and the worker
+    always augments them.
 
     Args:
         videos: each at least `config.layout.min_frames` long.
         config: what a tuple is.
-        seed: the run's seed.
-        num_negatives: how many other videos' numbers go with a sample.
         teacher: the teacher's input convention.
-        augment_on: where the student's clips are augmented.
+        options: see `TrainTuples`.
     """
 
     def __init__(
-        self,
-        videos: VideoList,
-        config: TupleConfig,
-        *,
-        seed: int,
-        num_negatives: int,
-        teacher: ClipSpec,
-        augment_on: AugmentPlace = "worker",
+        self, videos: VideoList, config: TupleConfig, *, teacher: ClipSpec, **options: Unpack[SampleOptions]
     ) -> None:
-        super().__init__(videos, config, seed=seed, num_negatives=num_negatives, augment_on=augment_on)
+        super().__init__(videos, config, **options)
         self.teacher = teacher
 
     @property

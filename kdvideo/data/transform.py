@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,8 @@ class ClipTransform:
         Raises:
             ValueError: the frames are no uint8, or have another layout or number.
         """
-        clips = _channels_first(torch.as_tensor(frames))
+        given = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+        clips = _channels_first(given)
         self._check_length(clips.shape[-4])
         spec = self.spec
         cut = find_cut(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdvideo.data.augment.plan import AugmentPlace
 from kdvideo.data.batch import Sample, SampleKey
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.draws import Draws
 from kdvideo.data.plan import SamplePlan, clip_around, middles_of, plan_sample
 from kdvideo.data.pretexts.base import ClipFrames
-from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.samples import SampleOptions, TrainTuples, TupleConfig
 from kdvideo.data.videos import VideoList
 
 __all__ = [
@@ -64,23 +63,14 @@ class ViewedTuples(TrainTuples):
     Args:
         videos: each at least `config.layout.min_frames` long.
         config: what a tuple is.
-        seed: the run's seed.
-        num_negatives: how many other videos' numbers go with a sample.
         views: the views of each video.
-        augment_on: where the student's clips are augmented.
+        options: see `TrainTuples`.
     """
 
     def __init__(
-        self,
-        videos: VideoList,
-        config: TupleConfig,
-        *,
-        seed: int,
-        num_negatives: int,
-        views: TeacherViews,
-        augment_on: AugmentPlace = "worker",
+        self, videos: VideoList, config: TupleConfig, *, views: TeacherViews, **options: Unpack[SampleOptions]
     ) -> None:
-        super().__init__(videos, config, seed=seed, num_negatives=num_negatives, augment_on=augment_on)
+        super().__init__(videos, config, **options)
         self.views = views
 
     def view_of(self, key: SampleKey) -> int:

@@ -1,13 +1,13 @@
 """Training samples of runs with tuples: whatever the task's teacher needs comes along."""
 
 import logging
-from typing import Any
+from typing import Unpack
 
 from fvcore.common.config import CfgNode
 
 from kdvideo.data.many import ManyTaughtTuples
 from kdvideo.data.misfits import tell_short, tell_small
-from kdvideo.data.samples import TrainTuples, TupleConfig
+from kdvideo.data.samples import SampleOptions, TrainTuples, TupleConfig
 from kdvideo.data.taught import TaughtTuples
 from kdvideo.data.videos import VideoList, keep_long_enough
 from kdvideo.data.views import ViewedTuples
@@ -27,7 +27,7 @@ def build_tuples(cfg: CfgNode, task: Task, videos: VideoList, tuples: TupleConfi
         videos: the training videos, each long enough for a tuple.
         tuples: what a tuple is.
     """
-    options: dict[str, Any] = {
+    options: SampleOptions = {
         "seed": cfg.SEED,
         "num_negatives": task.num_negatives,
         "augment_on": cfg.DATA.AUGMENT_ON,
@@ -46,7 +46,9 @@ def build_tuples(cfg: CfgNode, task: Task, videos: VideoList, tuples: TupleConfi
     return taught
 
 
-def _build_many(videos: VideoList, tuples: TupleConfig, task: Task, **options: Any) -> ManyTaughtTuples:
+def _build_many(
+    videos: VideoList, tuples: TupleConfig, task: Task, **options: Unpack[SampleOptions]
+) -> ManyTaughtTuples:
     dataset = ManyTaughtTuples(videos, tuples, teachers=task.teacher_inputs, **options)
     for number, viewed in dataset.viewed.items():
         tell_short(videos, viewed.views.clip, who=f"teacher {number}")

@@ -1,16 +1,15 @@
 """Runs that learn from a teacher alone: one clip per sample, a student without heads."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from traces import Trace, train_teacher
+from traces import STORED, Run, traced_runs, train_teacher
 
 import kdvideo
 from kdvideo.config import load_config
-from kdvideo.engine.launch import RunResult, train
+from kdvideo.engine.launch import train
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Preempted
 from kdvideo.inference.videos import list_videos
@@ -27,16 +26,9 @@ def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def distill(teacher: list[str], tmp_path: Path) -> Callable[..., tuple[list[dict], RunResult]]:
+def distill(teacher: list[str], tmp_path: Path) -> Run:
     """Runs a distillation: its trace of losses, and its result."""
-
-    def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
-        trace = Trace()
-        options = ["OUTPUT_DIR", str(tmp_path / name), *extra]
-        result = train(load_config(None, [*teacher, *options]), extra_hooks=(trace,), **keywords)
-        return trace.losses, result
-
-    return run
+    return traced_runs(teacher, tmp_path)
 
 
 def test_a_backbone_is_trained_and_published(distill, tmp_path: Path):
@@ -58,15 +50,7 @@ def test_a_backbone_is_trained_and_published(distill, tmp_path: Path):
     torch.testing.assert_close(loaded.eval()(clip), result.model(clip))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["TEACHER.REPLAY", "True"],
-        ["TEACHER.REPLAY", "True", "TEACHER.SAMPLING", "own", "SOLVER.ACCUMULATE", "2"],
-        ["TEACHER.VIEWS", "2", "DATA.AUGMENT_ON", "device", "SOLVER.AMP", "bf16"],
-    ],
-    ids=["shared", "own_accumulated", "views_device_bf16"],
-)
+@STORED
 def test_stored_answers_are_the_computed(distill, options: list[str]):
     """A run that reads its teacher's answers has the losses of the run that computed them, bit by bit."""
     computed, _ = distill("computed", *options)

@@ -1,16 +1,15 @@
 """Runs whose students learn from their teachers' tokens: resumed, replayed, from views, from a transformer."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_teachers import write_teacher
-from traces import Trace, train_teacher
+from traces import Run, Trace, traced_runs, train_teacher
 
 from kdvideo.config import load_config
-from kdvideo.engine.launch import RunResult, train
+from kdvideo.engine.launch import train
 from kdvideo.engine.stop import Preempted
 
 NONE = ["PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none"]
@@ -22,17 +21,10 @@ def with_losses(*names: str) -> list[str]:
 
 
 @pytest.fixture
-def distill(tiny_overrides: list[str], tmp_path: Path) -> Callable[..., tuple[list[dict], RunResult]]:
+def distill(tiny_overrides: list[str], tmp_path: Path) -> Run:
     """Runs a distillation from a trained teacher with other clips: its trace of losses, and its result."""
     teacher = [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *NONE, *with_losses(*ALL)]
-
-    def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
-        trace = Trace()
-        options = ["OUTPUT_DIR", str(tmp_path / name), *extra]
-        result = train(load_config(None, [*teacher, *options]), extra_hooks=(trace,), **keywords)
-        return trace.losses, result
-
-    return run
+    return traced_runs(teacher, tmp_path)
 
 
 @pytest.mark.parametrize(

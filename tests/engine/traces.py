@@ -1,10 +1,26 @@
-"""What tests of whole runs share: a hook that keeps the numbers of each step, and a trained teacher."""
+"""What tests of whole runs share: runs with the numbers of each step, and a trained teacher."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from kdvideo.config import load_config
-from kdvideo.engine.launch import train
+from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.trainer import Hook
+
+Run = Callable[..., tuple[list[dict], RunResult]]
+
+# Ways to store answers: read once more, they must be those that were computed.
+STORED = pytest.mark.parametrize(
+    "options",
+    [
+        ["TEACHER.REPLAY", "True"],
+        ["TEACHER.REPLAY", "True", "TEACHER.SAMPLING", "own", "SOLVER.ACCUMULATE", "2"],
+        ["TEACHER.VIEWS", "2", "DATA.AUGMENT_ON", "device", "SOLVER.AMP", "bf16"],
+    ],
+    ids=["shared", "own_accumulated", "views_device_bf16"],
+)
 
 
 class Trace(Hook):
@@ -22,3 +38,15 @@ def train_teacher(overrides: list[str], folder: Path, *options: str) -> list[str
     own = ["OUTPUT_DIR", str(folder / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", *options]
     train(load_config(None, [*overrides, *own]))
     return [*overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a"]
+
+
+def traced_runs(overrides: list[str], folder: Path) -> Run:
+    """Returns a function that trains into a subfolder; it gives the scalars of each step, and the result."""
+
+    def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
+        trace = Trace()
+        options = ["OUTPUT_DIR", str(folder / name), *extra]
+        result = train(load_config(None, [*overrides, *options]), extra_hooks=(trace,), **keywords)
+        return trace.losses, result
+
+    return run
