@@ -1,4 +1,4 @@
-"""The runs of docs/results/distillation.md: students alone, with an image teacher, and by an image teacher alone."""
+"""The runs of the comparison: students alone, with an image teacher, and by an image teacher alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,8 +40,6 @@ class Run:
         config: nested config keys, besides those of all runs.
         modality: "rgb" or "residual".
         image_teacher: whether the image teacher teaches by its views.
-        teacher: the run whose network is the (second) teacher.
-        starts_from: the run whose network is finetuned.
         held_out: whether held-out groups of the training list replace the test list.
     """
 
@@ -51,14 +49,7 @@ class Run:
     config: Config = field(default_factory=dict)
     modality: str = "rgb"
     image_teacher: bool = False
-    teacher: str = ""
-    starts_from: str = ""
     held_out: bool = False
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The runs that must have ended before it."""
-        return tuple(name for name in (self.teacher, self.starts_from) if name)
 
 
 def merged(*configs: Config) -> dict[str, Any]:
@@ -83,23 +74,23 @@ def taught_by(*losses: str, weights: tuple[float, ...] = ()) -> Config:
 def selection_runs() -> Iterator[Run]:
     """Lists the runs by which losses and settings are chosen: r3d_10, one seed, on held-out training groups."""
     colour = {"AUGMENT": {"COLOR_PROB": 0.8, "GRAYSCALE_PROB": 0.2, "BLUR_PROB": 0.5}}
-    variants: dict[str, tuple[str, Config]] = {
-        "pcl-rgb": ("", PCL),
-        "pcl-rgb-colour": ("", merged(PCL, colour)),
-        "embedding": ("", merged(ALONE, taught_by("embedding_distillation"))),
-        "queue": ("", merged(ALONE, taught_by("queue_distillation"))),
-        "similarity": ("", merged(ALONE, taught_by("similarity_distillation"))),
-        "standardised-embedding": ("", merged(ALONE, taught_by("standardised_embedding"))),
-        "standardised-mse": ("", merged(ALONE, taught_by("standardised_mse"))),
-        "queue+embedding": ("", merged(ALONE, taught_by("queue_distillation", "embedding_distillation"))),
+    variants: dict[str, Config] = {
+        "pcl-rgb": PCL,
+        "pcl-rgb-colour": merged(PCL, colour),
+        "embedding": merged(ALONE, taught_by("embedding_distillation")),
+        "queue": merged(ALONE, taught_by("queue_distillation")),
+        "similarity": merged(ALONE, taught_by("similarity_distillation")),
+        "standardised-embedding": merged(ALONE, taught_by("standardised_embedding")),
+        "standardised-mse": merged(ALONE, taught_by("standardised_mse")),
+        "queue+embedding": merged(ALONE, taught_by("queue_distillation", "embedding_distillation")),
     }
     best = "standardised_embedding"
     for rate in (1e-3, 4e-3):
         keys = merged(ALONE, taught_by(best), {"SOLVER": {"BASE_LR": rate}})
-        variants[f"standardised-embedding-lr{rate:g}"] = ("", keys)
-    variants["standardised-embedding-colour"] = ("", merged(ALONE, taught_by(best), colour))
-    variants["standardised-embedding-batch8"] = ("", merged(ALONE, taught_by(best), {"SOLVER": {"BATCH_SIZE": 8}}))
-    for name, (_, config) in variants.items():
+        variants[f"standardised-embedding-lr{rate:g}"] = keys
+    variants["standardised-embedding-colour"] = merged(ALONE, taught_by(best), colour)
+    variants["standardised-embedding-batch8"] = merged(ALONE, taught_by(best), {"SOLVER": {"BATCH_SIZE": 8}})
+    for name, config in variants.items():
         yield Run(
             f"selection.{name}",
             "r3d_10",
@@ -111,7 +102,7 @@ def selection_runs() -> Iterator[Run]:
 
 
 def main_runs() -> Iterator[Run]:
-    """Lists the runs of the table, the most informative first. Each comes after those that it needs."""
+    """Lists the runs of the table, the most informative first."""
     for seed in SEEDS:
         for one in ARCHITECTURES:
             for modality in ("residual", "rgb"):

