@@ -7,9 +7,10 @@ from kdvideo.former_names import follow_former_names
 from kdvideo.version import __version__
 
 if TYPE_CHECKING:
-    from kdvideo.calls import embed, evaluate, export, predict, publish
+    from kdvideo.calls import embed, export, predict
     from kdvideo.data.clip_spec import ClipSpec, prepare_clips
     from kdvideo.data.load import load_clips, load_dataset
+    from kdvideo.engine.after_training import evaluate, publish
     from kdvideo.engine.launch import RunResult
     from kdvideo.engine.one_call import distill, finetune, pretrain
     from kdvideo.inference.predict import Predictor
@@ -41,7 +42,8 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("embed", "evaluate", "export", "predict", "publish"), "kdvideo.calls"),
+    **dict.fromkeys(("embed", "export", "predict"), "kdvideo.calls"),
+    **dict.fromkeys(("evaluate", "publish"), "kdvideo.engine.after_training"),
     "Predictor": "kdvideo.inference.predict",
     "ClipSpec": "kdvideo.data.clip_spec",
     "prepare_clips": "kdvideo.data.clip_spec",

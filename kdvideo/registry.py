@@ -179,8 +179,8 @@ LOSSES = NamedRegistry(
     `num_negatives` (K). It is called as `loss(z, index, negatives)` with `z[B, 2, E]` of unit length, the videos'
     numbers `index[B]` and `negatives[B, K]`; its buffers are its memory.
     A distillation loss is a subclass of `kdvideo.losses.DistillationLoss`, called as `loss(student_output,
-    teacher_output)` with the output that its class names: `pretext_logits[B, P]` (where classes are learnt, these,
-    `[B * N, K]`) or `feature[B, N, D]`.
+    teacher_output)` with the output that its class names: `feature[B, N, D]`, the map `tokens[B, N, D, t, h, w]`, or
+    `pretext_logits[B, P]`. In runs that learn classes, the last are class logits `[B * N, K]`.
     A contrastive loss from outside kdvideo is tried on two tuples when it is built.
     """,
     home="kdvideo.losses",

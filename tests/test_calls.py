@@ -14,7 +14,6 @@ import torch
 from fvcore.common.config import CfgNode
 
 import kdvideo
-from kdvideo import calls
 from kdvideo.cli import main
 from kdvideo.engine import one_call
 from kdvideo.engine.trainer import Hook, Trainer
@@ -57,7 +56,7 @@ def beside_clips(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", JOBS)
 def test_the_example_gives_what_it_says(name: str, beside_clips: Path):
-    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(calls, name), name)
+    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(kdvideo, name), name)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
 
@@ -208,3 +207,15 @@ def test_a_cell_without_a_main_guard(beside_clips: Path):
     Path("cell.py").write_text(NOTEBOOK)
     found = subprocess.run([sys.executable, "cell.py"], check=True, capture_output=True, text=True)
     assert found.stdout == "done __main__\n"
+
+
+def test_a_network_in_training_stays_so(beside_clips: Path):
+    """Its answers are those of eval mode, and neither its mode nor its statistics change."""
+    spec = kdvideo.ClipSpec(clip_len=4, size=32)
+    net = kdvideo.create_model("r3d_10", width=4, num_classes=3, clip_spec=spec).train()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    answers = [one.best for one in kdvideo.predict("clips", model=net, num_clips=1, top=1)]
+    kdvideo.export(net, "net.pt2", format="torch-export")
+    assert net.training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert [one.best for one in kdvideo.predict("clips", model=net.eval(), num_clips=1, top=1)] == answers

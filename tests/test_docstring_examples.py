@@ -11,7 +11,7 @@ from test_docstrings import MODULES
 from kdvideo.registry import HEADS, LOSSES
 
 # tests/data/test_load_clips.py and tests/test_calls.py run them on videos
-FILES_NEEDED = ("kdvideo.data.load", "kdvideo.calls")
+FILES_NEEDED = ("kdvideo.data.load", "kdvideo.calls", "kdvideo.engine.after_training")
 FINDER = doctest.DocTestFinder(exclude_empty=True)
 WITH_EXAMPLES = [
     module

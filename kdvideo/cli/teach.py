@@ -74,7 +74,8 @@ def _describe(cfg: "CfgNode", taught: "Taught") -> str:
             "run this again"
         )
     settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
-    losses = cfg.TEACHER.LOSSES if "class_logits" in taught.store.shapes else ["embedding_distillation"]
+    own = {"class_logits", "tokens"} & {*taught.store.shapes}
+    losses = cfg.TEACHER.LOSSES if own else ["embedding_distillation"]
     settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", f"[{', '.join(losses)}]"]
     settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
     settings += _unusual(cfg)

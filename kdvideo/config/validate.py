@@ -131,6 +131,12 @@ def _validate_list(cfg: CfgNode) -> None:
         raise ValueError(
             f"VIEWS of TEACHERS are {counts}: all that have views must have as many, because a sample lies around one"
         )
+    for number, block in enumerate(cfg.TEACHERS, start=1):
+        if counts and block.get("REPLAY") and not block.get("VIEWS"):
+            raise ValueError(
+                f"TEACHERS.{number}.REPLAY is on, but samples lie around another teacher's VIEWS {counts[0]}, so they "
+                f"are others than its store has: set it to off, or TEACHERS.{number}.VIEWS to {counts[0]}"
+            )
 
 
 def _validate_teacher(cfg: CfgNode) -> None:
@@ -165,6 +171,8 @@ def _validate_teacher(cfg: CfgNode) -> None:
 def _validate_mixup(cfg: CfgNode) -> None:
     if not cfg.AUGMENT.MIXUP:
         return
+    if cfg.AUGMENT.MIXUP < 0.01:  # nearly all shares would be 0 or 1, and drawing them takes ever longer
+        raise ValueError(f"AUGMENT.MIXUP is {cfg.AUGMENT.MIXUP:g}; it must be 0, or from 0.01 to 1")
     if not TASKS.get(cfg.TASK.NAME).needs_labels and PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
         raise ValueError(
             f"AUGMENT.MIXUP is {cfg.AUGMENT.MIXUP:g}, but PRETEXT.NAME is {cfg.PRETEXT.NAME}: a mixture of two tuples "

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fvcore.common.config import CfgNode
 
+from kdvideo.config.teachers import teacher_configs
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.datasets.records import check_root, class_names
 from kdvideo.data.videos import VideoList, join_lists
@@ -33,7 +34,7 @@ def count_classes(cfg: CfgNode, lists: Lists, teacher: Model | None) -> tuple[in
         ValueError: videos have no class, and no teacher knows any.
     """
     records = [*lists.train.records, *lists.test.records]
-    known = labelled(records)
+    known, teachers = labelled(records), teacher_configs(cfg)
     if len(known) < len(records) and not isinstance(teacher, ClassificationModel):
         why = f"TASK.NAME {cfg.TASK.NAME} learns classes, but DATA.NAME {cfg.DATA.NAME} has videos without one"
         if teacher is None:
@@ -41,20 +42,22 @@ def count_classes(cfg: CfgNode, lists: Lists, teacher: Model | None) -> tuple[in
                 f"{why}: choose a labelled dataset, TASK.NAME pcl, or a classifier as TEACHER.WEIGHTS, which teaches "
                 "its classes"
             )
-        raise ValueError(f"{why}, and TEACHER.WEIGHTS {cfg.TEACHER.WEIGHTS} knows none: choose a classifier")
-    if known:
-        number, names = 1 + max(record.class_id or 0 for record in known), tuple(class_names(known))
-        return number, names if len(names) == number else ()
-    if not any(map(compares_answers, cfg.TEACHER.LOSSES)):
-        raise ValueError(
-            f"TEACHER.LOSSES is {cfg.TEACHER.LOSSES}, which compare no classes, and no video has one: add "
-            "logit_distillation"
-        )
-    if cfg.DATA.VALIDATION_SHARE:
+        asked = ", ".join(one.TEACHER.WEIGHTS for one in teachers)
+        raise ValueError(f"{why}, and TEACHER.WEIGHTS {asked} knows none: choose a classifier")
+    if cfg.DATA.VALIDATION_SHARE and len(known) < len(records):
         raise ValueError(
             f"DATA.VALIDATION_SHARE is {cfg.DATA.VALIDATION_SHARE:g}, but videos without classes cannot choose an "
             "epoch: set it to 0"
         )
+    losses = [loss for one in teachers for loss in one.TEACHER.LOSSES]
+    if not labelled(lists.train.records) and not any(map(compares_answers, losses)):
+        raise ValueError(
+            f"TEACHER.LOSSES is {losses}, which compare no classes, and no training video has one: add "
+            "logit_distillation"
+        )
+    if known:
+        number, names = 1 + max(record.class_id or 0 for record in known), tuple(class_names(known))
+        return number, names if len(names) == number else ()
     assert isinstance(teacher, ClassificationModel), "checked above"
     return teacher.num_classes, tuple(teacher.class_names)
 

@@ -35,7 +35,7 @@ from kdvideo.files import remove_temporaries
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import PRETEXTS, TASKS
-from kdvideo.tasks.teacher import check_teacher, choose_frames
+from kdvideo.tasks.teacher import check_teacher, choose_frames, compares_answers
 from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
 from kdvideo.zoo.entry import ZooEntry
@@ -135,7 +135,7 @@ def _put_together(
 ) -> RunParts:
     if not TASKS.get(cfg.TASK.NAME).needs_labels:
         return pretraining(cfg, folder, device=device, resumed=resumed)
-    return supervised(cfg, folder, device=device, resumed=resumed, teacher=_teacher_of_classes(teachers))
+    return supervised(cfg, folder, device=device, resumed=resumed, teacher=_teacher_of_classes(cfg, teachers))
 
 
 def _find_checkpoint(
@@ -170,9 +170,10 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights]:
 
 
 def _with_single_clips(cfg: CfgNode) -> CfgNode:
-    """Returns the config without a pretext if classes are learnt from a teacher, to which the samples are single clips.
+    """Returns the config of a run that learns a teacher's classes, whose samples are single clips, without a pretext.
 
-    It does so before a config is compared, stored or hashed: a store of answers depends on what a sample is.
+    Other configs stay as they are. It is done before a config is compared, stored or hashed, because a store of
+    answers depends on what a sample is.
     """
     task = TASKS.get(cfg.TASK.NAME)
     if not (task.needs_labels and task.takes_losses and teacher_configs(cfg)):
@@ -200,9 +201,17 @@ def _tell_frames(cfg: CfgNode, reasons: Sequence[str]) -> None:
             logger.info("%s auto: %s, because %s", key, one.TEACHER.SAMPLING, why)
 
 
-def _teacher_of_classes(models: Sequence[Model]) -> Model | None:
-    """Returns the teacher whose classes a student learns: the first classifier, otherwise the first. None without."""
-    return next((model for model in models if isinstance(model, ClassificationModel)), next(iter(models), None))
+def _teacher_of_classes(cfg: CfgNode, models: Sequence[Model]) -> Model | None:
+    """Returns the teacher whose classes a student learns: the first classifier that a loss asks for its answers.
+
+    If there is none, it is the first teacher; None without teachers.
+    """
+    asked = [
+        model
+        for one, model in zip(teacher_configs(cfg), models, strict=True)
+        if isinstance(model, ClassificationModel) and any(map(compares_answers, one.TEACHER.LOSSES))
+    ]
+    return next(iter([*asked, *models]), None)
 
 
 def _check_teachers(cfg: CfgNode, models: Sequence[Model]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kdvideo.config import load_config, merge_config
 from kdvideo.config.naming import naming_keys
+from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.trainer import Hook
 from kdvideo.registry import BACKBONES
@@ -195,7 +196,13 @@ def _finetuning(model: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
             f"`model` {model} is a {spec.backbone} with {', '.join(others)}, for which a config has no keys: distil it "
             "into a backbone, or write the loop yourself as examples/finetune.py does"
         )
-    clip = spec.clip_spec
+    clip, usual = spec.clip_spec, ClipSpec()
+    fields = ("sampling", "interpolation", "resize")
+    if lost := [f"{one} {getattr(clip, one)}" for one in fields if getattr(clip, one) != getattr(usual, one)]:
+        raise ValueError(
+            f"`model` {model} takes clips with {', '.join(lost)}, for which a config has no keys: distil it into a "
+            "backbone, or write the loop yourself as examples/finetune.py does"
+        )
     width = {"WIDTH": spec.backbone_kwargs["width"]} if "width" in spec.backbone_kwargs else {}
     return {
         **FINETUNING,

@@ -51,8 +51,8 @@ def embed_videos(
     Args:
         videos: a video, a folder of videos, or several of them.
         model: see `kdvideo.inference.predict.Predictor`.
-        out: a file that ends in .parquet or .safetensors; see `write_features`. It takes a single folder, which
-            its names are relative to.
+        out: a file that ends in .parquet or .safetensors; see `write_features`. `videos` must then be one folder, and
+            the table's names are relative to it.
         num_clips: the number of clips per video.
         num_workers: the number of processes that decode. 0 for this one.
         time_limit: seconds that a video may take.
@@ -63,9 +63,9 @@ def embed_videos(
     """
     if num_clips < 1:
         raise ValueError(f"`num_clips` is {num_clips}; it must be 1 or more")
-    root = None if out is None else _folder_of_table(videos)
     if out is not None:
         check_format(Path(out))
+    root = None if out is None else _folder_of_table(videos)
     paths = list_videos(videos)
     outputs, facts = compute_features(
         model, paths, num_clips=num_clips, num_workers=num_workers, time_limit=time_limit, device=device

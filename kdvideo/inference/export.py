@@ -1,5 +1,6 @@
 """Exporting a model for other runtimes; the file is checked against the model itself."""
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -119,6 +120,8 @@ def export_source(source: Source, path: str | Path | None = None, *, format: Exp
     if format not in SUFFIXES:
         raise ValueError(f"`format` is {format!r}; it must be {' or '.join(SUFFIXES)}")
     model, weights = load_source(source, "cpu")
+    if weights is None:
+        model = copy.deepcopy(model).eval()  # the caller's own may be in training
     name = (
         (weights.entry.name if weights.entry else weights.path.stem) if weights else type(backbone_of(model)).__name__
     )

@@ -1,5 +1,6 @@
 """Predicting: the classes of videos, or their nearest neighbours in a gallery."""
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class Predictor:
         device: see `kdvideo.device.choose_device`.
 
     Attributes:
-        model: the model, in eval mode and on the device.
+        model: the model on the device. It answers in eval mode, whatever its own mode is.
         weights: its weights. None for a model in memory.
         gallery: the gallery, or None.
         class_names: the names of a classifier's outputs. Empty with a gallery.
@@ -121,9 +122,7 @@ class Predictor:
         Raises:
             ValueError: a path does not exist, a folder holds no video, or a number is below 1.
         """
-        for name, value in (("top", top), ("num_clips", num_clips)):
-            if value < 1:
-                raise ValueError(f"`{name}` is {value}; it must be 1 or more")
+        check_counts(top=top, num_clips=num_clips)
         outputs = compute_video_outputs(
             self._network,
             list_videos(videos),
@@ -151,7 +150,14 @@ class Predictor:
             7 3
             13 3
             19 3
+
+        Raises:
+            ValueError: a number is below 1, or a frame is no picture of uint8.
         """
+        check_counts(top=top, every=every)
+        return self._answer_stream(frames, every=every, top=top)
+
+    def _answer_stream(self, frames: Iterable[ArrayLike], *, every: int, top: int) -> Iterator[FrameAnswer]:
         device = next(self.model.parameters()).device
         for number, clip in stream_clips(frames, self._spec, every=every):
             output = compute_outputs(
@@ -233,14 +239,33 @@ def compute_features(
     return outputs, None if weights is None else GalleryFacts(weights.name, weights.sha256, num_clips)
 
 
+def check_counts(**numbers: int) -> None:
+    """Checks arguments that count something.
+
+    Raises:
+        ValueError: one is below 1.
+    """
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"`{name}` is {value}; it must be 1 or more")
+
+
 @out_of_memory_means(NETWORK_MEMORY)
 def load_source(source: Source, device: str = "") -> tuple[Model, Weights | None]:
-    """Returns a model in eval mode on the device that computes, and its weights.
+    """Returns a model on the device that computes, and its weights.
 
-    The weights of a model in memory are None.
+    A model in memory stays as it is, in its mode and on its device. For another device, it is copied. It has no
+    weights, None.
     """
-    chosen = choose_device(device)
     if isinstance(source, nn.Module):
-        return source.to(chosen).eval(), None
+        if not hasattr(backbone_of(source), "clip_spec"):
+            raise ValueError(
+                f"a {type(source).__name__} in memory does not say what clips it takes: derive it from "
+                "kdvideo.models.Backbone, or give it a `clip_spec`"
+            )
+        own = next(source.parameters()).device
+        chosen = choose_device(device) if device else own
+        return (source if chosen == own else copy.deepcopy(source).to(chosen)), None
+    chosen = choose_device(device)
     model, weights = load_model(source_name(source))
     return model.to(chosen).eval(), weights

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -72,7 +73,7 @@ def _places(spec: ClipSpec) -> tuple[int, Sequence[int]]:
 
 def _as_picture(frame: ArrayLike, number: int) -> Tensor:
     """Returns a frame as uint8 `[3, H, W]`."""
-    picture = torch.as_tensor(frame)
+    picture = frame if isinstance(frame, Tensor) else torch.from_numpy(np.array(frame))  # cameras reuse their buffers
     if picture.dtype != torch.uint8 or picture.dim() != 3 or 3 not in (picture.shape[0], picture.shape[-1]):
         raise ValueError(
             f"frame {number} has shape {tuple(picture.shape)} of {picture.dtype}; it must be uint8 [H, W, 3] or "
@@ -91,4 +92,4 @@ def _crop(picture: Tensor, spec: ClipSpec) -> Tensor:
         size=spec.size,
         resizing=spec.resizing,
     )
-    return cut.of(picture[..., cut.window[0], cut.window[1]][None])[0]
+    return cut.of(picture[(..., *cut.window)][None])[0].clone()  # a view would keep the whole picture

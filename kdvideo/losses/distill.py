@@ -19,7 +19,8 @@ class DistillationLoss(nn.Module):
 
     Attributes:
         output: the output that the loss compares: "pretext_logits" `[B, P]`, "feature" `[B, N, D]`, or the map
-            "tokens" `[B, N, D, t, h, w]`. In a run that learns classes, the first are the classes' logits `[B * N, K]`.
+            "tokens" `[B, N, D, t, h, w]`. In a run that learns classes, a loss of "pretext_logits" gets the classes'
+            logits `[B * N, K]` instead.
         adapts: whether a trained linear layer first maps the student's D to the teacher's.
     """
 

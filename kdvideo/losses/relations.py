@@ -125,7 +125,8 @@ class RunningStatistics(nn.Module):
     def standardise(self, rows: Tensor) -> Tensor:
         """Returns `rows[..., D]` with mean 0 and variance 1 in each dimension, as far as they are known.
 
-        A dimension that hardly ever changes is not divided by its own deviation, but by a hundredth of the usual one.
+        A dimension whose variance is below 1e-4 of the mean variance is divided by a hundredth of the root of the mean
+        variance, not by its own deviation.
         """
         variance = torch.maximum(self.variance, _LEAST_SHARE * self.variance.mean())
         return (rows - self.mean.to(rows.dtype)) * (variance + 1e-6).rsqrt().to(rows.dtype)

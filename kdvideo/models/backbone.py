@@ -96,8 +96,8 @@ class NetBackbone(Backbone):
         blocks: stem and stages; their output is `[B, num_features, t, h, w]`.
         num_features: D, the length of a feature.
         clip_spec: the input convention.
-        stages: name of each stage -> index of its last block. The block behind it must not change its output in place.
-            None if only the last block's output is a stage.
+        stages: maps each stage's name to the index of its last block. The next block must not change that output in
+            place. None: the last block is the only stage.
 
     Example:
         >>> import torch

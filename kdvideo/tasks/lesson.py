@@ -22,7 +22,7 @@ from kdvideo.tasks.classes import class_order
 from kdvideo.tasks.maps import choose_layers, compared_outputs, map_shapes
 from kdvideo.tasks.outputs import MAP
 from kdvideo.tasks.replay import ReplayStore
-from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames
+from kdvideo.tasks.teacher import Frames, FrozenTeacher, choose_frames, compares_answers
 from kdvideo.tasks.views import build_views, match_views, view_clips
 from kdvideo.tasks.weighting import LearntWeights
 
@@ -87,7 +87,7 @@ class Lesson(nn.Module):
 
         Args:
             cfg: a valid config.
-            student: the student. If both are classifiers, their classes have to be the same.
+            student: the student. If both are classifiers and a loss compares answers, their classes must be the same.
             teacher: the teacher's network, which `check_teacher` has checked.
             replay: a store of the teacher's answers.
 
@@ -96,7 +96,8 @@ class Lesson(nn.Module):
         """
         backbone, order, classes = backbone_of(student), None, False
         if isinstance(student, ClassificationModel) and isinstance(teacher, ClassificationModel):
-            classes, order = True, class_order(student, teacher, name=cfg.TEACHER.WEIGHTS)
+            classes = any(map(compares_answers, cfg.TEACHER.LOSSES))
+            order = class_order(student, teacher, name=cfg.TEACHER.WEIGHTS) if classes else None
         views = build_views(cfg, teacher, replay=replay)
         frames: Frames = choose_frames(cfg.TEACHER.SAMPLING, teacher)[0] if views is None else "views"
         asked = cfg.TEACHER.LOSSES
@@ -156,9 +157,9 @@ class Lesson(nn.Module):
             prepared: the student's prepared clips, of which `student` are the outputs.
 
         Returns:
-            Scalars: `kd_loss`, the weighted sum, with a gradient; each loss by its name, for the log, and `NAME_weight`
-            of weights that are learnt. If both networks
-            have pretext logits, or both have classes, also `teacher_agreement`, the share of equal answers.
+            Scalars: `kd_loss`, the weighted sum, with a gradient. For the log: each loss by its name, `NAME_weight`
+            where weights are learnt, and `teacher_agreement`, the share of equal answers, where both networks have
+            pretext logits or both have classes.
         """
         adapter = self.adapter["feature"] if isinstance(self.adapter, nn.ModuleDict) else self.adapter
         student = {**student, "adapted_feature": adapter(student["feature"])}
@@ -197,7 +198,8 @@ class Lesson(nn.Module):
     def answers(self, batch: Batch, *, prepared: Tensor | None = None) -> Mapping[str, Tensor]:
         """Returns the teacher's outputs, `feature[B, N, D]` and others. If there is a `replay`, they come from it.
 
-        A teacher with views has `feature[B, D]` and `class_logits[B, K]` only. Classes are in the student's order.
+        A teacher with views has one answer for each video, so there is no N: `feature[B, D]`, `class_logits[B, K]`
+        or `tokens[B, D, t, h, w]`, whichever the losses compare. Classes are in the student's order.
 
         Args:
             batch: see `DistillTask.forward`.

@@ -105,11 +105,9 @@ class SupervisedTask(TaughtTask):
             return self._learn_from_teachers(self.trainable, batch)
         logits = self.trainable(self.prepare(batch["clips"].flatten(0, 1)))
         accuracy = (logits.detach().argmax(dim=1) == batch["class_id"]).float().mean()
-        loss = mixed_losses(logits, batch).mean() if "partner_class" in batch else None
-        return {
-            "loss": F.cross_entropy(logits, batch["class_id"]) if loss is None else loss,
-            "train_accuracy": accuracy,
-        }
+        is_mixed = "partner_class" in batch
+        loss = mixed_losses(logits, batch).mean() if is_mixed else F.cross_entropy(logits, batch["class_id"])
+        return {"loss": loss, "train_accuracy": accuracy}
 
     def _learn_from_teachers(self, trainable: AdaptedStudent, batch: Batch) -> dict[str, Tensor]:
         prepared = self.prepare(batch["clips"])

@@ -21,7 +21,8 @@ class AdaptedStudent(nn.Module):
 
     Args:
         model: the student. It may be a backbone alone.
-        lessons: their adapters are trained, which each lesson calls itself, and they say which maps are computed.
+        lessons: give the adapters, which are trained here but called by the lessons, and the names of the stages whose
+            maps are computed.
     """
 
     def __init__(self, model: Model, *, lessons: Sequence[Lesson]) -> None:

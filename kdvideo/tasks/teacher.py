@@ -43,8 +43,8 @@ class FrozenTeacher(nn.Module):
             of its own length and size over the same spans, which the batch contains as `teacher_clips`. With "views" it
             is one clip, not augmented, so a pretext head is not used.
         classes: whether a classifier also answers with its classes. By default, its backbone is used alone.
-        outputs: what the losses compare. A map is computed only for "tokens", and features beside it only if they are
-            among them, or a head needs them.
+        outputs: what the losses compare. With "tokens" the last map is computed, and features are then left out unless
+            a loss or a head needs them.
     """
 
     def __init__(

@@ -97,12 +97,13 @@ def match_views(
     """Returns both networks' outputs for the M clips that are compared with a view.
 
     Args:
-        student: `feature` and `adapted_feature`, `[B, N, D]`, of a classifier `class_logits[B, N, K]`, and others.
+        student: `feature` and `adapted_feature`, `[B, N, D]`, of a classifier `class_logits[B, N, K]`, and maps.
         teacher: outputs of the view, e.g. `feature[B, D']`.
         kept: the places of these clips among the N.
 
     Returns:
-        The student's outputs with these `[B, M, D]`, and the teacher's `[B, M, D']`, the same for each clip.
+        The student's outputs for the M compared clips, `[B, M, ...]`, and the teacher's answer repeated for each of
+        them, `[B, M, ...]`. Outputs that are not of single clips stay as they are.
     """
     of_clips = {"feature", "adapted_feature", "class_logits"} & student.keys()
     of_clips |= {name for name in student if name.startswith(MAP)}

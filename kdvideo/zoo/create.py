@@ -1,7 +1,6 @@
 """Building models by name: architectures, and published models with what their entries say."""
 
 import fnmatch
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,7 +15,7 @@ from kdvideo.zoo.contents import read_contents
 from kdvideo.zoo.fill import complete_names
 from kdvideo.zoo.folder import ZooLike
 from kdvideo.zoo.load import fill_from, load_model, load_pcl_model
-from kdvideo.zoo.names_of_sources import EntryName, parse_source
+from kdvideo.zoo.names_of_sources import EntryName, parse_source, source_name
 from kdvideo.zoo.sources import FoundEntry, bring_weights, find_entry, zoos
 
 __all__ = ["create_model", "create_pcl_model", "is_model", "list_models"]
@@ -102,7 +101,7 @@ def create_model(
         >>> classifier(torch.randn(2, 3, 16, 64, 64)).shape
         torch.Size([2, 101])
     """
-    name = os.fspath(name)
+    name = source_name(name)
     if not isinstance(parse_source(name), EntryName):
         return _create_foreign(name, num_classes, pretrained=pretrained, zoo=zoo, kwargs=kwargs)
     found = _find_or_none(name, zoo, pretrained=pretrained, kwargs=kwargs)
@@ -195,7 +194,7 @@ def create_pcl_model(
         "pretext_head": pretext_head,
     }
     head_kwargs = {key: value for key, value in given.items() if value is not None}
-    name = os.fspath(name)
+    name = source_name(name)
     if not isinstance(parse_source(name), EntryName):
         _check_pretrained(name, pretrained)
         if others := ", ".join({**kwargs, **head_kwargs}):

@@ -134,9 +134,8 @@ def source_name(source: str | Path) -> str:
         >>> source_name(Path("my-teacher"))
         './my-teacher'
     """
-    if isinstance(source, str):
-        return source
-    return str(source) if "/" in str(source) else f"./{source}"
+    text = str(source)
+    return text if isinstance(source, str) or text.startswith(("/", "~")) else f"./{text}"
 
 
 def split_hub_file(address: str) -> tuple[str, str, str]:

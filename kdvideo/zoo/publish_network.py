@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from kdvideo.models.pcl import ClassificationModel
@@ -67,5 +68,5 @@ def _hash_tensors(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, tensor in model.state_dict().items():
         digest.update(key.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

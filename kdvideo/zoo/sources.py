@@ -207,7 +207,8 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
 
 
 def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
-    if not pinned and (file := _file_of_run(folder)) is not None:
+    is_run = not pinned and not (folder / CONFIG).is_file()
+    if is_run and (file := _file_of_run(folder)) is not None:
         return _file_weights(file, source)
     try:
         if not (folder / CONFIG).is_file():
@@ -222,7 +223,7 @@ def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
 
 
 def _file_of_run(folder: Path) -> Path | None:
-    """Returns the file that publishing a run would take: of its best epoch or its last. None if it is no run's."""
+    """Returns the weights of a run's best epoch, or of its last. None if the folder has neither."""
     return next((folder / name for name in (BEST_NAME, CHECKPOINT_NAME) if (folder / name).is_file()), None)
 
 

@@ -21,7 +21,10 @@ __all__ = ["FoundTimm", "find_timm", "read_timm"]
 
 
 class FoundTimm(NamedTuple):
-    """Where the weights of a model of timm lie, their licence, and the name of exactly these; "" of a file."""
+    """The weights of a timm model: their file, their licence, and a name that means exactly them.
+
+    Licence and name are "" for a local file.
+    """
 
     path: Path
     licence: str

@@ -1,17 +1,15 @@
 """Classes learnt from a teacher: beside labels, without any, and from unlabelled videos beside labelled ones."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from traces import Trace
+from traces import STORED, Run, traced_runs
 
 import kdvideo
 from kdvideo.config import load_config
 from kdvideo.engine.evaluate import evaluate
-from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.teach import teach
@@ -21,20 +19,11 @@ from kdvideo.models.pcl import ClassificationModel
 from kdvideo.tasks import FrozenTeacher
 from kdvideo.zoo.publish import publish
 
-Run = Callable[..., tuple[list[dict], RunResult]]
-
 
 @pytest.fixture
 def run(tiny_overrides: list[str], tmp_path: Path) -> Run:
     """Runs TASK.NAME supervised: its trace of scalars, and its result."""
-
-    def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
-        trace = Trace()
-        options = ["TASK.NAME", "supervised", "OUTPUT_DIR", str(tmp_path / name), *extra]
-        result = train(load_config(None, [*tiny_overrides, *options]), extra_hooks=(trace,), **keywords)
-        return trace.losses, result
-
-    return run
+    return traced_runs([*tiny_overrides, "TASK.NAME", "supervised"], tmp_path)
 
 
 @pytest.fixture
@@ -81,15 +70,7 @@ def test_the_teachers_answers_are_its_own(run: Run, teacher: list[str], monkeypa
     torch.testing.assert_close(seen[0], seen[1], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["TEACHER.REPLAY", "True"],
-        ["TEACHER.REPLAY", "True", "TEACHER.SAMPLING", "own", "SOLVER.ACCUMULATE", "2"],
-        ["TEACHER.VIEWS", "2", "DATA.AUGMENT_ON", "device", "SOLVER.AMP", "bf16"],
-    ],
-    ids=["shared", "own_accumulated", "views_device_bf16"],
-)
+@STORED
 def test_stored_answers_are_the_computed(run: Run, teacher: list[str], options: list[str]):
     """A run that reads its teacher's classes has the numbers of the run that computed them, bit by bit."""
     both = ["TEACHER.LOSSES", "[logit_distillation, dist, embedding_distillation]", "TEACHER.LOSS_WEIGHTS", "[1, 1, 1]"]
@@ -201,7 +182,7 @@ UNLABELLED = ["DATA.NAME", "unlabelled"]
         ),
         (
             ["TEACHER.WEIGHTS", "t.classes", "TEACHER.LOSSES", "[embedding_distillation]", *UNLABELLED],
-            r"which compare no classes, and no video has one: add logit_distillation",
+            r"which compare no classes, and no training video has one: add logit_distillation",
         ),
         (
             ["TEACHER.WEIGHTS", "t.classes", "DATA.VALIDATION_SHARE", "0.5", *UNLABELLED],

@@ -1,15 +1,13 @@
 """Runs with several teachers: each with its own losses, clips and store."""
 
 import json
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from traces import Trace, train_teacher
+from traces import Run, traced_runs, train_teacher
 
 from kdvideo.config import load_config
-from kdvideo.engine.launch import RunResult, train
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Preempted
 from kdvideo.engine.teach import teach
@@ -32,16 +30,9 @@ def teachers(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def distill(teachers: list[str], tmp_path: Path) -> Callable[..., tuple[list[dict], RunResult]]:
+def distill(teachers: list[str], tmp_path: Path) -> Run:
     """Runs a distillation: its trace of losses, and its result."""
-
-    def run(name: str, *extra: str, **keywords) -> tuple[list[dict], RunResult]:
-        trace = Trace()
-        options = ["OUTPUT_DIR", str(tmp_path / name), *extra]
-        result = train(load_config(None, [*teachers, *options]), extra_hooks=(trace,), **keywords)
-        return trace.losses, result
-
-    return run
+    return traced_runs(teachers, tmp_path)
 
 
 def test_the_loss_is_the_sum_over_teachers(distill):
@@ -171,3 +162,10 @@ def test_stores_are_those_of_single_teachers(distill, teachers: list[str], monke
         teach(load_config(None, [*teachers, *short, "[embedding_distillation]"]))
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: pytest.fail("a teacher was asked"))
     distill("read", *options)
+
+
+def test_samples_around_views_are_no_replay(distill):
+    """A store of samples would get answers to other clips than runs without views."""
+    mixed = f"[{{WEIGHTS: t.a, REPLAY: true, {FEATURES}}}, {{WEIGHTS: t.b, VIEWS: 2, {FEATURES}}}]"
+    with pytest.raises(ValueError, match=r"TEACHERS.1.REPLAY is on, but samples lie around another teacher's VIEWS 2"):
+        distill("run", "TEACHERS", mixed)

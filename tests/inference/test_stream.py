@@ -79,3 +79,25 @@ def test_a_model_in_memory_streams():
     model = kdvideo.create_model("c3d", num_classes=3, width=4, clip_spec=replace(SPEC, clip_len=8, frame_stride=1))
     frames = torch.zeros(9, 3, 40, 40, dtype=torch.uint8)
     assert [one.frame for one in Predictor(model).stream(frames, every=1)] == [7, 8]
+
+
+def test_a_camera_reuses_its_buffer():
+    """Frames are copied as they come, also where no resize does so; BGR turned round has negative strides."""
+    buffer = np.zeros((32, 32, 3), dtype=np.uint8)
+
+    def camera() -> Iterator[np.ndarray]:
+        for number in range(5):
+            buffer[:] = (number, 0, 100)
+            yield buffer[..., ::-1]
+
+    ((number, clip),) = stream_clips(camera(), replace(SPEC, short_side=32), every=1)
+    assert number == 4
+    assert clip[:, :, 0, 0].tolist() == [[100, 100, 100], [0, 0, 0], [0, 2, 4]]
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"every": 0}])
+def test_numbers_of_a_stream(wrong: dict[str, int]):
+    """Refused before the first frame."""
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"`{name}` is 0; it must be 1 or more"):
+        Predictor("r3d_10_w16.pcl-vcp_ucf101mini-s1").stream([], **wrong)

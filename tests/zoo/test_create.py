@@ -198,3 +198,11 @@ def test_public_names_complete():
     """A lazy module lists what it has, so that completion works."""
     assert set(kdvideo.__all__) <= set(dir(kdvideo))
     assert "create_model" in dir(kdvideo)
+
+
+def test_a_path_is_never_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not even where a backbone is called so."""
+    monkeypatch.chdir(tmp_path)
+    Path("r3d_18").mkdir()
+    with pytest.raises(ValueError, match=r"\./r3d_18: r3d_18 has no best.pt"):
+        kdvideo.create_model(Path("r3d_18"), pretrained=True)

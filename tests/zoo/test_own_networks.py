@@ -151,3 +151,10 @@ def test_a_backbone_of_ours_by_name(tmp_path: Path):
     entry = convert_weights(tmp_path / "r.pt", "own.r", zoo=Zoo.user(), backbone="r3d_10", clip_spec=RGB, licence="MIT")
     assert (entry.model.backbone_kwargs, entry.model.clip_spec) == ({"width": 8}, RGB)
     assert_comes_back(model, "own.r")
+
+
+def test_half_precision_is_published():
+    """NumPy has no bfloat16; the hash of the tensors does not need it."""
+    net = kdvideo.create_model("r3d_10", width=4, clip_spec=kdvideo.ClipSpec(clip_len=4, size=32)).bfloat16()
+    entry = kdvideo.publish(net, "half.mine", licence="MIT")
+    assert next(kdvideo.create_model(entry.name, pretrained=True).parameters()).isfinite().all()
