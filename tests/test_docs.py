@@ -72,8 +72,8 @@ def test_command(where: str):
     if arguments is not None:
         options = parse(arguments)
         if options.command in ("train", "eval"):
-            shipped = options.config_file and options.config_file.parts[0] == "model_zoo"
-            load_config(ROOT / options.config_file if shipped else None, options.overrides)
+            named = options.config_file and str(options.config_file) not in ("F", "my.yaml")
+            load_config(options.config_file if named else None, options.overrides)
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" or words[0].startswith(("docs/", "benchmarks/")):

@@ -13,7 +13,22 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from kdvideo.cli import data, demo, doctor, embed, eval, export, picture, predict, report, study, teach, train, zoo
+from kdvideo.cli import (
+    configs,
+    data,
+    demo,
+    doctor,
+    embed,
+    eval,
+    export,
+    picture,
+    predict,
+    report,
+    study,
+    teach,
+    train,
+    zoo,
+)
 from kdvideo.cli.imports import import_modules
 from kdvideo.cli.options import FLAGS
 from kdvideo.cli.process import speaker
@@ -25,6 +40,7 @@ from kdvideo.paths import home_advice
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
 
+_COMMANDS = (train, teach, eval, demo, zoo, data, predict, embed, export, study, report, picture, configs, doctor)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # errors for a folder of another user
 
 
@@ -32,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of the whole command line. The parsed `run` is the function to call."""
     parser = argparse.ArgumentParser(prog="kdvideo", description="Self-supervised video models, distilled and kept.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (train, teach, eval, demo, zoo, data, predict, embed, export, study, report, picture, doctor):
+    for command in _COMMANDS:
         command.add_arguments(commands)
     return parser
 

@@ -19,7 +19,7 @@ def add_arguments(commands: Any) -> None:
     """Adds `eval` to argparse's `commands`."""
     parser = commands.add_parser("eval", help="retrieval, kNN, linear probe, classes, pretext: what a model is worth")
     parser.add_argument("model", metavar="NAME", help="zoo name, path or URL; a bare architecture has random weights")
-    parser.add_argument("--config-file", type=Path, help="a yaml file; see model_zoo/configs/eval")
+    parser.add_argument("--config-file", type=Path, help="a yaml file, or a name of `kdvideo configs`: eval/..")
     parser.add_argument(
         "--protocols",
         type=lambda text: text.split(","),

@@ -115,9 +115,11 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def _arguments(options: argparse.Namespace) -> list[str]:
     """Returns the command line without the job's options."""
+    from kdvideo.config.shipped import find_config
+
     arguments = ["train"]
     if options.config_file is not None:
-        arguments += ["--config-file", str(expand_user(options.config_file).resolve())]
+        arguments += ["--config-file", str(find_config(options.config_file).resolve())]
     arguments += [word for name in options.imports for word in ("--import", name)]
     arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
     return [*arguments, *options.overrides]

@@ -33,7 +33,7 @@ def add_arguments(commands: Any) -> None:
     parser = commands.add_parser("study", help="many runs from one file, and what they say together")
     actions = parser.add_subparsers(dest="study_command", required=True)
     run = actions.add_parser("run", help="make the runs that are not finished")
-    run.add_argument("study", type=Path, help="a yaml file; see model_zoo/configs/study")
+    run.add_argument("study", type=Path, help="a yaml file, or a name of `kdvideo configs`: study/..")
     run.add_argument("--data", type=Path, required=True, help="DATA.ROOT of all runs")
     run.add_argument("--output", type=Path, required=True, help="folder of all runs")
     run.add_argument("--at-once", type=int, help=f"runs at a time; default: one per core, {RUNS_PER_GPU} per GPU")

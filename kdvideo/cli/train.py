@@ -16,7 +16,7 @@ __all__ = ["add_arguments"]
 def add_arguments(commands: Any) -> None:
     """Adds `train` to argparse's `commands`."""
     parser = commands.add_parser("train", help="train, evaluate and publish, as a config says")
-    parser.add_argument("--config-file", type=Path, help="a yaml file; see model_zoo/configs")
+    parser.add_argument("--config-file", type=Path, help="a yaml file, or a name of `kdvideo configs`")
     add_import_argument(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")

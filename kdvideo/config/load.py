@@ -19,10 +19,10 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from kdvideo.config.defaults import get_defaults
+from kdvideo.config.shipped import find_config
 from kdvideo.config.teachers import place_in_block
 from kdvideo.files import write_text
 from kdvideo.foreign import parse_yaml
-from kdvideo.paths import expand_user
 from kdvideo.registry import did_you_mean
 
 __all__ = ["dump_config", "flatten_config", "load_config", "merge_config"]
@@ -34,7 +34,8 @@ def load_config(
     """Reads the defaults, then the file with its `_BASE_`s, then the overrides.
 
     Args:
-        config_file: a yaml file; its `_BASE_`, if any, is a path relative to it.
+        config_file: a yaml file, or the name of a config that comes with kdvideo, see `kdvideo configs`. Its `_BASE_`,
+            if any, is a path relative to it, or such a name.
         overrides: `KEY VALUE` pairs in a flat list, e.g. `["SOLVER.EPOCHS", "30"]`; values are read as yaml.
         start: what to begin with in place of the defaults; it is not changed.
 
@@ -43,7 +44,7 @@ def load_config(
     """
     cfg = get_defaults() if start is None else start.clone()
     if config_file is not None:
-        merge_config(cfg, _read_yaml_with_base(Path(config_file)), origin=str(config_file))
+        merge_config(cfg, _read_yaml_with_base(find_config(config_file)), origin=str(config_file))
     if len(overrides) % 2:
         raise ValueError(f"overrides come in KEY VALUE pairs, but {overrides[-1]!r} has no value")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
@@ -57,8 +58,6 @@ def dump_config(cfg: CfgNode, path: Path) -> None:
 
 
 def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"config file {path} does not exist")
     if path.resolve() in seen:
         raise ValueError(f"config file {path} is its own _BASE_")
     try:
@@ -71,8 +70,9 @@ def _read_yaml_with_base(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, A
     if base is None:
         return values
     if not isinstance(base, str):
-        raise ValueError(f"config file {path} has _BASE_ {base!r}; it must be a path")
-    return _merge_dicts(_read_yaml_with_base(path.parent / expand_user(base), (*seen, path.resolve())), values)
+        raise ValueError(f"config file {path} has _BASE_ {base!r}; it must be a path or a name")
+    below = find_config(base, relative_to=path.parent)
+    return _merge_dicts(_read_yaml_with_base(below, (*seen, path.resolve())), values)
 
 
 def _merge_dicts(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
 from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
+from kdvideo.config.shipped import find_config
 from kdvideo.registry import did_you_mean
 
 __all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study", "select_seeds"]
@@ -105,11 +106,12 @@ class StudyRun:
 
 
 def read_study(path: Path) -> Study:
-    """Reads a study's yaml file. Its `BASE` is relative to the file's folder.
+    """Reads a study's yaml file, also by the name of one of kdvideo's. Its `BASE` is relative to the file's folder.
 
     Raises:
         ValueError: a key is missing or unknown, a value is not allowed, or a config key does not exist.
     """
+    path = find_config(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -126,6 +126,6 @@ def test_shipped_configs(path: Path):
     lines = path.read_text().splitlines()
     assert len(lines) < 30
     assert lines[0].startswith("# ")
-    assert path.parent.name == "demo" or f"--config-file model_zoo/configs/{path.parent.name}/{path.name}" in lines[0]
+    assert path.parent.name == "demo" or f"--config-file {path.parent.name}/{path.stem} " in lines[0]
     teacher = ["TEACHER.WEIGHTS", "name"] if "distill" in str(path) else []
     validate_config(load_config(path, ["DATA.ROOT", "/videos", *teacher]))

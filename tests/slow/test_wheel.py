@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_wheel_works_alone(installation: Installation, tmp_path: Path):
-    """No warning at import, every entry is listed and builds, a shipped config trains, the shipped weights load."""
+    """No warning at import, every entry is listed and builds, a config trains by its name, the shipped weights load."""
     installation.pip("install", "--quiet", f"{installation.wheel}[train]")
     script = (
         "import kdvideo, torch\n"
@@ -27,13 +27,13 @@ def test_the_wheel_works_alone(installation: Installation, tmp_path: Path):
         "    kdvideo.create_model(name, pretrained=name in shipped)\n"
         "config = SyntheticConfig(train_groups=3, test_groups=1, clips_per_group=1)\n"
         "write_synthetic_ucf101(Path('data'), config)\n"
-        "print(zoo_root() / 'configs' / 'demo' / 'student.yaml')\n"
+        "print(zoo_root())\n"
     )
     listed = installation.run("python", "-W", "error::FutureWarning", "-c", script, cwd=tmp_path)
     assert listed.stderr == ""
-    config_file = listed.stdout.strip()
-    assert "site-packages" in config_file
-    train = ["train", "--config-file", config_file, "DATA.ROOT", "data", "OUTPUT_DIR", "run", "SOLVER.EPOCHS", "1"]
+    assert "site-packages" in listed.stdout
+    assert "\ndemo/student " in installation.run("kdvideo", "configs", cwd=tmp_path).stdout
+    train = ["train", "--config-file", "demo/student", "DATA.ROOT", "data", "OUTPUT_DIR", "run", "SOLVER.EPOCHS", "1"]
     installation.run("kdvideo", *train, "ZOO.PUBLISH_AS", "from.wheel", cwd=tmp_path)
     shown = installation.run("kdvideo", "zoo", "list", "from*", cwd=tmp_path)
     assert shown.stdout.splitlines()[1].split()[:3] == ["from.wheel", "published", "verified"]
