@@ -17,6 +17,7 @@ __all__ = [
     "check_archive",
     "check_stored",
     "file_sha256",
+    "is_locked",
     "locked",
     "make_durable",
     "publish_file",
@@ -163,6 +164,22 @@ def locked(path: Path, *, timeout: float, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Returns whether some process holds the lock file `path`. The user need not be allowed to write it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has other locks
+        return False
+    try:
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing the file releases it
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, or it cannot be read
+        return False
+    return False
 
 
 def _fsync_directory(directory: Path) -> None:

@@ -24,6 +24,7 @@ from kdvideo.cli import (
     picture,
     predict,
     report,
+    runs,
     study,
     teach,
     train,
@@ -40,7 +41,7 @@ from kdvideo.paths import home_advice
 
 __all__ = ["build_parser", "main", "parse", "train_main"]
 
-_COMMANDS = (train, teach, eval, demo, zoo, data, predict, embed, export, study, report, picture, configs, doctor)
+_COMMANDS = (train, teach, eval, demo, zoo, data, predict, embed, export, study, runs, report, picture, configs, doctor)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # errors for a folder of another user
 
 

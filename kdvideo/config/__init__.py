@@ -3,12 +3,20 @@
 from kdvideo.config.defaults import get_defaults
 from kdvideo.config.load import dump_config, flatten_config, load_config, merge_config
 from kdvideo.config.sections import add_section
-from kdvideo.config.settings import all_settings, parse_config, plain_config, settings_id, stored_config
+from kdvideo.config.settings import (
+    all_settings,
+    comparable_settings,
+    parse_config,
+    plain_config,
+    settings_id,
+    stored_config,
+)
 from kdvideo.config.validate import require_videos, validate_config, validate_values
 
 __all__ = [
     "add_section",
     "all_settings",
+    "comparable_settings",
     "dump_config",
     "flatten_config",
     "get_defaults",

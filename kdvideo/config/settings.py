@@ -10,10 +10,13 @@ from kdvideo.config.defaults import get_defaults
 from kdvideo.config.load import flatten_config
 from kdvideo.foreign import parse_yaml
 
-__all__ = ["all_settings", "parse_config", "plain_config", "settings_id", "stored_config"]
+__all__ = ["all_settings", "comparable_settings", "parse_config", "plain_config", "settings_id", "stored_config"]
 
 # A matter of speed and memory only. Their defaults depend on the machine since they have changed, from 2 and 32.
 _SPEED_ONLY = frozenset(("DATA.NUM_WORKERS", "EVAL.BATCH_SIZE"))
+
+# Where a run and its model are put. It differs among all runs, and a run's name says it, too.
+_OWN_PLACES = frozenset(("OUTPUT_DIR", "ZOO.DIR", "ZOO.PUBLISH_AS", "ZOO.REPLACE"))
 
 
 def parse_config(text: str) -> dict[str, Any]:
@@ -46,6 +49,11 @@ def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     A key that is newer than the config had its default, or what has the same effect.
     """
     return {**_stored_defaults(), **flatten_config(config)}
+
+
+def comparable_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `all_settings` by which runs are compared: all but where a run is put, and what only changes speed."""
+    return {key: value for key, value in all_settings(config).items() if key not in _OWN_PLACES | _SPEED_ONLY}
 
 
 def _stored_defaults() -> dict[str, Any]:

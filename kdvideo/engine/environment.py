@@ -24,6 +24,7 @@ __all__ = ["computing", "describe_run", "exclusive_use", "prepare_output", "refu
 
 logger = logging.getLogger("kdvideo")
 
+_LOOK = 0.2  # seconds: `kdvideo runs` holds a lock for a moment when it looks whether somebody else does
 _PACKAGES = ("torchvision", "pytorchvideo", "fvcore", "av", "numpy", "safetensors")
 
 
@@ -63,7 +64,7 @@ def exclusive_use(folder: RunFolder) -> Iterator[None]:
         yield
         return
     try:
-        with FileLock(folder.lock, timeout=0):
+        with FileLock(folder.lock, timeout=_LOOK):
             yield
     except Timeout:
         raise ValueError(f"OUTPUT_DIR {folder.path} is in use by another process: wait for it or stop it") from None

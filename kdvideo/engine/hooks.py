@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from kdvideo.distributed import is_main
 from kdvideo.engine.background import BackgroundWriter, StateCopy, can_write_beside
+from kdvideo.engine.board import open_board
 from kdvideo.engine.checkpoint import read_state, save_checkpoint, save_state
 from kdvideo.engine.guards import EVALUATION_MEMORY, first_not_finite, out_of_memory_means, writing
-from kdvideo.engine.run_folder import METRICS_NAME, RunFolder
+from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.trainer import Hook, Trainer
-from kdvideo.errors import first_line
-from kdvideo.extras import missing_extra
 from kdvideo.progress import progress_bar
 
 __all__ = ["Checkpointer", "EpochEvaluation", "KeepBest", "MetricsWriter", "OfTheAverage", "Progress"]
@@ -117,6 +116,8 @@ class OfTheAverage(Hook):
 class MetricsWriter(Hook):
     """Writes one JSON line per epoch to `metrics.jsonl`, and the same to TensorBoard if it can be imported.
 
+    TensorBoard also gets the run's settings, from its folder's config.
+
     A resumed run drops the lines of epochs after its checkpoint, because it will write them again.
 
     Args:
@@ -128,7 +129,7 @@ class MetricsWriter(Hook):
         self.folder = folder
         self.started = time.perf_counter()
         folder.keep_epochs(first_epoch)
-        self.board = _open_board(folder.board, purge_step=first_epoch + 1)
+        self.board = open_board(folder, purge_step=first_epoch + 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
         """Starts the timer of the epoch."""
@@ -245,22 +246,3 @@ class Progress(Hook):
     def close(self) -> None:
         """Removes the bar from the terminal."""
         self.bar.close()
-
-
-def _open_board(folder: Path, *, purge_step: int) -> Any:
-    """Returns TensorBoard's writer. If TensorBoard cannot be imported, it warns and returns None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except Exception as error:  # another version of protobuf raises TypeError, AttributeError or ImportError
-        if missing := missing_extra(error):
-            logger.warning("no files for TensorBoard, %s has the same numbers: %s", METRICS_NAME, missing)
-            return None
-        logger.warning(
-            "no files for TensorBoard, %s has the same numbers: tensorboard does not import (%s: %s); to mend it: "
-            "pip install --upgrade tensorboard protobuf",
-            METRICS_NAME,
-            type(error).__name__,
-            first_line(error),
-        )
-        return None
-    return SummaryWriter(str(folder), purge_step=purge_step)

@@ -11,8 +11,10 @@ import torch
 from fvcore.common.config import CfgNode
 
 from kdvideo.config import stored_config
+from kdvideo.engine.board import write_final
 from kdvideo.engine.build import configured_zoo
 from kdvideo.engine.checkpoint import best_weights, read_state
+from kdvideo.engine.guards import writing
 from kdvideo.engine.run import FinalResult, RunParts
 from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
@@ -32,6 +34,8 @@ def write_results(
 ) -> ZooEntry | None:
     """Writes a run's last line and facts. With ZOO.PUBLISH_AS it also writes and returns the entry."""
     folder.append_line(final.line)
+    with writing(folder.board):
+        write_final(folder, final.line)
     facts = _facts(cfg, parts, final, teachers=teachers)
     folder.write_facts(facts)
     if not cfg.ZOO.PUBLISH_AS:

@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 
 from kdvideo.config import dump_config, parse_config
 from kdvideo.engine.guards import writing
-from kdvideo.files import write_text
+from kdvideo.files import is_locked, write_text
 from kdvideo.foreign import parse_json, read_text
 from kdvideo.zoo.entry import Facts
 from kdvideo.zoo.names_of_sources import BEST_NAME, CHECKPOINT_NAME
@@ -37,8 +37,9 @@ class RunFolder:
 
     @classmethod
     def find_all(cls, root: Path) -> list[Self]:
-        """Returns the folders of all runs in or below a folder, sorted by path."""
-        return [cls(path) for path in sorted(path.parent for path in root.rglob(METRICS_NAME))]
+        """Returns the folders of all runs in or below a folder, sorted by path. A run in its first epoch is one."""
+        files = [path for name in (METRICS_NAME, _ENVIRONMENT_NAME) for path in root.rglob(name)]
+        return [cls(path) for path in sorted({path.parent for path in files})]
 
     @property
     def log(self) -> Path:
@@ -154,6 +155,13 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether the run was measured to its end."""
         return (self.path / FACTS_NAME).exists()
+
+    @property
+    def state(self) -> str:
+        """The run's state: "running", "finished" or "interrupted". `--resume` continues the last."""
+        if self.lock.exists() and is_locked(self.lock):
+            return "running"
+        return "finished" if self.is_finished else "interrupted"
 
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yields each complete metrics line as text and as a mapping.

@@ -11,6 +11,7 @@ from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.extras import extra_imports
 from kdvideo.files import write_text
 from kdvideo.inference.neighbours import Grid, build_grid
+from kdvideo.report.comparison import compare_runs, short_names
 from kdvideo.report.matrix import ALONE, build_matrices, students_of
 from kdvideo.report.models import metric_names, model_rows
 from kdvideo.report.runs import RunRecord, find_runs
@@ -69,7 +70,8 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         from plotly.offline import get_plotlyjs
     rows = model_rows(states)
     students = students_of([state.entry for state in states], runs)
-    curves = [{"name": run.name, "epochs": run.epochs} for run in runs]
+    curves = [{"name": run.name, "epochs": run.epochs} for run in runs if run.epochs]
+    comparison = compare_runs(runs)
     scripts = [get_plotlyjs(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
     # This environment escapes everything from entries and runs, in the text and in the script's data.
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
@@ -78,6 +80,8 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         metrics=metric_names(rows),
         matrices=build_matrices(students),
         alone=ALONE,
+        comparison=comparison,
+        short_names=short_names(comparison.settings),
         grids=grids,
         data={"models": rows, "curves": curves},
         curve_metrics=_curve_metrics(curves),

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,26 @@ class RunRecord:
         config: the resolved config.
         epochs: the lines of `metrics.jsonl` with numbers only, without the final line.
         facts: the facts for the run's zoo entry. None until it has finished.
+        final: the numbers of the final line. Empty until the run has been measured to its end.
+        state: see `RunFolder.state`.
     """
 
     name: str
     config: dict[str, Any]
     epochs: list[dict[str, float]]
     facts: Facts | None
+    final: dict[str, float] = field(default_factory=dict)
+    state: str = ""
 
 
-def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
+def find_runs(folders: Sequence[Path], *, option: str = "--runs ") -> list[RunRecord]:
     """Finds every run in or below the folders.
 
     Unreadable runs are left out with a warning.
+
+    Args:
+        folders: the folders of runs, or of folders of runs.
+        option: what the command line names the folders by, for errors.
 
     Raises:
         ValueError: a folder does not exist, or there is no run in it or below it.
@@ -44,7 +52,7 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
     for folder in folders:
         runs = RunFolder.find_all(folder)
         if not runs:
-            raise ValueError(f"--runs {folder} has no run in it: give a run's OUTPUT_DIR, or a folder of such folders")
+            raise ValueError(f"{option}{folder} has no run in it: give a run's OUTPUT_DIR, or a folder of such folders")
         for run in runs:
             inner = run.path.relative_to(folder)
             name = folder.resolve().name if inner == Path() else f"{folder.resolve().name}/{inner.as_posix()}"
@@ -68,11 +76,14 @@ def _read_run(run: RunFolder, name: str) -> RunRecord:
         facts = run.facts()
     except ValueError:
         facts = None  # damaged: the rest of the run is still shown
+    begun = run.metrics.exists()  # else its first epoch lasts
     return RunRecord(
         name=name,
         config=or_empty(run.config),
-        epochs=[finite(line) for line in run.epochs()],
+        epochs=[finite(line) for line in run.epochs()] if begun else [],
         facts=facts,
+        final=finite(run.final()) if begun else {},
+        state=run.state,
     )
 
 
