@@ -73,13 +73,18 @@ def _column(name: str, title: str, table: "Comparison") -> tuple[list[str], list
     """Returns a column's title in lines, its cells, and whether they are flush right, as numbers are."""
     longest = _LONGEST_NAME if name == "run" else _LONGEST
     values = [row.get(name) for row in table.rows]
-    if name == "run" and len(values) > 1:
-        common = os.path.commonpath(list(map(os.path.dirname, values)))
-        values = [os.path.relpath(value, common) for value in values] if common else values
+    if name == "run":
+        values = [*_without_common([row["run"] for row in table.rows])]
     texts = [printable(_text(value, rounded=name in table.metrics)).replace("\n", "\\n") for value in values]
     cells = [text if len(text) <= longest else f"..{text[2 - longest :]}" for text in texts]  # ends tell paths apart
     are_numbers = all(value is None or isinstance(value, int | float) for value in values)
     return _break(printable(title), max([9, *map(len, cells)])), cells, are_numbers
+
+
+def _without_common(names: list[str]) -> list[str]:
+    """Removes the folders that all runs have in common. A single run keeps its name."""
+    common = os.path.commonpath([os.path.dirname(name) for name in names])
+    return [os.path.relpath(name, common) for name in names] if common and len(names) > 1 else names
 
 
 def _break(title: str, width: int) -> list[str]:

@@ -41,7 +41,7 @@ def open_board(folder: RunFolder, *, purge_step: int) -> Any:
     board = SummaryWriter(str(folder.board), purge_step=purge_step)
     if config := folder.config():
         start, _ = _session(config)
-        board.file_writer.add_summary(start)
+        board._get_file_writer().add_summary(start)
     return board
 
 
@@ -57,7 +57,7 @@ def write_final(folder: RunFolder, line: Mapping[str, Any]) -> None:
         for name in line.keys() - epochs - {"final"}:
             board.add_scalar(name, line[name], line["epoch"])
         _, end = _session(folder.config())
-        board.file_writer.add_summary(end)
+        board._get_file_writer().add_summary(end)
     finally:
         with suppress(OSError):  # as when the run's own board is closed
             board.close()

@@ -67,7 +67,9 @@ def compare_runs(runs: Sequence[RunRecord]) -> Comparison:
     metrics = sorted(names, key=lambda name: (name not in final, not parse_metric(name).is_accuracy))
     rows = tuple(
         {
-            "run": run.name, "state": run.state, "epoch": int(line.get("epoch", 0)),
+            "run": run.name,
+            "state": run.state,
+            "epoch": int(line.get("epoch", 0)),
             **{key: config[key] for key in settings if key in config},
             **{name: line[name] for name in metrics if name in line},
         }
