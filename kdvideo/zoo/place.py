@@ -14,17 +14,17 @@ __all__ = ["placed"]
 
 
 def placed(contents: Contents, backbone: Mapping[str, Tensor]) -> Contents:
-    """Gives the tensors of a bare state dict kdvideo's names, as those of a model's backbone and head.
+    """Gives the tensors of a bare state dict, or of a backbone alone, the names that they have in a whole model.
 
     Args:
-        contents: what a file holds. Other contents than a bare state dict have kdvideo's names already.
+        contents: what a file holds. A model with heads has these names already.
         backbone: the state dict of the model's backbone.
 
     Raises:
         ValueError: the file has that backbone more than once, or nothing of it.
     """
     if not contents.is_bare:
-        return contents
+        return _in_a_model(contents)
     wanted = {name: tuple(value.shape) for name, value in backbone.items()}
     as_they_are = {name: name for name in contents.tensors}
     for names in (as_they_are, plain_names(contents.tensors)):
@@ -44,6 +44,14 @@ def placed(contents: Contents, backbone: Mapping[str, Tensor]) -> Contents:
             "save the one that you want alone"
         )
     return _taken(contents, names, places[0])
+
+
+def _in_a_model(contents: Contents) -> Contents:
+    """Puts the prefix of a backbone before the names of one that was saved alone."""
+    alone = contents.spec is not None and contents.spec.head == "none"
+    if not alone or any(name.startswith(BACKBONE_PREFIX) for name in contents.tensors):
+        return contents
+    return replace(contents, tensors={BACKBONE_PREFIX + name: value for name, value in contents.tensors.items()})
 
 
 def _taken(contents: Contents, names: Mapping[str, str], place: str) -> Contents:

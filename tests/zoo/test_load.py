@@ -61,6 +61,17 @@ def test_report_on_a_classifier():
     assert model(torch.randn(2, 3, 4, 32, 32)).shape == (2, 7)
 
 
+def test_a_backbone_that_was_published_alone_gets_a_head():
+    """As a student of features is finetuned: its names have no "backbone." before them."""
+    backbone = kdvideo.create_model("r3d_10", width=4, clip_spec=kdvideo.ClipSpec(clip_len=4, size=32)).eval()
+    kdvideo.publish(backbone, "r3d_10_w4.alone", licence="MIT")
+    model = kdvideo.create_model("r3d_10_w4.alone", num_classes=3, pretrained=True).eval()
+    clips = random_clips()[:, 0]
+    with torch.no_grad():
+        assert torch.equal(model.backbone(clips), backbone(clips))
+    assert set(kdvideo.load_pretrained(model, "r3d_10_w4.alone").new) == {"head.weight", "head.bias"}
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
