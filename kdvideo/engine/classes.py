@@ -1,7 +1,10 @@
 """What a run learns classes from: labelled videos, videos without labels beside them, and a teacher's classes."""
 
+import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
@@ -17,7 +20,9 @@ from kdvideo.models.spec import Model
 from kdvideo.paths import expand_user
 from kdvideo.tasks.teacher import compares_answers
 
-__all__ = ["count_classes", "labelled", "with_unlabelled"]
+__all__ = ["count_classes", "labelled", "warn_of_test_videos", "with_unlabelled"]
+
+logger = logging.getLogger("kdvideo")
 
 
 def count_classes(cfg: CfgNode, lists: Lists, teacher: Model | None) -> tuple[int, tuple[str, ...]]:
@@ -83,3 +88,36 @@ def with_unlabelled(cfg: CfgNode, videos: VideoList) -> VideoList:
     beside = join_lists([load_videos(other, "train"), load_videos(other, "test")])
     renamed = [replace(record, name=f"unlabelled/{record.name}") for record in beside.records]
     return join_lists([videos, replace(beside, records=renamed)])
+
+
+def warn_of_test_videos(unlabelled: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> None:
+    """Warns if videos of the test list are trained on without their labels.
+
+    They are the same file, or one of the same name and length.
+
+    Args:
+        unlabelled: the videos below DATA.UNLABELLED_ROOT.
+        test: those of the test list.
+    """
+    by_name: defaultdict[str, list[Path]] = defaultdict(list)
+    for record in unlabelled:
+        by_name[record.path.name].append(record.path)
+    trained = {path.resolve() for paths in by_name.values() for path in paths}
+    seen = [
+        record
+        for record in test
+        if record.path.resolve() in trained or any(_same_length(record.path, one) for one in by_name[record.path.name])
+    ]
+    if seen:
+        logger.warning(
+            "%d of %d test videos lie below DATA.UNLABELLED_ROOT, too, e.g. %s: the student learns from them, so its "
+            "test metrics say less; take them out to measure it on videos that it has not seen",
+            *(len(seen), len(test), seen[0].name),
+        )
+
+
+def _same_length(one: Path, other: Path) -> bool:
+    try:
+        return one.stat().st_size == other.stat().st_size
+    except OSError:  # gone: it is trained on by nobody
+        return False

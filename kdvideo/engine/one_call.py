@@ -84,7 +84,7 @@ def pretrain(
 
 def distill(
     *,
-    teacher: str | Path | Sequence[str | Path],
+    teacher: str | Path | Sequence[str | Path] = (),
     student: str,
     data: str | Path,
     out: str | Path,
@@ -101,7 +101,7 @@ def distill(
 
     Args:
         teacher: a zoo name, path or URL. A list names several teachers; the student then has PCL's losses if one of
-            them has a pretext head. `TEACHERS=[{"WEIGHTS": NAME, "VIEWS": 6}, ...]` says more of each.
+            them has a pretext head. `TEACHERS=[{"WEIGHTS": NAME, "VIEWS": 6}, ...]` in its place says more of each.
         student: the student's backbone.
         data: see `pretrain`.
         out: see `pretrain`.
@@ -122,21 +122,19 @@ def distill(
             teacher = "r3d_10_w16.pcl-vcp_ucf101mini-s1"
             result = kdvideo.distill(teacher=teacher, student="c3d", data="videos", out="output/student")
     """
-    names = [source_name(each) for each in ([teacher] if isinstance(teacher, str | Path) else teacher)]
-    if not names:
-        raise ValueError("teacher is an empty list: name at least one")
+    given, overrides = _teacher_blocks([teacher] if isinstance(teacher, str | Path) else teacher, overrides)
     start: dict[str, Any] = {"DATA": {"NAME": "unlabelled"}, "MODEL": {"BACKBONE": student}}
     if overrides.get("TASK", {}).get("NAME") == "supervised":
-        blocks = [{**FROM_CLASSES["TEACHER"], "WEIGHTS": name} for name in names]
+        blocks = [{**FROM_CLASSES["TEACHER"], **block} for block in given]
         settings = {key: value for key, value in FROM_CLASSES.items() if key != "TEACHER"}
         job = _with_teachers({**start, **settings}, blocks)
         return _run(job, data, out, resume=resume, hooks=hooks, overrides=overrides)
     own_losses = any("NAME" in overrides.get(section, {}) for section in ("PRETEXT", "CONTRAST"))
     zoo = overrides.get("ZOO", {}).get("DIR")
-    by_features = [not own_losses and not _has_pretext_head(name, zoo) for name in names]
+    by_features = [not own_losses and not _has_pretext_head(block["WEIGHTS"], zoo) for block in given]
     blocks = [
-        {"WEIGHTS": name, **(FROM_FEATURES["TEACHER"] if chosen else {})}
-        for name, chosen in zip(names, by_features, strict=True)
+        {**(FROM_FEATURES["TEACHER"] if chosen else {}), **block}
+        for block, chosen in zip(given, by_features, strict=True)
     ]
     settings = {key: value for key, value in FROM_FEATURES.items() if key != "TEACHER"} if all(by_features) else {}
     job = _with_teachers({"TASK": {"NAME": "distill"}, **start, **settings}, blocks)
@@ -217,6 +215,20 @@ def _finetuning(model: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         },
         "DATA": {**FINETUNING["DATA"], "SHORT_SIDE": clip.own_short_side},
     }
+
+
+def _teacher_blocks(
+    teachers: Sequence[str | Path], overrides: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Returns a block for each teacher, which are named by `teacher` or in TEACHERS, and the other overrides."""
+    rest = dict(overrides)
+    given = list(rest.pop("TEACHERS", ()))
+    names = [source_name(each) for each in teachers]
+    if names and given:
+        raise ValueError(f"`teacher` is {', '.join(names)}, but there are TEACHERS: give one of the two")
+    if not (names or given) or not all(isinstance(block, Mapping) and block.get("WEIGHTS") for block in given):
+        raise ValueError("a teacher has no name: give `teacher`, or TEACHERS=[{'WEIGHTS': NAME}, ..]")
+    return given or [{"WEIGHTS": name} for name in names], rest
 
 
 def _with_teachers(job: dict[str, Any], blocks: list[dict[str, Any]]) -> dict[str, Any]:

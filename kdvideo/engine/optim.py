@@ -135,20 +135,25 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
     """Builds the optimizer that SOLVER.OPTIMIZER names, for all trained parameters.
 
     There are two groups, each with an `lr_scale`. The backbone learns at SOLVER.BACKBONE_LR_SCALE times SOLVER.BASE_LR,
-    all other parameters at SOLVER.BASE_LR. On a GPU, the optimizer is fused: a few kernels update all parameters, and
+    all other parameters at SOLVER.BASE_LR. Parameters of modules whose `takes_weight_decay` is False are a third one,
+    without SOLVER.WEIGHT_DECAY. On a GPU, the optimizer is fused: a few kernels update all parameters, and
     a step that is not finite is skipped without the processor knowing. Its state can be continued on another device.
     """
     solver = cfg.SOLVER
     in_backbone = {id(parameter) for parameter in backbone.parameters()}
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    undecayed = _without_decay(module)
+    decayed = [parameter for parameter in trained if id(parameter) not in undecayed]
+    free = [parameter for parameter in trained if id(parameter) in undecayed]
     groups = [
         {
-            "params": [parameter for parameter in trained if (id(parameter) in in_backbone) == is_backbone],
+            "params": [parameter for parameter in decayed if (id(parameter) in in_backbone) == is_backbone],
             "lr": solver.BASE_LR * scale,
             "lr_scale": scale,
         }
         for is_backbone, scale in ((False, 1.0), (True, solver.BACKBONE_LR_SCALE))
     ]
+    groups += [{"params": free, "lr": solver.BASE_LR, "lr_scale": 1.0, "weight_decay": 0.0}] if free else []
     fused = _fits_fused(trained) or None
     optimizer = OPTIMIZERS.get(solver.OPTIMIZER)(groups, cfg=cfg, fused=fused)
     if not isinstance(optimizer, optim.Optimizer) or any("lr_scale" not in group for group in optimizer.param_groups):
@@ -160,6 +165,11 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
     optimizer.register_load_state_dict_pre_hook(_keep_how)
     optimizer.register_load_state_dict_post_hook(_start_momentum)
     return optimizer
+
+
+def _without_decay(module: nn.Module) -> set[int]:
+    parts = [part for part in module.modules() if not getattr(part, "takes_weight_decay", True)]
+    return {id(parameter) for part in parts for parameter in part.parameters()}
 
 
 def build_schedule(cfg: CfgNode, optimizer: optim.Optimizer, *, metric: str = "") -> Schedule:

@@ -10,6 +10,7 @@ from torch import Tensor
 from kdvideo.distributed import mean_over_ranks
 from kdvideo.engine.step import GRAD_NORM, LOSS_SCALE
 from kdvideo.host_copy import HostCopy
+from kdvideo.tasks.task import SHARE_OF
 
 __all__ = ["SKIPPED", "StepScalars", "epoch_means"]
 
@@ -74,6 +75,11 @@ class StepScalars(Mapping[str, float]):
 
     @cached_property
     def _logged(self) -> dict[str, float]:
+        return _over_shares(self.terms)
+
+    @cached_property
+    def terms(self) -> dict[str, float]:
+        """Returns what an epoch adds up. A mean over some of the samples is one after `epoch_means` alone."""
         if math.isfinite(self._values[GRAD_NORM]):
             return {name: value for name, value in self._values.items() if name != LOSS_SCALE}
         kept = {name: value for name, value in self._values.items() if name not in (GRAD_NORM, LOSS_SCALE)}
@@ -85,4 +91,11 @@ def epoch_means(sums: Mapping[str, float], num_steps: int) -> dict[str, float]:
     taken = num_steps - int(sums.get(SKIPPED, 0))
     means = {name: total / num_steps for name, total in sums.items() if name not in (GRAD_NORM, SKIPPED)}
     means |= {GRAD_NORM: sums[GRAD_NORM] / taken} if GRAD_NORM in sums else {}
-    return means | ({SKIPPED: sums[SKIPPED]} if SKIPPED in sums else {})
+    return _over_shares(means) | ({SKIPPED: sums[SKIPPED]} if SKIPPED in sums else {})
+
+
+def _over_shares(terms: Mapping[str, float]) -> dict[str, float]:
+    """Divides what is about some of the samples by their share; see `Task.forward`. Leaves it out if there are none."""
+    shares = {name.removeprefix(SHARE_OF): value for name, value in terms.items() if name.startswith(SHARE_OF)}
+    logged = {name: value for name, value in terms.items() if not name.startswith(SHARE_OF) and shares.get(name, 1)}
+    return {name: value / shares[name] if name in shares else value for name, value in logged.items()}

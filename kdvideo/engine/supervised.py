@@ -19,7 +19,7 @@ from kdvideo.engine.build import (
     split_training_list,
 )
 from kdvideo.engine.checkpoint import best_weights
-from kdvideo.engine.classes import count_classes, labelled, with_unlabelled
+from kdvideo.engine.classes import count_classes, labelled, warn_of_test_videos, with_unlabelled
 from kdvideo.engine.hooks import KeepBest
 from kdvideo.engine.run import (
     FinalResult,
@@ -73,6 +73,7 @@ def supervised(
     _check_num_classes(cfg, model, num_classes)
     taught = teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses
     listed = with_unlabelled(cfg, lists.train)
+    warn_of_test_videos(listed.records[len(lists.train) :], lists.test.records)
     videos, held_out = _split_list(cfg, listed, num_own=len(lists.train))
     if taught:
         videos = long_enough(videos, build_tuple_config(cfg).layout.min_frames)

@@ -261,5 +261,5 @@ class Trainer:
             return
         (scalars, samples), self._unread = self._unread, None
         scalars.check(lambda: describe_samples(samples, self.loader.dataset))
-        for name, value in scalars.items():
+        for name, value in scalars.terms.items():
             self._sums[name] += value

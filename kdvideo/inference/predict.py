@@ -90,7 +90,7 @@ class Predictor:
         self.weights = weights
         self.gallery: Gallery | None = None
         self.class_names: list[str] = []
-        if gallery is None and isinstance(model, ClassificationModel):
+        if gallery is None and isinstance(model, ClassificationModel) and model.num_classes:
             numbered = [f"class {place}" for place in range(model.num_classes)]
             self.class_names = list(model.class_names) or numbered
             return

@@ -15,6 +15,7 @@ from kdvideo.registry import TASKS
 from kdvideo.tasks.lesson import Lesson, build_lessons
 from kdvideo.tasks.preparation import ClipPreparation
 from kdvideo.tasks.replay import ReplayStore
+from kdvideo.tasks.task import SHARE_OF
 from kdvideo.tasks.taught import AdaptedStudent, TaughtTask
 
 __all__ = ["SupervisedTask"]
@@ -150,7 +151,8 @@ def label_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         batch: `class_id` `[B]`, and of mixed clips what `mixed_losses` takes. Without it, the result is empty.
 
     Returns:
-        The scalars `loss`, with a gradient, and `label_loss` and `train_accuracy` for the log.
+        The scalars `loss`, with a gradient, and `label_loss` and `train_accuracy` for the log. The last one comes with
+        the share of labelled clips, as `Task.forward` says.
     """
     if "class_id" not in batch:
         return {}
@@ -160,5 +162,5 @@ def label_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     else:
         loss = F.cross_entropy(logits, labels, ignore_index=NO_CLASS, reduction="sum") / len(labels)
     right, known = logits.detach().argmax(dim=1) == labels, labels != NO_CLASS
-    accuracy = right.float().sum() / known.float().sum().clamp(min=1)
-    return {"loss": loss, "label_loss": loss.detach(), "train_accuracy": accuracy}
+    accuracy, share = right.float().sum() / len(labels), known.float().mean()
+    return {"loss": loss, "label_loss": loss.detach(), "train_accuracy": accuracy, f"{SHARE_OF}train_accuracy": share}

@@ -9,7 +9,9 @@ from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.views import TeacherViews
 
-__all__ = ["Task"]
+__all__ = ["SHARE_OF", "Task"]
+
+SHARE_OF = "share_of_"  # and a scalar's name: the share of the batch's samples that the scalar is about
 
 
 class Task(nn.Module):
@@ -47,7 +49,9 @@ class Task(nn.Module):
                 the task needs.
 
         Returns:
-            Scalars: `loss` to minimise; all others are logged.
+            Scalars: `loss` to minimise; all others are logged. Of a mean over some of the batch's samples, give the sum
+            divided by B, and their share as `SHARE_OF` and its name: the log has their mean, whatever shares the steps
+            and processes have.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 

@@ -23,6 +23,8 @@ class LearntWeights(nn.Module):
         4.0
     """
 
+    takes_weight_decay = False  # an `s` of 0 says nothing simple: it is where the loss is 1/2
+
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
         self.weights = dict(weights)

@@ -45,6 +45,18 @@ def test_teacher_then_student_from_a_plain_folder(tiny_dataset: Path, tmp_path: 
     assert (tmp_path / "student" / "metrics.jsonl").is_file()
 
 
+def test_teachers_are_named_once(tiny_dataset: Path, tmp_path: Path):
+    """By `teacher` or in TEACHERS; a `teacher` beside TEACHERS was left out without a word if it was a list."""
+    call = {"student": "c3d", "data": tiny_dataset, "out": tmp_path / "run"}
+    blocks = [{"WEIGHTS": "a.b"}, {"WEIGHTS": "c.d"}]
+    with pytest.raises(ValueError, match=r"^`teacher` is e\.f, but there are TEACHERS: give one of the two$"):
+        kdvideo.distill(teacher=["e.f"], TEACHERS=blocks, **call)
+    with pytest.raises(ValueError, match=r"^a teacher has no name: give `teacher`, or TEACHERS="):
+        kdvideo.distill(TEACHERS=[{"VIEWS": 6}], **call)
+    with pytest.raises(ValueError, match=r"a\.b"):  # which is looked up
+        kdvideo.distill(TEACHERS=blocks, **call)
+
+
 def test_mistakes_are_named_before_anything_runs(tiny_dataset: Path, tmp_path: Path):
     with pytest.raises(ValueError, match=r"unknown config key 'SOLVER.EPOCH' from the call: did you mean"):
         kdvideo.pretrain(model="r3d_10", data=tiny_dataset, out=tmp_path / "run", SOLVER={"EPOCH": 1})

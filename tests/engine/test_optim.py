@@ -12,6 +12,7 @@ from kdvideo.engine import optim as engine_optim
 from kdvideo.engine.optim import build_optimizer, build_schedule
 from kdvideo.engine.trainer import Hook
 from kdvideo.models.pcl import ClassificationModel, build_backbone
+from kdvideo.tasks.weighting import LearntWeights
 
 
 def solver(**values):
@@ -60,6 +61,16 @@ def test_a_schedule_fills_what_its_warm_up_leaves(where: float):
     for name in ("cosine", "one_cycle"):
         after = schedule(SCHEDULE="cosine")(rest)
         assert schedule(SCHEDULE=name, WARMUP=0.2)(where) == pytest.approx(after, rel=1e-9)
+
+
+def test_learnt_weights_do_not_decay():
+    """The logarithms of an adaptive loss's variances: at 0, where decay would pull them, the loss counts as 1/2."""
+    module = nn.ModuleList([nn.Linear(2, 2), LearntWeights({"a": 1.0})])
+    optimizer = build(solver(WEIGHT_DECAY=0.1), module)
+    own = set(module[1].parameters())
+    assert {group["weight_decay"] for group in optimizer.param_groups if own & {*group["params"]}} == {0.0}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 3
+    assert len(build(solver()).param_groups) == 2
 
 
 def test_optimizers():

@@ -54,6 +54,14 @@ def test_a_classifier_gives_its_classes(classifier: str, videos: list[Path]):
         assert sum(probabilities) == pytest.approx(1)
 
 
+def test_a_network_without_classes_is_refused(classifier: str, videos: list[Path]):
+    """`reset_classifier(0)` takes them away; an answer ended in an IndexError."""
+    model = kdvideo.create_model(classifier, pretrained=True)
+    model.reset_classifier(0)
+    with pytest.raises(ValueError, match=r"^the model in memory tells no classes apart"):
+        kdvideo.predict(videos, model=model)
+
+
 def test_neighbours_find_the_video_itself(videos: list[Path], tmp_path: Path):
     """A gallery that holds the query has it first, with similarity 1; an unreadable file gets its reason."""
     folder = videos[0].parent
