@@ -60,8 +60,9 @@ def add_arguments(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from kdvideo.engine.log import log_to
     from kdvideo.engine.run_folder import RunFolder
-    from kdvideo.study.plan import read_study, select_seeds
+    from kdvideo.study.plan import select_seeds
     from kdvideo.study.queue import run_study
+    from kdvideo.study.read import read_study
 
     at_once = default_at_once(submitted=bool(options.submit)) if options.at_once is None else options.at_once
     if at_once < 1 or options.threads < 1:
@@ -110,8 +111,8 @@ def _submit(options: argparse.Namespace, prepared: "PreparedRun") -> Callable[[]
 
 
 def _probe(options: argparse.Namespace) -> None:
-    from kdvideo.study.plan import read_study
     from kdvideo.study.probe import probe_runs
+    from kdvideo.study.read import read_study
 
     with long_work():
         count = probe_runs(read_study(options.study), expand_user(options.output).resolve())
@@ -120,7 +121,8 @@ def _probe(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from kdvideo.study.page import write_report
-    from kdvideo.study.plan import read_study, select_seeds
+    from kdvideo.study.plan import select_seeds
+    from kdvideo.study.read import read_study
     from kdvideo.study.results import finished_seeds
 
     target, study = options.to or options.output / "report", read_study(options.study)

@@ -44,7 +44,7 @@ from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
 
-__all__ = ["RunResult", "train"]
+__all__ = ["RunResult", "train", "with_single_clips"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -92,7 +92,7 @@ def train(
     """
     validate_config(cfg)
     check_sync_bn(cfg)
-    cfg = _with_single_clips(cfg)
+    cfg = with_single_clips(cfg)
     zoo = configured_zoo(cfg)
     teachers = _load_teachers(cfg, zoo)
     models, sources = [model for model, _ in teachers], [weights for _, weights in teachers]
@@ -169,7 +169,7 @@ def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights]:
     return to_channels_last(model), weights
 
 
-def _with_single_clips(cfg: CfgNode) -> CfgNode:
+def with_single_clips(cfg: CfgNode) -> CfgNode:
     """Returns the config of a run that learns a teacher's classes, whose samples are single clips, without a pretext.
 
     Other configs stay as they are. It is done before a config is compared, stored or hashed, because a store of

@@ -46,8 +46,10 @@ def write_report(study: Study, output: Path, target: Path) -> None:
         target: the folder to write to.
 
     Raises:
-        ValueError: no baseline is finished.
+        ValueError: no baseline is finished, or it is a sweep.
     """
+    if study.points:
+        raise ValueError(f"a sweep has no teachers to compare: `kdvideo runs {output}` has its table")
     results = read_results(study, output)
     if not any(baselines_of(results, study, one) for one in study.architectures):
         raise ValueError(f"{output} has no finished baseline: continue with kdvideo study run")

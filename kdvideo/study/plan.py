@@ -1,20 +1,16 @@
 """Defines what a study is, and plans the runs that it consists of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fvcore.common.config import CfgNode
 
-from kdvideo.config import flatten_config, get_defaults, load_config, merge_config
-from kdvideo.config.key import Role
-from kdvideo.config.keys import keys_with_role
-from kdvideo.config.shipped import find_config
-from kdvideo.registry import did_you_mean
+from kdvideo.config import load_config, merge_config
+from kdvideo.study.grid import Point
 
-__all__ = ["Setting", "Study", "StudyRun", "plan_runs", "read_study", "select_seeds"]
+__all__ = ["Setting", "Study", "StudyRun", "build_config", "plan_runs", "select_seeds"]
 
 
 @dataclass(frozen=True)
@@ -40,20 +36,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Study:
-    """Students and teachers of several architectures, with the same networks trained alone as baselines.
+    """Students and teachers of several architectures, with the same networks trained alone as baselines; or a sweep.
+
+    A sweep has a grid and no settings. Its runs are independent: each learns as the base, the config and a point say.
 
     Attributes:
         base: the config file that all runs begin with.
         config: config keys of all runs, nested.
-        architectures: registered backbones.
+        architectures: registered backbones. A sweep without any has that of its config.
         seeds: the runs' seeds.
-        epochs: number of epochs for baselines and students.
-        settings: the ways to teach.
+        epochs: number of epochs for baselines and students. 0 in a sweep: as its config says.
+        settings: the ways to teach, one for each point of a grid.
         controls: whether each architecture is also trained alone, for the epochs of teacher and student together.
         held_out_groups: recording groups of UCF101's training list that replace the test list, to choose a setting by.
             If empty, the official lists are used.
         seed_order: all seeds of the file. A student's teacher has the next one, so that they share neither initial
             weights nor samples.
+        points: the grid's points, if it is a sweep.
     """
 
     base: Path
@@ -65,6 +64,7 @@ class Study:
     controls: bool = True
     held_out_groups: Sequence[int] = ()
     seed_order: Sequence[int] = ()
+    points: Sequence[Point] = ()
 
     def teacher_seed(self, seed: int) -> int:
         """Returns the seed of the teachers of a seed's students."""
@@ -77,13 +77,13 @@ class StudyRun:
 
     Attributes:
         name: the run's name, and its folder's.
-        student: the network's architecture.
+        student: the network's architecture. "" for that of the config.
         seed: the run's seed.
-        epochs: number of epochs to train.
+        epochs: number of epochs to train. 0 for that of the config.
         config: config keys besides those of the study, nested.
         setting: the name of the way to teach. "" if it is trained alone.
         teacher: the teacher's architecture, or "".
-        fraction: the part of the training list that is used.
+        fraction: the part of the training list that is used. 0 for that of the config.
         teacher_run: the run whose network is the teacher, or "".
         continues: the shorter run that this one continues, or "".
     """
@@ -105,38 +105,6 @@ class StudyRun:
         return tuple(name for name in (self.teacher_run, self.continues) if name)
 
 
-def read_study(path: Path) -> Study:
-    """Reads a study's yaml file, also by the name of one of kdvideo's. Its `BASE` is relative to the file's folder.
-
-    Raises:
-        ValueError: a key is missing or unknown, a value is not allowed, or a config key does not exist.
-    """
-    path = find_config(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"study {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"study {path} cannot be read: {' '.join(str(error).split())}") from None
-    _check_keys(values, Study, origin=str(path), given=("seed_order",))
-    _check_types(values, origin=f"study {path}")
-    common = {key.lower(): value for key, value in values.items()}
-    architectures = common["architectures"]
-    common["base"] = path.parent / common["base"]
-    common["settings"] = [
-        _read_setting(name, setting, architectures, origin=f"{path}, SETTINGS.{name}")
-        for name, setting in common["settings"].items()
-    ]
-    study = Study(**common, seed_order=tuple(common["seeds"]))
-    if study.epochs < 3 or len(set(study.seeds)) < len(study.seeds):
-        raise ValueError(
-            f"study {path}: EPOCHS is {study.epochs} and SEEDS {study.seeds}; at least 3, and no seed twice"
-        )
-    for run in plan_runs(study):
-        _check_comparable(build_config(study, run), origin=f"study {path}, {run.name}")
-    return study
-
-
 def select_seeds(study: Study, seeds: Sequence[int]) -> Study:
     """Returns the study of some of its seeds. Their runs are the same, and teachers of other seeds are among them.
 
@@ -149,55 +117,22 @@ def select_seeds(study: Study, seeds: Sequence[int]) -> Study:
     return replace(study, seeds=[seed for seed in study.seeds if seed in seeds])
 
 
-def _check_comparable(cfg: CfgNode, *, origin: str) -> None:
-    """Checks that a run can be continued and compared."""
-    values, defaults = flatten_config(cfg), flatten_config(get_defaults())
-    for key in keys_with_role(Role.STUDY_DEFAULT):
-        if values[key] != defaults[key]:
-            raise ValueError(f"{origin}: {key} is {values[key]!r}; a study needs {defaults[key]!r}")
-
-
-def _check_types(values: Mapping[str, Any], *, origin: str) -> None:
-    wanted = {"BASE": str, "CONFIG": dict, "ARCHITECTURES": list, "SEEDS": list, "EPOCHS": int, "SETTINGS": dict}
-    for key, kind in wanted.items():
-        if not isinstance(values[key], kind) or not values[key]:
-            raise ValueError(f"{origin}: {key} is {values[key]!r}; it must be a {kind.__name__} that is not empty")
-
-
-def _read_setting(name: str, values: Any, architectures: Sequence[str], *, origin: str) -> Setting:
-    _check_keys(values, Setting, origin=origin, given=("name",), optional=("pairs",))
-    lower = {key.lower(): value for key, value in values.items()}
-    everyone = [(student, teacher) for teacher in architectures for student in architectures]
-    for key in ("pairs", "fraction_pairs"):
-        lower[key] = [tuple(pair) for pair in lower.get(key, everyone if key == "pairs" else ())]
-        for pair in lower[key]:
-            if pair not in everyone:
-                raise ValueError(f"{origin}: {pair} of {key.upper()} must be [STUDENT, TEACHER] of {architectures}")
-    return Setting(name=name, **lower)
-
-
-def _check_keys(
-    values: Any, kind: type, *, origin: str, given: Sequence[str] = (), optional: Sequence[str] = ()
-) -> None:
-    if not isinstance(values, dict):
-        raise ValueError(f"{origin} must be a mapping of keys, not {values!r}")
-    known = {one.name.upper(): one for one in fields(kind) if one.name not in given}
-    for key in values:
-        if key not in known:
-            hint = did_you_mean(str(key), known) or f"choose one of {', '.join(known)}"
-            raise ValueError(f"{origin}: unknown key {key!r}: {hint}")
-    for key, one in known.items():
-        if key not in values and one.default is one.default_factory and one.name not in optional:
-            raise ValueError(f"{origin} has no {key}")
-
-
 def plan_runs(study: Study) -> list[StudyRun]:
     """Lists all runs in the order of training.
 
     A run comes after those that it needs, and the most informative runs come early.
     """
-    runs = {run.name: run for run in _plan(study)}  # runs that two settings share appear only once
+    planned = _sweep(study) if study.points else _plan(study)
+    runs = {run.name: run for run in planned}  # runs that two settings share appear only once
     return list(runs.values())
+
+
+def _sweep(study: Study) -> Iterator[StudyRun]:
+    for seed in study.seeds:
+        for student in study.architectures or [""]:
+            for point in study.points:
+                parts = [point.name, *([student] if student else []), f"seed{seed}"]
+                yield StudyRun(".".join(parts), student, seed, study.epochs, config=point.config, fraction=0.0)
 
 
 def _plan(study: Study) -> Iterator[StudyRun]:
@@ -284,6 +219,9 @@ def build_config(study: Study, run: StudyRun) -> CfgNode:
     """
     cfg = load_config(study.base)
     merge_config(cfg, study.config, origin="CONFIG of the study")
-    merge_config(cfg, run.config, origin=f"CONFIG of setting {run.setting}")
-    cfg.MODEL.BACKBONE, cfg.SEED, cfg.SOLVER.EPOCHS, cfg.DATA.FRACTION = run.student, run.seed, run.epochs, run.fraction
+    merge_config(cfg, run.config, origin=f"CONFIG of setting {run.setting}" if run.setting else "GRID")
+    cfg.SEED = run.seed
+    cfg.MODEL.BACKBONE = run.student or cfg.MODEL.BACKBONE
+    cfg.SOLVER.EPOCHS = run.epochs or cfg.SOLVER.EPOCHS
+    cfg.DATA.FRACTION = run.fraction or cfg.DATA.FRACTION
     return cfg

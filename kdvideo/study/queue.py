@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from kdvideo.config import all_settings, dump_config, flatten_config, validate_config
 from kdvideo.config.key import Role
 from kdvideo.config.keys import keys_with_role
+from kdvideo.engine.launch import with_single_clips
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.files import write_atomic
 from kdvideo.study.plan import Study, StudyRun, build_config, plan_runs
@@ -81,7 +82,7 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
     }
     for run in planned:
         validate_config(configs[run.name])
-        _check_same_settings(configs[run.name], RunFolder(run_folder(output, run.name)))
+        _check_same_settings(with_single_clips(configs[run.name]), RunFolder(run_folder(output, run.name)))
     waiting = [run for run in planned if not is_finished(output, run.name)]
     logger.info("%d of %d runs are finished", len(planned) - len(waiting), len(planned))
     running: dict[str, Callable[[], int | None]] = {}

@@ -13,7 +13,8 @@ import yaml
 
 from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
-from kdvideo.study.plan import plan_runs, read_study
+from kdvideo.study.plan import plan_runs
+from kdvideo.study.read import read_study
 
 pytestmark = pytest.mark.slow
 

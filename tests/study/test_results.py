@@ -13,8 +13,9 @@ from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
 from kdvideo.study.estimator import null_ratios, speed_ratio
 from kdvideo.study.page import write_report
-from kdvideo.study.plan import Study, StudyRun, plan_runs, read_study, select_seeds
+from kdvideo.study.plan import Study, StudyRun, plan_runs, select_seeds
 from kdvideo.study.queue import run_folder
+from kdvideo.study.read import read_study
 from kdvideo.study.results import baselines_of, finished_pairs, finished_seeds, read_results, summarise
 
 EPOCHS = 6

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from kdvideo.paths import zoo_root
-from kdvideo.study.plan import build_config, plan_runs, read_study, select_seeds
+from kdvideo.study.plan import build_config, plan_runs, select_seeds
+from kdvideo.study.read import read_study
 from kdvideo.study.selection import write_held_out_lists
 
 SMALL = {

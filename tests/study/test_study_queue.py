@@ -8,8 +8,9 @@ import yaml
 
 from kdvideo.engine.run_folder import FACTS_NAME
 from kdvideo.paths import zoo_root
-from kdvideo.study.plan import Study, plan_runs, read_study
+from kdvideo.study.plan import Study, plan_runs
 from kdvideo.study.queue import PreparedRun, run_folder, run_study
+from kdvideo.study.read import read_study
 
 
 @pytest.fixture
