@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from kdvideo.data.transform import ClipTransform
 
 __all__ = [
+    "EVEN_MIDDLE",
     "USUAL_RESIZING",
     "ClipSpec",
     "Interpolation",
     "Resize",
     "Resizing",
+    "Rounding",
     "Sampling",
     "normalise_clips",
     "prepare_clips",
@@ -25,8 +27,17 @@ Modality = Literal["rgb", "residual"]
 Interpolation = Literal["bilinear", "bicubic"]
 Sampling = Literal["stride", "uniform"]
 Resize = Literal["short_side", "squash"]
-_CHOICES = {"modality": Modality, "interpolation": Interpolation, "sampling": Sampling, "resize": Resize}
-_LATER = ("short_side", "interpolation", "sampling", "resize")  # not written at their defaults, as before they came
+Rounding = Literal["down", "even"]
+_CHOICES = {
+    "modality": Modality,
+    "interpolation": Interpolation,
+    "sampling": Sampling,
+    "resize": Resize,
+    "rounding": Rounding,
+}
+# Not written at their defaults, as before they came.
+_LATER = ("short_side", "interpolation", "sampling", "resize", "rounding")
+EVEN_MIDDLE = math.nextafter(0.5, 1.0)  # the place of a centre crop whose half pixel is rounded to an even number
 _MOST = 1 << 16  # frames or pixels; a larger number is a mistake or an attack on memory
 
 
@@ -77,6 +88,8 @@ class ClipSpec:
             over the span that a clip is given: the middles of `clip_len` equal segments.
         resize: "short_side" keeps a frame's proportions. "squash" squeezes the whole frame into a square, both of whose
             sides then have the pixels of the short side.
+        rounding: where a centre crop lies if half a pixel is left over beside it, of frames with a `short_side`. "down"
+            as the transformers library has it, "even" as torchvision and timm.
     """
 
     clip_len: int = 16
@@ -89,6 +102,7 @@ class ClipSpec:
     interpolation: Interpolation = "bilinear"
     sampling: Sampling = "stride"
     resize: Resize = "short_side"
+    rounding: Rounding = "down"
 
     @property
     def extent(self) -> int:
@@ -112,9 +126,11 @@ class ClipSpec:
     def center(self) -> float:
         """Returns where a centre crop lies, from 0 to 1.
 
-        Half a pixel is rounded up, as ever. With a `short_side` it is rounded down, as other libraries do.
+        Half a pixel is rounded up, as ever. With a `short_side` it is rounded as `rounding` says.
         """
-        return 0.5 if self.short_side is None else math.nextafter(0.5, 0.0)
+        if self.short_side is None:
+            return 0.5
+        return EVEN_MIDDLE if self.rounding == "even" else math.nextafter(0.5, 0.0)
 
     @property
     def resizing(self) -> Resizing:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from kdvideo.data.clip_spec import USUAL_RESIZING, Interpolation, Resizing
+from kdvideo.data.clip_spec import EVEN_MIDDLE, USUAL_RESIZING, Interpolation, Resizing
 
 __all__ = [
     "CENTER",
@@ -83,11 +83,15 @@ def crop_corner(place: Sequence[float], shape: Sequence[int], *, size: int) -> l
     """Returns the first row and column of a crop.
 
     Args:
-        place: where the crop lies, each number in [0, 1); see `Place`.
+        place: where the crop lies, each number in [0, 1); see `Place`. EVEN_MIDDLE rounds half a pixel to an even one.
         shape: height and width of the picture, at least `size`.
         size: height and width of the crop.
     """
-    return [int(part * (room - size + 1)) for part, room in zip(place, shape, strict=True)]
+    return [_corner(part, room - size) for part, room in zip(place, shape, strict=True)]
+
+
+def _corner(part: float, margin: int) -> int:
+    return round(margin / 2) if part == EVEN_MIDDLE else int(part * (margin + 1))
 
 
 @dataclass(frozen=True)

@@ -180,4 +180,5 @@ def _find_clip_spec(config: Mapping[str, Any]) -> ClipSpec:
         short_side=math.floor(width / (config.get("crop_pct") or 0.875)),
         interpolation=how,
         resize=_RESIZES[crop],
+        rounding="even",
     )

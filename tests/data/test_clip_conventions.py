@@ -28,6 +28,7 @@ ENTRIES = sorted(Path(__file__).parents[2].glob("model_zoo/entries/*.json"))
 FORMER = ["clip_len", "frame_stride", "size", "mean", "std", "modality"]  # the keys before there were any others
 OWN = ClipSpec(clip_len=4, size=28, modality="rgb", short_side=32, interpolation="bicubic", sampling="uniform")
 SQUEEZED = replace(OWN, resize="squash")
+EVEN = ClipSpec(short_side=128, rounding="even")
 
 
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
@@ -44,9 +45,10 @@ def test_a_default_is_not_written():
     assert list(OWN.to_dict()) == [*FORMER, "short_side", "interpolation", "sampling"]
     assert list(ClipSpec(short_side=128).to_dict()) == [*FORMER, "short_side"]
     assert list(SQUEEZED.to_dict()) == [*FORMER, "short_side", "interpolation", "sampling", "resize"]
+    assert list(EVEN.to_dict()) == [*FORMER, "short_side", "rounding"]
 
 
-@pytest.mark.parametrize("spec", [ClipSpec(), OWN, SQUEEZED, ClipSpec(interpolation="bicubic")])
+@pytest.mark.parametrize("spec", [ClipSpec(), OWN, SQUEEZED, EVEN, ClipSpec(interpolation="bicubic")])
 def test_a_written_one_is_read(spec: ClipSpec):
     """Through JSON, and as a user writes it."""
     text = json.dumps(spec.to_dict())
@@ -61,6 +63,7 @@ def test_a_written_one_is_read(spec: ClipSpec):
         ({"short_side": 128.0}, "short_side is 128.0; it must be a whole number"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'; it must be bilinear or bicubic"),
         ({"sampling": "dense"}, "sampling is 'dense'; it must be stride or uniform"),
+        ({"rounding": "up"}, "rounding is 'up'; it must be down or even"),
         ({"resize": "pad"}, "resize is 'pad'; it must be short_side or squash"),
     ],
 )

@@ -1,12 +1,15 @@
 """Image models of timm, frame by frame: timm's own features and logits, by its own transform."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_processors import draw_frames
-from torch import Tensor
+from tiny_teachers import draw_frames, moved_by_two_steps
+from torch import Tensor, nn
+from torchvision.transforms.functional import to_pil_image
 
 from kdvideo.data.clip_spec import prepare_clips
 from kdvideo.data.resize import find_cut
@@ -20,10 +23,12 @@ from kdvideo.zoo.load import load_model
 from kdvideo.zoo.sources import resolve_weights
 
 timm = pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+from timm.data import create_transform, resolve_data_config  # noqa: E402
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 # The smallest of each way to make a feature: a map's mean, a head behind it, channels last, tokens, a class token.
 MODELS = ["test_resnet.r160_in1k", "test_efficientnet.r160_in1k", "test_convnext.r160_in1k", "test_vit.r160_in1k"]
+VIT = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 LITE = "tf_efficientnet_lite0"
 
 
@@ -32,27 +37,21 @@ def clips(size: int) -> Tensor:
     return torch.randint(0, 256, (2, 3, 2, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def their_input(net, clip: Tensor) -> Tensor:
-    """Frames `[N, 3, H, W]` by timm's own transform, less its resizing.
-
-    That works on PIL's pictures, whose pixels differ by one from those of a tensor, and is tested with all clips.
-    """
-    from timm.data import create_transform, resolve_data_config
-    from torchvision.transforms import Normalize
-    from torchvision.transforms.functional import to_pil_image
-
+def their_input(net, frames: Tensor) -> Tensor:
+    """Frames `[T, 3, H, W]` by timm's own transform, which takes PIL's pictures."""
     transform = create_transform(**resolve_data_config({}, model=net))
-    steps = [step for step in transform.transforms if type(step).__name__ in ("MaybeToTensor", "ToTensor")]
-    steps += [step for step in transform.transforms if isinstance(step, Normalize)]
-    assert len(steps) == 2
-    frames = [to_pil_image(frame) for frame in clip.transpose(1, 2).flatten(0, 1)]
-    return torch.stack([steps[1](steps[0](frame)) for frame in frames])
+    return torch.stack([transform(to_pil_image(frame)) for frame in frames])
 
 
 @pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
 def test_features_and_logits_are_timms(name: str, tmp_path: Path):
-    """From a file of its state dict; also after `zoo convert`."""
+    """From frames that are no square, by timm's transform and network, from a file of its state dict.
+
+    Also after `zoo convert`. timm resizes by PIL, whose sums are rounded otherwise than torchvision's of tensors: by
+    two steps of 255 at most, in a pixel of a hundred. So features may be as far apart as two steps in each pixel move
+    them; of the same pixels they are equal.
+    """
     torch.manual_seed(0)
     net = timm.create_model(name, pretrained=False, num_classes=7).eval()
     torch.save(net.state_dict(), tmp_path / "own.pth")
@@ -60,19 +59,43 @@ def test_features_and_logits_are_timms(name: str, tmp_path: Path):
     model, weights = load_model(source)
     assert (weights.sha256, weights.licence) == (resolve_weights(str(tmp_path / "own.pth")).sha256, "")
     convert_weights(source, "converted", zoo=Zoo(tmp_path / "zoo"), licence="mit")
-    for one in (model, load_model("converted", zoo=Zoo(tmp_path / "zoo"))[0]):
-        backbone = backbone_of(one.eval())
-        spec = backbone.clip_spec
-        ours, theirs = prepare_clips(clips(spec.size), spec), their_input(net, clips(spec.size))
-        torch.testing.assert_close(ours.transpose(1, 2).flatten(0, 1), theirs, **CLOSE)
-        expected = net.forward_head(net.forward_features(theirs), pre_logits=True).unflatten(0, (2, 2)).mean(1)
-        torch.testing.assert_close(backbone(ours), expected, **CLOSE)
-        assert isinstance(one, ClassificationModel)
-        torch.testing.assert_close(one(ours), net.get_classifier()(expected), **CLOSE)
-        assert backbone.forward_features(ours).shape[:3] == (2, backbone.num_features, 2)
-    assert create_model(source, 3, pretrained=True)(ours).shape == (2, 3)
+    again = load_model("converted", zoo=Zoo(tmp_path / "zoo"))[0]
+
+    def see(x: Tensor) -> Tensor:
+        return net.forward_head(net.forward_features(x), pre_logits=True).mean(0, keepdim=True)
+
+    for shape in ((240, 180), (171, 321)):
+        frames = draw_frames(2, *shape)
+        theirs = their_input(net, frames)
+        for one in (model, again):
+            backbone = backbone_of(one.eval())
+            spec = backbone.clip_spec
+            ours = replace(spec, clip_len=2).transform()(frames)[None]
+            steps = (ours[0].transpose(0, 1) - theirs).abs() * torch.tensor(spec.std).view(3, 1, 1) * 255
+            assert steps.max() < 2.01
+            assert (steps > 0.5).float().mean() < 0.01
+            features, expected = backbone(ours), see(theirs)
+            torch.testing.assert_close(features, expected, rtol=0, atol=moved_by_two_steps(see, theirs, spec.std))
+            torch.testing.assert_close(features, see(ours[0].transpose(0, 1)), **CLOSE)
+            assert isinstance(one, ClassificationModel)
+            torch.testing.assert_close(one(ours), net.get_classifier()(features), **CLOSE)
+            assert backbone.forward_features(ours).shape[:3] == (1, backbone.num_features, 2)
+    assert create_model(source, 3, pretrained=True)(ours).shape == (1, 3)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of large families are built with one layer of each kind, of a few dozen channels."""
+    create = timm.create_model
+
+    def create_small(name: str, **arguments: Any) -> nn.Module:
+        sizes = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)} if name.startswith("convnext") else VIT
+        return create(name, **sizes, **arguments)
+
+    monkeypatch.setattr(timm, "create_model", create_small)
+
+
+@pytest.mark.usefixtures("small")
 @torch.no_grad()
 def test_dinov3_gives_its_class_token(tmp_path: Path):
     """Though timm pools it by the mean, as the original does not; its map has no class token and no registers."""
@@ -97,12 +120,10 @@ def test_frames_are_resized_as_timm_does(how: str, monkeypatch: pytest.MonkeyPat
 
     Its bicubic kernel on tensors adds up in float32, torchvision's newer one in integers: 1 step of 255 apart.
     """
-    from timm.data import create_transform
-
     config = {**find_timm_config("test_vit.r160_in1k"), "crop_mode": how, "crop_pct": 0.9}
     monkeypatch.setattr(from_timm, "find_timm_config", lambda model: config)
     spec = from_timm.build_timm(model="test_vit.r160_in1k").clip_spec
-    picture = draw_frames(240, 321)[0]
+    picture = draw_frames(1, 240, 321)[0]
     arguments = {key: config[key] for key in ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")}
     steps = create_transform(**arguments).transforms
     wanted = picture
@@ -174,6 +195,7 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         load_model("timm:test_vit.r160_in1k")
 
 
+@pytest.mark.usefixtures("small")
 def test_pooling_of_a_tag_with_and_without_a_class_token():
     """DINOv3's ConvNeXts have no class token, which their vision transformers and LingBot's are trained for."""
     for name, pooling in {"convnext_tiny.dinov3_lvd1689m": "", "vit_small_patch16_lingbot": "token"}.items():

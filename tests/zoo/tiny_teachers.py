@@ -1,12 +1,13 @@
 """Tiny random models of the transformers library, as folders that its own `save_pretrained` has written."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from kdvideo.models.from_transformers.library import quiet_library
 
@@ -14,7 +15,10 @@ FRAMES, SIZE, CLASSES = 4, 32, ["archery", "bowling", "climbing"]
 
 _SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 _NAMES = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: place for place, name in enumerate(CLASSES)}}
-_CROP = {"size": {"shortest_edge": 36}, "crop_size": {"height": SIZE, "width": SIZE}}
+_SQUARE = {"height": SIZE, "width": SIZE}
+_CROP = {"size": {"shortest_edge": 36}, "crop_size": _SQUARE}
+# The processors that `AutoVideoProcessor` has for these families take other sizes than all others.
+_SIDES = {"VJEPA2VideoProcessor": {"crop_size": SIZE}, "LlavaOnevisionVideoProcessor": {"size": _SQUARE}}
 # Not the defaults of any class: who ignores the file is found out.
 _COLORS = {"image_mean": [0.4, 0.45, 0.5], "image_std": [0.2, 0.25, 0.3]}
 
@@ -81,9 +85,9 @@ NETWORKS: dict[str, tuple[Callable[[Any], nn.Module], str]] = {
     "timesformer-bare": (lambda tf: _timesformer(tf, "Model"), "TimesformerVideoProcessor"),
     "vivit": (lambda tf: _vivit(tf, _CLASSIFIER, **_NAMES), "VivitVideoProcessor"),
     "vivit-bare": (lambda tf: _vivit(tf, "Model"), "VivitVideoProcessor"),
-    "videoprism": (lambda tf: _videoprism(tf, _CLASSIFIER, **_NAMES), "VideoMAEVideoProcessor"),
-    "videoprism-vision": (lambda tf: _videoprism(tf, "VisionModel"), "VideoMAEVideoProcessor"),
-    "videoprism-video": (lambda tf: _videoprism(tf, "VideoModel"), "VideoMAEVideoProcessor"),
+    "videoprism": (lambda tf: _videoprism(tf, _CLASSIFIER, **_NAMES), "LlavaOnevisionVideoProcessor"),
+    "videoprism-vision": (lambda tf: _videoprism(tf, "VisionModel"), "LlavaOnevisionVideoProcessor"),
+    "videoprism-video": (lambda tf: _videoprism(tf, "VideoModel"), "LlavaOnevisionVideoProcessor"),
     "xclip": (_xclip, "VideoMAEVideoProcessor"),
 }
 
@@ -108,11 +112,25 @@ def write_teacher(name: str, folder: Path, *, licence: str = "", seed: int = 0, 
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     with quiet_library():
         net.eval().save_pretrained(folder, **saving)
-    sides = {"crop_size": SIZE} if processor.startswith("VJEPA2") else _CROP
-    getattr(tf, processor)(**sides, **_COLORS).save_pretrained(folder)
+    getattr(tf, processor)(**_SIDES.get(processor, _CROP), **_COLORS).save_pretrained(folder)
     if licence:
         (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n# A tiny model\n")
     return net
+
+
+def draw_frames(number: int, height: int, width: int) -> Tensor:
+    """Returns smooth pictures, uint8 `[T, C, H, W]`, whose memory is that of decoded ones."""
+    generator = torch.Generator().manual_seed(height)
+    coarse = torch.rand((number, 3, height // 8 + 2, width // 8 + 2), generator=generator) * 255
+    frames = functional.interpolate(coarse, size=(height, width), mode="bilinear").to(torch.uint8)
+    return frames.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def moved_by_two_steps(see: Callable[[Tensor], Tensor], x: Tensor, std: Sequence[float]) -> float:
+    """Returns how far a feature moves if each pixel of `[..., 3, H, W]` moves by two of its 255 steps, up or down."""
+    step = 2 / torch.tensor(std).view(3, 1, 1).mul(255)
+    signs = torch.randint(0, 2, x.shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    return (see(x + signs * step) - see(x)).abs().max().item()
 
 
 def edit_json(path: Path, **changes: Any) -> None:

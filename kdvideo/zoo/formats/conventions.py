@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import yaml
 
-from kdvideo.data.clip_spec import ClipSpec, Interpolation, Resize, Sampling
+from kdvideo.data.clip_spec import ClipSpec, Interpolation, Resize, Rounding, Sampling
 from kdvideo.data.normalisation import IMAGENET, KINETICS
 from kdvideo.models import from_pytorchvideo, from_torchvision
 from kdvideo.registry import unknown_name
@@ -63,8 +63,8 @@ def parse_clip_spec(text: str) -> ClipSpec:
         raise ValueError(
             f"input convention {text!r}: {', '.join(wrong)}; give mean and std of three channels in [0, 1] and "
             "modality rgb or residual; clip_len, frame_stride and size where they are not 16, 1 and 112; short_side, "
-            "interpolation (bilinear or bicubic), sampling (stride or uniform) and resize (short_side or squash) where "
-            "they are others"
+            "interpolation (bilinear or bicubic), sampling (stride or uniform), resize (short_side or squash) and "
+            "rounding (down or even) where they are others"
         )
     return ClipSpec.from_dict(values)
 
@@ -88,4 +88,5 @@ _KNOWN: dict[str, Callable[[Any], bool]] = {
     "interpolation": get_args(Interpolation).__contains__,
     "sampling": get_args(Sampling).__contains__,
     "resize": get_args(Resize).__contains__,
+    "rounding": get_args(Rounding).__contains__,
 }
