@@ -74,8 +74,10 @@ def test_command(where: str):
     if arguments is not None:
         options = parse(arguments)
         if options.command in ("train", "eval"):
-            named = options.config_file and str(options.config_file) not in ("F", "my.yaml")
-            load_config(options.config_file if named else None, options.overrides)
+            files = options.config_files if options.command == "train" else [options.config_file]
+            for file in files or [None]:
+                named = file and str(file) not in ("F", "G", "my.yaml")
+                load_config(file if named else None, options.overrides)
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" or words[0].startswith(("docs/", "benchmarks/")):

@@ -1,31 +1,29 @@
-"""`kdvideo train --submit slurm`: the same command as a Slurm job, with one rank per task.
+"""`--submit slurm`: a command as a Slurm job, by a script that says all of it and can be submitted by hand, too.
 
-submitit submits the job and tells each process its rank. We replace its handling of signals, which would requeue the
-job in the middle of a step and without the other ranks. We do not use its job states: they come from sacct, which
-returns nothing if accounting is off.
+submitit's own jobs would run pickles, which nobody can read or submit again. We do not use its job states either: they
+come from sacct, which returns nothing if accounting is off.
 """
 
 import argparse
-import os
 import re
-import signal
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from kdvideo.cli.options import EXIT_STOPPED
 from kdvideo.extras import extra_imports
 from kdvideo.paths import expand_user
 
-__all__ = ["add_arguments", "has_left_queue", "submit", "submit_command"]
+__all__ = ["Job", "add_arguments", "has_left_queue", "send", "submit_command"]
 
 _NOTICE = 120  # seconds before the time limit at which the run is told to stop; at most a quarter of the job
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a job to those of `kdvideo train`."""
+def add_arguments(parser: argparse.ArgumentParser) -> Any:
+    """Adds the options of a job to a command. Returns their group."""
     job = parser.add_argument_group("as a Slurm job")
     job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
     job.add_argument("--nodes", type=_count, default=1)
@@ -38,31 +36,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--partition")
     job.add_argument("--account")
     job.add_argument("--sbatch", action="append", default=[], metavar="KEY=VALUE", help="any other option of sbatch")
+    return job
 
 
-def submit(cfg: Any, options: argparse.Namespace) -> int:
-    """Submits `kdvideo train` and prints where its log will be.
+class Job:
+    """The script of a job.
 
     Args:
-        cfg: the loaded config. Errors in it are reported before the job waits in a queue.
-        options: the parsed command line.
-
-    Raises:
-        ValueError: submitit or Slurm is missing, sbatch refuses the job, or the ranks cannot share a batch.
+        arguments: the arguments of `kdvideo`.
+        options: the options of `add_arguments`.
+        output_dir: the folder of the work. The log is in its `slurm/`.
+        others: options of sbatch. They are replaced by those of the user.
     """
-    from kdvideo.config import validate_config
 
-    validate_config(cfg)
-    num_ranks = options.nodes * options.tasks_per_node
-    if cfg.SOLVER.BATCH_SIZE % num_ranks:
-        raise ValueError(
-            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}; it must be a multiple of the {num_ranks} tasks"
-        )
-    submit_command(_arguments(options), options, output_dir=Path(cfg.OUTPUT_DIR))
-    return 0
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        options: argparse.Namespace,
+        *,
+        output_dir: Path,
+        others: Mapping[str, str | bool] | None = None,
+    ) -> None:
+        self.folder = expand_user(output_dir).resolve() / "slurm"
+        self._arguments = arguments
+        self._cpus = options.cpus_per_task
+        self._parameters = {**_parameters(options), **(others or {}), **dict(map(_key_value, options.sbatch))}
+        self._name = "%A_%a" if "array" in self._parameters else "%j"
+
+    @property
+    def script(self) -> str:
+        """The script, which `sbatch` takes."""
+        parameters = {**self._parameters, "output": self._log("0"), "open-mode": "append"}
+        lines = [f"#SBATCH {_flag(key, value)}" for key, value in sorted(parameters.items())]
+        # If a rank fails, it ends the others. srun does not inherit cpus-per-task from sbatch.
+        step = ["srun", "--unbuffered", "--output", self._log("%t"), "--kill-on-bad-exit=1"]
+        step += [f"--cpus-per-task={self._cpus}", sys.executable, "-u", "-m", "kdvideo.cli.slurm_rank"]
+        command = " ".join([shlex.join(step), *map(_quote, self._arguments)])
+        return "\n".join(["#!/bin/bash", *lines, "", "export SUBMITIT_EXECUTOR=slurm", command, ""])
+
+    def log(self, number: str) -> Path:
+        """Returns where the log of a submitted job will be. That of a part begins with the array's number."""
+        return Path(self._log("0").replace("%j", number).replace("%A_%a", f"{number}_*"))
+
+    def _log(self, task: str) -> str:
+        return str(self.folder / f"{self._name}_{task}_log.out")
 
 
-def submit_command(arguments: list[str], options: argparse.Namespace, *, output_dir: Path) -> str:
+def submit_command(arguments: Sequence[str], options: argparse.Namespace, *, output_dir: Path) -> str:
     """Submits a `kdvideo` command as a job and prints where its log will be.
 
     Args:
@@ -77,16 +97,23 @@ def submit_command(arguments: list[str], options: argparse.Namespace, *, output_
         MissingExtraError: submitit is not installed.
         ValueError: Slurm is missing, or sbatch refuses the job.
     """
+    return send(Job(arguments, options, output_dir=output_dir))
+
+
+def send(job: Job) -> str:
+    """Submits a job, and prints where its log will be. See `submit_command`."""
     with extra_imports():
-        import submitit
-    try:
-        executor = submitit.SlurmExecutor(expand_user(output_dir).resolve() / "slurm")
-        executor.update_parameters(**_parameters(options))
-        job = executor.submit(_run_rank, arguments)
-    except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # srun is missing, or sbatch's own message
-        raise ValueError(f"--submit slurm: {' '.join(str(error).split())}") from None
-    print(f"submitted job {job.job_id}; its log: {job.paths.stdout}", flush=True)
-    return job.job_id
+        import submitit  # noqa: F401 - it is needed in the job
+    if shutil.which("sbatch") is None:
+        raise ValueError("--submit slurm: there is no sbatch here: submit where Slurm is, or show the job by --dry-run")
+    job.folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["sbatch", "--parsable"], input=job.script, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"--submit slurm: {' '.join(done.stderr.split())}")
+    number = done.stdout.strip().partition(";")[0]
+    (job.folder / f"{number}_submission.sh").write_text(job.script)
+    print(f"submitted job {number}; its log: {job.log(number)}", flush=True)
+    return number
 
 
 def has_left_queue(job: str) -> bool:
@@ -95,70 +122,29 @@ def has_left_queue(job: str) -> bool:
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
 
-def _parameters(options: argparse.Namespace) -> dict[str, Any]:
-    others = dict(_key_value(text) for text in options.sbatch)
-    return {
-        "job_name": "kdvideo",
-        "nodes": options.nodes,
-        "ntasks_per_node": options.tasks_per_node,
-        "cpus_per_task": options.cpus_per_task,
-        "time": options.time,
-        "signal_delay_s": min(_NOTICE, options.time * 60 // 4),
-        "stderr_to_stdout": True,
-        # If a rank fails, it ends the others. srun does not inherit cpus-per-task from sbatch.
-        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={options.cpus_per_task}"],
-        "additional_parameters": {"requeue": True, **others},
-        **({"gpus_per_node": options.gpus_per_node} if options.gpus_per_node else {}),
-        **{key: value for key in ("partition", "account") if (value := getattr(options, key))},
+def _parameters(options: argparse.Namespace) -> dict[str, str | bool]:
+    notice = min(_NOTICE, options.time * 60 // 4)
+    found: dict[str, str | bool] = {
+        "job-name": "kdvideo",
+        "nodes": str(options.nodes),
+        "ntasks-per-node": str(options.tasks_per_node),
+        "cpus-per-task": str(options.cpus_per_task),
+        "time": str(options.time),
+        "signal": f"USR2@{notice}",
+        "requeue": True,
     }
+    if options.gpus_per_node:
+        found["gpus-per-node"] = str(options.gpus_per_node)
+    return found | {key: value for key in ("partition", "account") if (value := getattr(options, key))}
 
 
-def _arguments(options: argparse.Namespace) -> list[str]:
-    """Returns the command line without the job's options."""
-    from kdvideo.config.shipped import find_config
-
-    arguments = ["train"]
-    if options.config_file is not None:
-        arguments += ["--config-file", str(find_config(options.config_file).resolve())]
-    arguments += [word for name in options.imports for word in ("--import", name)]
-    arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
-    return [*arguments, *options.overrides]
+def _flag(key: str, value: str | bool) -> str:
+    return f"--{key}" if value is True else f"--{key}={shlex.quote(str(value))}"
 
 
-def _run_rank(arguments: list[str]) -> None:
-    """Runs one task of the job, which is one rank of the run."""
-    from submitit.helpers import TorchDistributedEnvironment
-
-    from kdvideo.cli import main
-
-    os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-    TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-    # Before the first step and after the last one, there is nothing to save. In between, the run handles signals.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCONT, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR2, _requeue_now)
-    code = main(arguments)
-    if code == EXIT_STOPPED:  # stopped between two steps, with a checkpoint
-        _requeue()
-    elif code:
-        sys.exit(code)
-
-
-def _requeue_now(number: int, frame: FrameType | None) -> None:
-    _requeue()
-
-
-def _requeue() -> None:
-    """Requeues the job, on rank 0 only. It ignores a job that Slurm itself is ending (preemption, scancel)."""
-    if os.environ["RANK"] != "0":
-        return
-    job = os.environ["SLURM_JOB_ID"]
-    described = subprocess.run(
-        ["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, check=False
-    )
-    if "JobState=RUNNING" in described.stdout.split():
-        print(f"kdvideo: requeue job {job}", file=sys.stderr, flush=True)
-        subprocess.run(["scontrol", "requeue", job], check=False)
+def _quote(word: str) -> str:
+    """Returns a word as the shell takes it. Slurm's variable for the number of a part stays one."""
+    return f'"{word}"' if re.fullmatch(r"\$\{SLURM_\w+\}/\d+", word) else shlex.quote(word)
 
 
 def _count(text: str) -> int:

@@ -15,14 +15,24 @@ from kdvideo.registry import LOSSES, PRETEXTS, TASKS
 __all__ = ["require_videos", "validate_config", "validate_values"]
 
 
-def validate_config(cfg: CfgNode) -> None:
+def validate_config(cfg: CfgNode, *, num_ranks: int | None = None, has_gpu: bool | None = None) -> None:
     """Checks every value on its own, then those that depend on each other.
+
+    Args:
+        cfg: a loaded config.
+        num_ranks: the number of processes of the run. Defaults to those of this one.
+        has_gpu: whether the run has a GPU. Defaults to whether this machine has one.
 
     Raises:
         ValueError: names the key, its value and what is allowed.
     """
     validate_values(cfg)
     _validate_together(cfg)
+    _validate_machine(
+        cfg,
+        num_ranks=world_size() if num_ranks is None else num_ranks,
+        has_gpu=torch.cuda.is_available() if has_gpu is None else has_gpu,
+    )
 
 
 def validate_values(cfg: CfgNode) -> None:
@@ -82,16 +92,6 @@ def _validate_together(cfg: CfgNode) -> None:
     if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
         _validate_pretext(cfg)
     _validate_mixup(cfg)
-    if cfg.SOLVER.AMP in ("fp16", "tf32") and not torch.cuda.is_available():
-        raise ValueError(
-            f"SOLVER.AMP is {cfg.SOLVER.AMP!r}, which needs a CUDA device, and there is none: use bf16 or fp32"
-        )
-    share, parts = cfg.SOLVER.BATCH_SIZE // world_size(), cfg.SOLVER.ACCUMULATE
-    if share % parts or share < 2 * parts > 2:
-        raise ValueError(
-            f"SOLVER.ACCUMULATE is {parts}; it must part a process' share of SOLVER.BATCH_SIZE, {share}, into equal "
-            "parts of at least 2"
-        )
     if cfg.SOLVER.SCHEDULE == "plateau" and not cfg.DATA.VALIDATION_SHARE:
         raise ValueError(
             "SOLVER.SCHEDULE plateau looks at held-out videos, but DATA.VALIDATION_SHARE is 0: set it, e.g. to 0.1"
@@ -103,6 +103,23 @@ def _validate_together(cfg: CfgNode) -> None:
             "leave it out; the input of a model without them is CLIP"
         )
     _validate_teachers(cfg)
+
+
+def _validate_machine(cfg: CfgNode, *, num_ranks: int, has_gpu: bool) -> None:
+    if cfg.SOLVER.AMP in ("fp16", "tf32") and not has_gpu:
+        raise ValueError(
+            f"SOLVER.AMP is {cfg.SOLVER.AMP!r}, which needs a CUDA device, and there is none: use bf16 or fp32"
+        )
+    if cfg.SOLVER.SYNC_BN and not has_gpu:
+        raise ValueError(
+            "SOLVER.SYNC_BN is True, but there is no GPU, and SyncBatchNorm refuses CPU tensors: leave it False"
+        )
+    share, parts = cfg.SOLVER.BATCH_SIZE // num_ranks, cfg.SOLVER.ACCUMULATE
+    if share % parts or share < 2 * parts > 2:
+        raise ValueError(
+            f"SOLVER.ACCUMULATE is {parts}; it must part a process' share of SOLVER.BATCH_SIZE, {share}, into equal "
+            "parts of at least 2"
+        )
 
 
 def _validate_teachers(cfg: CfgNode) -> None:

@@ -51,6 +51,7 @@ __all__ = [
     "load_videos",
     "read_clip_spec",
     "read_records",
+    "require_batch",
     "split_training_list",
     "warn_of_repeats",
 ]
@@ -278,15 +279,20 @@ def build_train_loader(cfg: CfgNode, dataset: TrainTuples | TrainClips) -> DataL
     Raises:
         ValueError: there are fewer videos than one batch, or the processes cannot share a batch evenly.
     """
-    if len(dataset) < cfg.SOLVER.BATCH_SIZE:
-        raise ValueError(
-            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}, but {len(dataset)} training videos can be used: lower it"
-        )
+    require_batch(cfg, len(dataset))
     batch_size = cfg.SOLVER.BATCH_SIZE
     sampler = EpochSampler(len(dataset), seed=cfg.SEED, batch_size=batch_size, rank=rank(), world_size=world_size())
     return create_loader(
         dataset, batch_size=batch_size // world_size(), num_workers=cfg.DATA.NUM_WORKERS, sampler=sampler
     )
+
+
+def require_batch(cfg: CfgNode, num_videos: int) -> None:
+    """Raises ValueError if there are fewer videos than one batch."""
+    if num_videos < cfg.SOLVER.BATCH_SIZE:
+        raise ValueError(
+            f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}, but {num_videos} training videos can be used: lower it"
+        )
 
 
 def configured_zoo(cfg: CfgNode) -> Zoo:

@@ -60,10 +60,7 @@ def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
     Raises:
         ValueError: there is no checkpoint, or none can be read.
     """
-    paths = folder.checkpoints()
-    if not paths:
-        raise ValueError(f"--resume: {folder.newest} does not exist; start the run without --resume")
-    for path in paths:
+    for path in require_checkpoints(folder):
         try:
             state = read_state(path)
         except ValueError as error:
@@ -76,6 +73,17 @@ def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
             logger.info("read %s", path)
             return state
     raise ValueError(f"--resume: {problem}") from None
+
+
+def require_checkpoints(folder: RunFolder) -> list[Path]:
+    """Returns the run's checkpoints, the newest first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (paths := folder.checkpoints()):
+        raise ValueError(f"--resume: {folder.newest} does not exist; start the run without --resume")
+    return paths
 
 
 def read_state(path: Path) -> dict[str, Any]:

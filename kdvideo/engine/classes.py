@@ -20,7 +20,7 @@ from kdvideo.models.spec import Model
 from kdvideo.paths import expand_user
 from kdvideo.tasks.teacher import compares_answers
 
-__all__ = ["count_classes", "labelled", "warn_of_test_videos", "with_unlabelled"]
+__all__ = ["count_classes", "labelled", "unlabelled_config", "warn_of_test_videos", "with_unlabelled"]
 
 logger = logging.getLogger("kdvideo")
 
@@ -81,13 +81,19 @@ def with_unlabelled(cfg: CfgNode, videos: VideoList) -> VideoList:
         return videos
     with naming(root="DATA.UNLABELLED_ROOT"):
         check_root(expand_user(cfg.DATA.UNLABELLED_ROOT))
+    other = unlabelled_config(cfg)
+    beside = join_lists([load_videos(other, "train"), load_videos(other, "test")])
+    renamed = [replace(record, name=f"unlabelled/{record.name}") for record in beside.records]
+    return join_lists([videos, replace(beside, records=renamed)])
+
+
+def unlabelled_config(cfg: CfgNode) -> CfgNode:
+    """Returns the config whose dataset are the videos below DATA.UNLABELLED_ROOT."""
     other = cfg.clone()
     other.defrost()
     other.DATA.NAME, other.DATA.ROOT, other.DATA.SPLIT = "unlabelled", cfg.DATA.UNLABELLED_ROOT, 1
     other.DATA.LIST_DIR = other.DATA.MANIFEST = ""
-    beside = join_lists([load_videos(other, "train"), load_videos(other, "test")])
-    renamed = [replace(record, name=f"unlabelled/{record.name}") for record in beside.records]
-    return join_lists([videos, replace(beside, records=renamed)])
+    return other
 
 
 def warn_of_test_videos(unlabelled: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> None:

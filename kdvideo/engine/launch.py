@@ -21,7 +21,6 @@ from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writin
 from kdvideo.engine.identity import check_same_teachers
 from kdvideo.engine.log import log_to
 from kdvideo.engine.memory_format import to_channels_last
-from kdvideo.engine.parallel import check_sync_bn
 from kdvideo.engine.pretraining import pretraining
 from kdvideo.engine.publish import write_results
 from kdvideo.engine.run import RunParts
@@ -91,7 +90,6 @@ def train(
         Preempted: `stopping` stopped the run after a step. `resume` continues it.
     """
     validate_config(cfg)
-    check_sync_bn(cfg)
     cfg = with_single_clips(cfg)
     zoo = configured_zoo(cfg)
     teachers = _load_teachers(cfg, zoo)

@@ -4,7 +4,6 @@ import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from fvcore.common.config import CfgNode
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -12,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from kdvideo.distributed import world_size
 from kdvideo.tasks.task import Task
 
-__all__ = ["average_running_statistics", "check_sync_bn", "parallel", "synchronise_batch_norm", "without_exchange"]
+__all__ = ["average_running_statistics", "parallel", "synchronise_batch_norm", "without_exchange"]
 
 
 def parallel(task: Task) -> nn.Module:
@@ -60,11 +59,3 @@ def average_running_statistics(task: Task) -> None:
 def synchronise_batch_norm(model: nn.Module) -> None:
     """Replaces the model's BatchNorms by ones that normalise over the batch of all ranks (not tested on a GPU)."""
     nn.SyncBatchNorm.convert_sync_batchnorm(model)
-
-
-def check_sync_bn(cfg: CfgNode) -> None:
-    """Raises ValueError if SOLVER.SYNC_BN is set without a GPU, because torch supports it on GPUs only."""
-    if cfg.SOLVER.SYNC_BN and not torch.cuda.is_available():
-        raise ValueError(
-            "SOLVER.SYNC_BN is True, but there is no GPU, and SyncBatchNorm refuses CPU tensors: leave it False"
-        )

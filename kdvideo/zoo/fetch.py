@@ -29,8 +29,11 @@ __all__ = [
     "fetch_address",
     "fetch_entry",
     "is_offline",
+    "path_of_address",
     "recorded_hash",
+    "refuse_offline",
     "take_file",
+    "try_addresses",
 ]
 
 _LOCK_SECONDS = 6 * 3600.0  # another process may be downloading the same large file over a slow line
@@ -119,7 +122,11 @@ def fetch_entry(entry: ZooEntry) -> FetchedFile:
         ValueError: the file cannot be fetched. Says what was tried, or what to do by hand.
         TimeoutError: another process has been fetching it for hours.
     """
-    return _ensure(entry, lambda target, sha256: _fetch_from_any(entry, target=target, sha256=sha256))
+
+    def fetch(target: Path, sha256: str) -> str:
+        return try_addresses(entry, lambda address: _bring(address, target, sha256=sha256, size=entry.size))
+
+    return _ensure(entry, fetch)
 
 
 def take_file(entry: ZooEntry, file: Path) -> FetchedFile:
@@ -153,16 +160,26 @@ def fetch_address(address: str, *, again: bool = False, most_bytes: int | None =
     """
     if "://" not in check_scheme(address):
         return expand_user(address)
-    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(address.partition('?')[0]).name}"
-    path = kdvideo_home() / "downloads" / name
+    path = path_of_address(address)
     if path.exists() and not again:
         return path
     with _fetch_lock(path):
         if again or not path.exists():
-            if is_offline():
-                raise ValueError(f"{address} is not on this machine and KDVIDEO_OFFLINE forbids to fetch it")
+            refuse_offline(address)
             _bring(address, path, sha256="", size=None, most_bytes=most_bytes)
     return path
+
+
+def path_of_address(address: str) -> Path:
+    """Returns where the file of an address is or will be."""
+    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{Path(address.partition('?')[0]).name}"
+    return kdvideo_home() / "downloads" / name
+
+
+def refuse_offline(address: str) -> None:
+    """Raises ValueError if `KDVIDEO_OFFLINE` forbids to fetch an address."""
+    if is_offline():
+        raise ValueError(f"{address} is not on this machine and KDVIDEO_OFFLINE forbids to fetch it")
 
 
 def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
@@ -186,8 +203,8 @@ def _ensure(entry: ZooEntry, bring: Callable[[Path, str], str]) -> FetchedFile:
     return FetchedFile(path, actual)
 
 
-def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
-    """Tries the mirror, then the entry's addresses. Returns the one that had the file."""
+def try_addresses(entry: ZooEntry, attempt: Callable[[str], None]) -> str:
+    """Tries the mirror, then the entry's addresses. Returns the first one that `attempt` does not refuse."""
     mirror = os.environ.get("KDVIDEO_MIRROR", "")
     mirrored = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []
     addresses = [*mirrored, *entry.urls]
@@ -198,7 +215,7 @@ def _fetch_from_any(entry: ZooEntry, *, target: Path, sha256: str) -> str:
         try:
             if address not in mirrored:
                 _check_address(address, entry)
-            _bring(check_scheme(address), target, sha256=sha256, size=entry.size)
+            attempt(check_scheme(address))
             return address
         except ValueError as error:
             reasons.append(str(error))

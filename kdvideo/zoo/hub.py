@@ -8,7 +8,7 @@ from kdvideo.extras import extra_imports
 from kdvideo.zoo.fetch import is_offline
 from kdvideo.zoo.names_of_sources import Repository
 
-__all__ = ["FetchedRepository", "fetch_repository"]
+__all__ = ["FetchedRepository", "check_repository", "fetch_repository"]
 
 # Without a leading star no pattern matches in folders, where exports and older weights lie.
 _PATTERNS = (
@@ -21,6 +21,7 @@ _PATTERNS = (
     "processor_config.json",
     "README.md",
 )
+_ASK_SECONDS = 10.0
 
 
 class FetchedRepository(NamedTuple):
@@ -39,22 +40,55 @@ def fetch_repository(repository: Repository) -> FetchedRepository:
         MissingExtraError: huggingface_hub is not installed.
         ValueError: the repository or its revision is missing, gated, or out of reach.
     """
-    with extra_imports():
-        import transformers  # noqa: F401 - to say at once, and not after the download, that it is missing
-        from huggingface_hub import snapshot_download
+    _require_libraries()
     try:
-        path = snapshot_download(
-            repository.name,
-            revision=repository.revision or None,
-            allow_patterns=list(_PATTERNS),
-            local_files_only=is_offline(),
-        )
+        path = _snapshot(repository, local_files_only=is_offline())
     except Exception as error:  # huggingface_hub's, those of its HTTP client, of the disk
         raise _explained(error, repository) from None
     commit = Path(path).name
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ValueError(f"{repository}: huggingface_hub put it into {path}, whose name is no commit")
     return FetchedRepository(Path(path), commit)
+
+
+def check_repository(repository: Repository) -> None:
+    """Refuses a repository that is neither on this machine nor on the hub. The hub is asked, and nothing is fetched.
+
+    Raises:
+        MissingExtraError: huggingface_hub is not installed.
+        ValueError: says the same as `fetch_repository`.
+    """
+    _require_libraries()
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        try:
+            _snapshot(repository, local_files_only=True)
+        except LocalEntryNotFoundError:
+            if is_offline():
+                raise
+            HfApi().model_info(repository.name, revision=repository.revision or None, timeout=_ASK_SECONDS)
+    except Exception as error:  # huggingface_hub's, those of its HTTP client, of the disk
+        raise _explained(error, repository) from None
+
+
+def _require_libraries() -> None:
+    """Raises MissingExtraError if a library is missing, at once and not after the download."""
+    with extra_imports():
+        import huggingface_hub  # noqa: F401
+        import transformers  # noqa: F401
+
+
+def _snapshot(repository: Repository, *, local_files_only: bool) -> str:
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(
+        repository.name,
+        revision=repository.revision or None,
+        allow_patterns=list(_PATTERNS),
+        local_files_only=local_files_only,
+    )
 
 
 def _explained(error: Exception, repository: Repository) -> ValueError:

@@ -15,11 +15,9 @@ from kdvideo.zoo.fetch import download_path, expected_sha256, fetch_address, fet
 from kdvideo.zoo.folder import Zoo, ZooLike, accept_zoo_dir, as_zoo
 from kdvideo.zoo.hub import fetch_repository
 from kdvideo.zoo.licences import UNSTATED, teacher_licence
+from kdvideo.zoo.local_files import check_suffix, file_of_folder, require_file
 from kdvideo.zoo.model_folder import card_licence, hash_settings, hash_weights
 from kdvideo.zoo.names_of_sources import (
-    BEST_NAME,
-    CHECKPOINT_NAME,
-    CONFIG,
     Address,
     EntryName,
     LocalFile,
@@ -31,7 +29,18 @@ from kdvideo.zoo.names_of_sources import (
 from kdvideo.zoo.remote import PATH_MANAGER, ReadOnlyHandler
 from kdvideo.zoo.timm_file import find_timm
 
-__all__ = ["PREFIX", "FoundEntry", "Weights", "bring_weights", "fetch_weights", "find_entry", "resolve_weights", "zoos"]
+__all__ = [
+    "PREFIX",
+    "FoundEntry",
+    "Weights",
+    "bring_weights",
+    "entry_at",
+    "fetch_weights",
+    "find_entry",
+    "resolve_weights",
+    "torchvision_address",
+    "zoos",
+]
 
 PREFIX = "kdvideo://"
 _TORCHVISION_ENUM = re.compile(r"\w+_Weights\.\w+")
@@ -187,8 +196,7 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
     Raises:
         ValueError: nothing is there, or the file is not what its entry or its name says.
     """
-    if _TORCHVISION_ENUM.fullmatch(source):
-        source = _torchvision_address(source)
+    source = torchvision_address(source)
     match parse_source(source):
         case EntryName(name):
             return bring_weights(find_entry(name, zoo=zoo), source=source)
@@ -202,29 +210,18 @@ def resolve_weights(source: str, *, zoo: ZooLike | None = None) -> Weights:
         case LocalFile(path):
             return _file_weights(path, source)
         case Address(url):
-            known = _entry_at(url)
+            known = entry_at(url)
             return bring_weights(known, source=source) if known else _fetched_weights(url, source)
 
 
 def _folder_weights(folder: Path, source: str, *, pinned: str = "") -> Weights:
-    is_run = not pinned and not (folder / CONFIG).is_file()
-    if is_run and (file := _file_of_run(folder)) is not None:
+    if (file := file_of_folder(folder, source)) is not None:
         return _file_weights(file, source)
     try:
-        if not (folder / CONFIG).is_file():
-            raise ValueError(
-                f"{folder} has no {BEST_NAME} or {CHECKPOINT_NAME} of a run, and no {CONFIG} of a model of "
-                "transformers: give a file of it"
-            )
         sha256 = hash_weights(folder)
     except ValueError as error:
         raise ValueError(f"weights {source}: {error}") from None
     return Weights(folder, sha256, None, source, pinned, card_licence(folder))
-
-
-def _file_of_run(folder: Path) -> Path | None:
-    """Returns the weights of a run's best epoch, or of its last. None if the folder has neither."""
-    return next((folder / name for name in (BEST_NAME, CHECKPOINT_NAME) if (folder / name).is_file()), None)
 
 
 def _timm_weights(model: TimmModel, source: str) -> Weights:
@@ -246,28 +243,33 @@ def _fetched_weights(url: str, source: str) -> Weights:
 
 
 def _file_weights(path: Path, source: str) -> Weights:
-    if not path.name.endswith(WEIGHTS_SUFFIXES):
-        raise ValueError(f"weights {source}: a file must end in {' or '.join(WEIGHTS_SUFFIXES)}")
+    check_suffix(path.name, source)
     named = _HASH_IN_NAME.search(path.name)
     return Weights(path, _checked_sha256(path, named.group(1) if named else "", source), None, source)
 
 
-def _torchvision_address(enum: str) -> str:
+def torchvision_address(source: str) -> str:
+    """Returns the address of one of torchvision's enums. Other sources stay as they are.
+
+    Raises:
+        ValueError: it looks like an enum, but torchvision has none of that name.
+    """
+    if not _TORCHVISION_ENUM.fullmatch(source):
+        return source
     try:
-        return get_weight(enum).url
+        return get_weight(source).url
     except (ValueError, KeyError) as error:
-        raise ValueError(f"weights {enum}: torchvision has no such weights ({error})") from None
+        raise ValueError(f"weights {source}: torchvision has no such weights ({error})") from None
 
 
-def _entry_at(address: str) -> FoundEntry | None:
+def entry_at(address: str) -> FoundEntry | None:
     """Finds the packaged entry of an address. Other entries do not count: they could name other people's addresses."""
     packaged = Zoo.packaged()
     return next((FoundEntry(entry, packaged) for entry in packaged.entries() if address in entry.urls), None)
 
 
 def _checked_sha256(path: Path, expected: str, source: str) -> str:
-    if not path.is_file():
-        raise ValueError(f"weights {source}: {path} does not exist")
+    require_file(path, source)
     actual = file_sha256(path)
     if not actual.startswith(expected):
         raise ValueError(

@@ -17,7 +17,7 @@ from kdvideo.zoo.hub import fetch_repository
 from kdvideo.zoo.names_of_sources import Repository, TimmModel, parse_source
 from kdvideo.zoo.unpickle import read_checkpoint
 
-__all__ = ["FoundTimm", "find_timm", "read_timm"]
+__all__ = ["FoundTimm", "find_timm", "read_timm", "repository_of"]
 
 
 class FoundTimm(NamedTuple):
@@ -40,11 +40,7 @@ def find_timm(named: TimmModel) -> FoundTimm:
     config = find_timm_config(named.model)
     if named.file is not None:
         return FoundTimm(named.file, "", "")  # a file may hold anybody's weights
-    name = config.get("hf_hub_id")
-    if not name:
-        raise ValueError(f"timm has no weights of {named.model} on the hub: give a file, timm:{named.model}@FILE")
-    owner_and_repo, _, revision = str(name).removeprefix("hf-hub:").partition("@")
-    repository = Repository(owner_and_repo, named.revision or revision)
+    repository = repository_of(named, config)
     folder, commit = fetch_repository(repository)
     path = folder / "model.safetensors"
     if not path.is_file():
@@ -52,6 +48,23 @@ def find_timm(named: TimmModel) -> FoundTimm:
     tag = f".{config['tag']}" if config.get("tag") else ""  # another version of timm may have another usual one
     pinned = TimmModel(f"{named.model.partition('.')[0]}{tag}", None, commit)
     return FoundTimm(path, str(config.get("license") or ""), str(pinned))
+
+
+def repository_of(named: TimmModel, config: Mapping[str, Any]) -> Repository:
+    """Returns the repository of a model's weights.
+
+    Args:
+        named: the model.
+        config: what timm knows of it, as `find_timm_config` returns it.
+
+    Raises:
+        ValueError: timm has no weights of it on the hub.
+    """
+    name = config.get("hf_hub_id")
+    if not name:
+        raise ValueError(f"timm has no weights of {named.model} on the hub: give a file, timm:{named.model}@FILE")
+    owner_and_repo, _, revision = str(name).removeprefix("hf-hub:").partition("@")
+    return Repository(owner_and_repo, named.revision or revision)
 
 
 def read_timm(source: str, path: Path) -> tuple[dict[str, Tensor], ModelSpec]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.cli import build_parser, main, slurm
+from kdvideo.cli import build_parser, main, submit
 
 NET = """
 import torch
@@ -123,4 +123,4 @@ def test_a_job_imports_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ["train", "--import", "own.py", "--import", "a.b", "--submit", "slurm", "SEED", "1"]
     )
     expected = ["train", "--import", str(tmp_path / "own.py"), "--import", "a.b", "SEED", "1"]
-    assert slurm._arguments(options) == expected
+    assert submit._arguments(options, None, []) == expected

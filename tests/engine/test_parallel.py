@@ -14,9 +14,8 @@ from torch import multiprocessing
 from torch.distributed import HashStore
 from two_ranks import CASES, NUM_RANKS, join_with_one_gpu, prepare_slowly, run_alone, run_rank
 
-from kdvideo.config import load_config
+from kdvideo.config import load_config, validate_config
 from kdvideo.distributed import _gpu_is_shared
-from kdvideo.engine.parallel import check_sync_bn
 
 # float32 sums of some thousand terms, taken in another order, which is worth 1e-7 to 1e-6 of the largest of a tensor. A
 # share that is weighed wrongly, a gradient that is not sent back or a bank that is not told of the other rank's videos
@@ -116,7 +115,7 @@ def test_gpus_are_told_apart_by_their_own_number(gpus: str, shared: bool, monkey
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so SyncBatchNorm works")
 def test_synchronised_batch_norm_is_refused_on_cpu():
     """Before anything is loaded."""
-    cfg = load_config(None, ["SOLVER.SYNC_BN", "True"])
+    cfg = load_config(None, ["SOLVER.SYNC_BN", "True", "DATA.ROOT", "/videos"])
     with pytest.raises(ValueError, match=r"SOLVER\.SYNC_BN is True, but there is no GPU"):
-        check_sync_bn(cfg)
-    check_sync_bn(load_config())
+        validate_config(cfg)
+    validate_config(cfg, has_gpu=True)

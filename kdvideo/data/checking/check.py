@@ -32,14 +32,14 @@ from kdvideo.data.checking.manifest import (
 )
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.readers.decode import TIME_LIMIT
-from kdvideo.data.readers.file_errors import out_of_time, system_error
+from kdvideo.data.readers.file_errors import describe_error, out_of_time, system_error
 from kdvideo.data.readers.probe import VideoProbe
 from kdvideo.data.readers.revision import still_holds
 from kdvideo.data.videos import VideoList
 from kdvideo.files import write_text
 from kdvideo.paths import kdvideo_home
 
-__all__ = ["check_dataset", "describe_summary", "usable_videos"]
+__all__ = ["check_dataset", "check_listed", "describe_summary", "usable_videos"]
 
 logger = logging.getLogger("kdvideo")
 _GRACE = 10.0  # seconds in which a reader can notice the time limit itself and say more about the file
@@ -117,8 +117,7 @@ def usable_videos(
     Raises:
         ValueError: a given manifest that is not there, or too many videos that cannot be used.
     """
-    if manifest is not None and not manifest.is_file():
-        raise ValueError(f"`manifest` {manifest} does not exist: write one with kdvideo data check")
+    _require_manifest(manifest)
     memory = _memory_of(root)
     names = [record.path.relative_to(root).as_posix() for record in records]
     known = [read_manifest(manifest or root / MANIFEST_NAME), read_memory(memory)]
@@ -137,6 +136,21 @@ def usable_videos(
         max([time_limit, *(checked[name].time_limit for name in names if checked[name].probe.problem is None)]),
         [(found.height, found.width) for _, found in usable],
     )
+
+
+def check_listed(
+    records: Sequence[VideoRecord], *, manifest: Path | None = None, max_bad_fraction: float, label: str = "videos"
+) -> None:
+    """Refuses a list of which too many files are not there. No file is opened.
+
+    The arguments are those of `usable_videos`.
+
+    Raises:
+        ValueError: says the same as `usable_videos`.
+    """
+    _require_manifest(manifest)
+    probes = [VideoProbe(problem=_absence(record.path)) for record in records]
+    _report_bad(records, probes, max_bad_fraction=max_bad_fraction, label=label)
 
 
 def describe_summary(summary: Mapping[str, Any]) -> str:
@@ -220,6 +234,20 @@ def _entry(root: Path, name: str, look: Look, *, time_limit: float) -> ManifestE
             status = (root / name).stat()
             num_bytes, changed = status.st_size, status.st_mtime_ns
     return ManifestEntry(name, look.found, num_bytes, changed, time_limit=time_limit)
+
+
+def _require_manifest(manifest: Path | None) -> None:
+    if manifest is not None and not manifest.is_file():
+        raise ValueError(f"`manifest` {manifest} does not exist: write one with kdvideo data check")
+
+
+def _absence(path: Path) -> str | None:
+    """Returns why a file is not there. None if it is."""
+    try:
+        path.stat()
+    except OSError as error:
+        return describe_error(error, path)
+    return None
 
 
 def _report_bad(
