@@ -42,13 +42,19 @@ SECTIONS = {
 }
 
 KEYS: dict[str, Key] = {
-    "VERSION": key(1, TRAINING, one_of(1)),
-    "SEED": key(0, TRAINING | MEASURING | SAMPLE, at_least(0), below(2**31)),
-    "OUTPUT_DIR": key("output", RESUMABLE | PLACE),
+    "VERSION": key(1, TRAINING, one_of(1), comment="of these keys"),
+    "SEED": key(
+        0,
+        TRAINING | MEASURING | SAMPLE,
+        at_least(0),
+        below(2**31),
+        comment="of weights, samples and augmentation: one seed, one result",
+    ),
+    "OUTPUT_DIR": key("output", RESUMABLE | PLACE, comment="the run's folder, for metrics, log and checkpoints"),
     "TEACHERS": key(
         [], TRAINING, comment="several teachers, a list of blocks of TEACHER's keys; leave TEACHER alone then"
     ),
-    "TASK.NAME": key("pcl", TRAINING, Registered(TASKS)),
+    "TASK.NAME": key("pcl", TRAINING, Registered(TASKS), comment="what is minimised"),
     "MODEL.BACKBONE": key(
         "r3d_10",
         TRAINING,
@@ -58,18 +64,40 @@ KEYS: dict[str, Key] = {
     "MODEL.WIDTH": key(
         64, TRAINING | SETTING, at_least(1), comment="channels of the stem; every other layer scales with it"
     ),
-    "MODEL.PROJECTION_DIM": key(128, TRAINING, at_least(1)),
+    "MODEL.PROJECTION_DIM": key(
+        128, TRAINING, at_least(1), comment="length of the projection that the contrastive loss compares"
+    ),
     "MODEL.WEIGHTS": key("", TRAINING, comment='initial weights: zoo name, path or URL; "" draws them from SEED'),
     "MODEL.CLIP_SPEC": key(
         "", TRAINING, comment='input convention of WEIGHTS that do not tell it: a name, or "{mean: .., std: .., ..}"'
     ),
-    "CLIP.LENGTH": key(16, TRAINING | SAMPLE | SETTING, at_least(1)),
-    "CLIP.FRAME_STRIDE": key(1, TRAINING | SAMPLE, at_least(1)),
-    "CLIP.SIZE": key(112, TRAINING | SAMPLE | SETTING, at_least(1)),
-    "CLIP.MEAN": key([0.45, 0.45, 0.45], TRAINING | SAMPLE, three_numbers()),
-    "CLIP.STD": key([0.225, 0.225, 0.225], TRAINING | SAMPLE, three_numbers(), every_channel_above(0)),
-    "CLIP.MODALITY": key("residual", TRAINING | SAMPLE, one_of("rgb", "residual")),
-    "PRETEXT.NAME": key("vcp", TRAINING | MEASURING | UNTOLD | SAMPLE | SETTING, Registered(PRETEXTS)),
+    "CLIP.LENGTH": key(16, TRAINING | SAMPLE | SETTING, at_least(1), comment="frames of a clip"),
+    "CLIP.FRAME_STRIDE": key(
+        1, TRAINING | SAMPLE, at_least(1), comment="video frames from one frame of a clip to the next"
+    ),
+    "CLIP.SIZE": key(112, TRAINING | SAMPLE | SETTING, at_least(1), comment="height and width of a clip in pixels"),
+    "CLIP.MEAN": key(
+        [0.45, 0.45, 0.45], TRAINING | SAMPLE, three_numbers(), comment="of each channel, in [0, 1]; it is subtracted"
+    ),
+    "CLIP.STD": key(
+        [0.225, 0.225, 0.225],
+        TRAINING | SAMPLE,
+        three_numbers(),
+        every_channel_above(0),
+        comment="of each channel; it divides",
+    ),
+    "CLIP.MODALITY": key(
+        "residual",
+        TRAINING | SAMPLE,
+        one_of("rgb", "residual"),
+        comment="pictures, or the differences of neighbouring frames",
+    ),
+    "PRETEXT.NAME": key(
+        "vcp",
+        TRAINING | MEASURING | UNTOLD | SAMPLE | SETTING,
+        Registered(PRETEXTS),
+        comment="what is done to a tuple of clips, and is to be told",
+    ),
     "PRETEXT.TUPLE_LEN": key(3, TRAINING | SAMPLE, at_least(1), comment="clips of a sample; 1 with PRETEXT.NAME none"),
     "PRETEXT.INTERVAL": key(
         8,
@@ -77,11 +105,17 @@ KEYS: dict[str, Key] = {
         at_least(0),
         comment="frames between the clips of a tuple; shrinks to 0 in short videos",
     ),
-    "CONTRAST.NAME": key("bank_nce", TRAINING, Registered(LOSSES)),
-    "CONTRAST.WEIGHT": key(0.5, TRAINING, at_least(0)),
-    "CONTRAST.NUM_NEGATIVES": key(1024, TRAINING, at_least(1)),
-    "CONTRAST.TEMPERATURE": key(0.07, TRAINING, above(0)),
-    "CONTRAST.BANK_MOMENTUM": key(0.5, TRAINING, between(0, 1)),
+    "CONTRAST.NAME": key(
+        "bank_nce", TRAINING, Registered(LOSSES), comment="compares clips of one video with those of others"
+    ),
+    "CONTRAST.WEIGHT": key(0.5, TRAINING, at_least(0), comment="of the contrastive loss; the pretext's has 1"),
+    "CONTRAST.NUM_NEGATIVES": key(
+        1024, TRAINING, at_least(1), comment="other videos that each sample is compared with"
+    ),
+    "CONTRAST.TEMPERATURE": key(0.07, TRAINING, above(0), comment="divides the similarities"),
+    "CONTRAST.BANK_MOMENTUM": key(
+        0.5, TRAINING, between(0, 1), comment="share of a video's old entry that bank_nce keeps"
+    ),
     "TEACHER.WEIGHTS": key("", TRAINING | PLACE, comment="zoo name, path or URL, hf:OWNER/REPO, folder"),
     "TEACHER.CLIP_SPEC": key(
         "",
@@ -105,7 +139,7 @@ KEYS: dict[str, Key] = {
     "TEACHER.LOSSES": key(
         ["logit_distillation"], TRAINING, comment="distillation losses of LOSSES, added with the weights beside them"
     ),
-    "TEACHER.LOSS_WEIGHTS": key([1.0], TRAINING),
+    "TEACHER.LOSS_WEIGHTS": key([1.0], TRAINING, comment="one for each of LOSSES"),
     "TEACHER.STUDENT_LAYERS": key(
         [], TRAINING, comment="stages of the student that losses of tokens compare, e.g. [stage3]; [] is the last one"
     ),
@@ -128,15 +162,20 @@ KEYS: dict[str, Key] = {
         one_of("fixed", "adaptive"),
         comment='"adaptive": the losses\' weights are also learnt, by their uncertainty (arXiv 1705.07115)',
     ),
-    "DATA.NAME": key("ucf101", TRAINING | MEASURING, Registered(DATASETS)),
-    "DATA.ROOT": key("", RESUMABLE | PLACE),
+    "DATA.NAME": key(
+        "ucf101",
+        TRAINING | MEASURING,
+        Registered(DATASETS),
+        comment="how the folder is laid out, and which videos are the test list",
+    ),
+    "DATA.ROOT": key("", RESUMABLE | PLACE, comment="folder of the videos; has to be given"),
     "DATA.LIST_DIR": key("", RESUMABLE | PLACE, comment='"" means ROOT/ucfTrainTestlist'),
     "DATA.UNLABELLED_ROOT": key(
         "",
         RESUMABLE | PLACE,
         comment="folder of more training videos, without labels; a teacher's classes are learnt from them",
     ),
-    "DATA.SPLIT": key(1, TRAINING | MEASURING, one_of(1, 2, 3)),
+    "DATA.SPLIT": key(1, TRAINING | MEASURING, one_of(1, 2, 3), comment="which of a dataset's official lists"),
     "DATA.FRACTION": key(
         1.0,
         TRAINING | MEASURING | UNTOLD,
@@ -193,11 +232,13 @@ KEYS: dict[str, Key] = {
     "DATA.MAX_BAD_FRACTION": key(
         0.01, TRAINING, between(0, 1), comment="share of a list's videos that may be missing or give no frame"
     ),
-    "AUGMENT.FLIP_PROB": key(0.5, TRAINING | SAMPLE, between(0, 1)),
-    "AUGMENT.COLOR_PROB": key(0.8, TRAINING | SAMPLE, between(0, 1)),
-    "AUGMENT.COLOR_STRENGTH": key(1.0, TRAINING | SAMPLE, at_least(0)),
-    "AUGMENT.GRAYSCALE_PROB": key(0.2, TRAINING | SAMPLE, between(0, 1)),
-    "AUGMENT.BLUR_PROB": key(0.5, TRAINING | SAMPLE, between(0, 1)),
+    "AUGMENT.FLIP_PROB": key(0.5, TRAINING | SAMPLE, between(0, 1), comment="probability that a clip is mirrored"),
+    "AUGMENT.COLOR_PROB": key(0.8, TRAINING | SAMPLE, between(0, 1), comment="probability that colours are jittered"),
+    "AUGMENT.COLOR_STRENGTH": key(1.0, TRAINING | SAMPLE, at_least(0), comment="of the jitter; 1 is SimCLR's"),
+    "AUGMENT.GRAYSCALE_PROB": key(
+        0.2, TRAINING | SAMPLE, between(0, 1), comment="probability that a clip becomes grey"
+    ),
+    "AUGMENT.BLUR_PROB": key(0.5, TRAINING | SAMPLE, between(0, 1), comment="probability that a clip is blurred"),
     "AUGMENT.MIXUP": key(
         0.0,
         TRAINING | SAMPLE,

@@ -9,20 +9,26 @@ TRAINING, RESUMABLE, PLACE, STUDY_DEFAULT = Role.TRAINING, Role.RESUMABLE, Role.
 MEASURING, UNTOLD, SETTING, ANSWER = Role.MEASURING, Role.UNTOLD, Role.SETTING, Role.ANSWER
 
 RUN_KEYS: dict[str, Key] = {
-    "SOLVER.EPOCHS": key(100, TRAINING | SETTING, at_least(1)),
-    "SOLVER.BATCH_SIZE": key(16, TRAINING, at_least(2)),
+    "SOLVER.EPOCHS": key(100, TRAINING | SETTING, at_least(1), comment="times that every training video is seen"),
+    "SOLVER.BATCH_SIZE": key(16, TRAINING, at_least(2), comment="samples in one step, over all processes"),
     "SOLVER.OPTIMIZER": key("sgd", TRAINING, Registered(OPTIMIZERS), comment="sgd, adamw or your own"),
-    "SOLVER.BASE_LR": key(0.01, TRAINING, above(0)),
+    "SOLVER.BASE_LR": key(0.01, TRAINING, above(0), comment="highest learning rate"),
     "SOLVER.BACKBONE_LR_SCALE": key(
         1.0, TRAINING, at_least(0), comment="the backbone's rate, of BASE_LR; below 1 to finetune gently"
     ),
     "SOLVER.MOMENTUM": key(0.9, TRAINING, at_least(0), below(1), comment="of sgd"),
-    "SOLVER.WEIGHT_DECAY": key(5e-4, TRAINING, at_least(0)),
-    "SOLVER.SCHEDULE": key("constant", TRAINING | STUDY_DEFAULT | SETTING, Registered(SCHEDULES)),
+    "SOLVER.WEIGHT_DECAY": key(
+        5e-4, TRAINING, at_least(0), comment="of everything but the learnt weights of WEIGHTING adaptive"
+    ),
+    "SOLVER.SCHEDULE": key(
+        "constant", TRAINING | STUDY_DEFAULT | SETTING, Registered(SCHEDULES), comment="how the rate goes on"
+    ),
     "SOLVER.WARMUP": key(
         0.0, TRAINING, at_least(0), below(1), comment="share of the run in which the rate rises; of one_cycle, 0 is 0.3"
     ),
-    "SOLVER.PLATEAU_FACTOR": key(0.1, TRAINING, above(0), below(1)),
+    "SOLVER.PLATEAU_FACTOR": key(
+        0.1, TRAINING, above(0), below(1), comment="of plateau: by what the rate is multiplied"
+    ),
     "SOLVER.PLATEAU_PATIENCE": key(
         5, TRAINING, at_least(0), comment="evaluations without a better one before the rate is lowered"
     ),
@@ -89,13 +95,13 @@ RUN_KEYS: dict[str, Key] = {
         comment="clips in one forward, about; 0 is 32 on a CPU, and what a GPU's memory takes; speed and memory only",
     ),
     "ZOO.DIR": key("", RESUMABLE | PLACE, comment='"" is the user\'s zoo under KDVIDEO_HOME'),
-    "ZOO.PUBLISH_AS": key("", RESUMABLE),
-    "ZOO.REPLACE": key(False, RESUMABLE),
+    "ZOO.PUBLISH_AS": key("", RESUMABLE, comment='name of the entry that the run publishes; "" publishes none'),
+    "ZOO.REPLACE": key(False, RESUMABLE, comment="whether an entry of that name is replaced; it is an error otherwise"),
     "ZOO.DTYPE": key(
         "float32",
         RESUMABLE,
         one_of("float32", "float16"),
         comment="of the stored weights; the final metrics are measured on what is stored",
     ),
-    "ZOO.LICENCE": key("unspecified", RESUMABLE),
+    "ZOO.LICENCE": key("unspecified", RESUMABLE, comment="of the published weights, e.g. CC-BY-4.0"),
 }
