@@ -1,7 +1,8 @@
-"""The loops in examples/ run as they are shown, and what they print shows that they learn."""
+"""The scripts in examples/ run as they are shown, and what they print shows that they learn."""
 
 import re
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(new_process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_pa
     """Runs an example in an empty folder and returns every value that it prints, by name."""
     monkeypatch.chdir(tmp_path)
 
-    def run_example(name: str, *options: str) -> dict[str, list[float]]:
+    def run_example(name: str, *options: str, videos: Path = videos) -> dict[str, list[float]]:
         monkeypatch.setattr(sys, "argv", [name, str(videos), *options])
         runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
         values: dict[str, list[float]] = {}
@@ -78,6 +79,20 @@ def test_own_backbone(run: Callable[..., dict[str, list[float]]]):
     assert torch.tensor(printed["loss"]).diff().lt(0).float().mean() > 0.5
 
 
+@pytest.mark.slow  # 16 s of one core
+def test_first_hour(run: Callable[..., dict[str, list[float]]], videos: Path, tmp_path: Path):
+    """Five classes of six videos each: all six jobs answer, by 25 lines at most."""
+    five = shutil.copytree(videos, tmp_path / "five", ignore=shutil.ignore_patterns("BallShake", "ucfTrainTestlist"))
+    printed = run("first_hour.py", videos=five)
+    assert printed["similarity"][0] == 1.0  # the video itself is in the gallery
+    assert all(0.2 <= value <= 1 for value in printed["probability"])  # the likeliest of five
+    assert len(printed["probability"]) >= 64 // 8  # the shortest of the videos has 64 frames
+    names, *rows = (tmp_path / "output/measured/confusion_classify.csv").read_text("utf-8").splitlines()
+    assert names.split(",")[1:] == [row.split(",")[0] for row in rows] == sorted(path.name for path in five.iterdir())
+    assert (tmp_path / "output" / "mine.onnx").stat().st_size > 0
+    assert len((ROOT / "examples" / "first_hour.py").read_text("utf-8").splitlines()) <= 25
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_are_plain(path: Path):
     """Each is at most 70 lines, names its command on top, and uses neither config nor engine."""
@@ -86,4 +101,5 @@ def test_examples_are_plain(path: Path):
     assert f"    python examples/{path.name} output/demo/data\n" in text
     assert "cfg" not in text
     assert not re.search(r"kdvideo\.(engine|config|tasks)|import \*|\._", text)
-    assert {example.stem for example in EXAMPLES} == {"distill", "embed", "finetune", "own_backbone", "pretrain"}
+    loops = {"distill", "embed", "finetune", "own_backbone", "pretrain"}
+    assert {example.stem for example in EXAMPLES} == {"first_hour", *loops}
