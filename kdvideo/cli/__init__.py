@@ -73,6 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(arguments)
     if rest and (rest[0].startswith("-") or "overrides" not in options):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.arguments = list(arguments)
     if rest:
         options.overrides = [*options.overrides, *rest]
     return options

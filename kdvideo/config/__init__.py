@@ -8,6 +8,7 @@ from kdvideo.config.settings import (
     comparable_settings,
     parse_config,
     plain_config,
+    repeatable_settings,
     settings_id,
     stored_config,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "merge_config",
     "parse_config",
     "plain_config",
+    "repeatable_settings",
     "require_videos",
     "settings_id",
     "stored_config",

@@ -10,7 +10,15 @@ from kdvideo.config.defaults import get_defaults
 from kdvideo.config.load import flatten_config
 from kdvideo.foreign import parse_yaml
 
-__all__ = ["all_settings", "comparable_settings", "parse_config", "plain_config", "settings_id", "stored_config"]
+__all__ = [
+    "all_settings",
+    "comparable_settings",
+    "parse_config",
+    "plain_config",
+    "repeatable_settings",
+    "settings_id",
+    "stored_config",
+]
 
 # A matter of speed and memory only. Their defaults depend on the machine since they have changed, from 2 and 32.
 _SPEED_ONLY = frozenset(("DATA.NUM_WORKERS", "EVAL.BATCH_SIZE"))
@@ -53,7 +61,12 @@ def all_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def comparable_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `all_settings` by which runs are compared: all but where a run is put, and what only changes speed."""
-    return {key: value for key, value in all_settings(config).items() if key not in _OWN_PLACES | _SPEED_ONLY}
+    return {key: value for key, value in repeatable_settings(config).items() if key not in _SPEED_ONLY}
+
+
+def repeatable_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `all_settings` but those that say where a run and its model are put. Another run has others."""
+    return {key: value for key, value in all_settings(config).items() if key not in _OWN_PLACES}
 
 
 def _stored_defaults() -> dict[str, Any]:

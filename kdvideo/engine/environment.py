@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from fvcore.common.config import CfgNode
 
 from kdvideo.device import choose_kernels, describe_gpu, float32_convolutions, slow_convolutions
-from kdvideo.distributed import is_main
+from kdvideo.distributed import is_main, world_size
+from kdvideo.engine.provenance import checkout_commit, started_by
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.paths import expand_user
 from kdvideo.version import __version__
@@ -115,11 +116,13 @@ def _environment(cfg: CfgNode, device: torch.device) -> dict[str, object]:
         "torch": torch.__version__,
         **{name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
+        "git": checkout_commit(),
         "processor_cores": os.cpu_count(),
+        "ranks": world_size(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "gpu": {**describe_gpu(device), **computing} if device.type == "cuda" else None,
-        "command": sys.argv,
+        "command": started_by.get() or sys.argv,
         "seed": cfg.SEED,
         "started": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
     }

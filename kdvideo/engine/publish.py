@@ -15,6 +15,7 @@ from kdvideo.engine.board import write_final
 from kdvideo.engine.build import configured_zoo
 from kdvideo.engine.checkpoint import best_weights, read_state
 from kdvideo.engine.guards import writing
+from kdvideo.engine.provenance import start_of
 from kdvideo.engine.run import FinalResult, RunParts
 from kdvideo.engine.run_folder import CHECKPOINT_NAME, FACTS_NAME, RunFolder
 from kdvideo.models.spec import ModelSpec
@@ -36,7 +37,7 @@ def write_results(
     folder.append_line(final.line)
     with writing(folder.board):
         write_final(folder, final.line)
-    facts = _facts(cfg, parts, final, teachers=teachers)
+    facts = dataclasses.replace(_facts(cfg, parts, final, teachers=teachers), started=start_of(folder))
     folder.write_facts(facts)
     if not cfg.ZOO.PUBLISH_AS:
         logger.info("to publish it: %s", publish_command(cfg, parts.spec, folder.path))

@@ -102,6 +102,15 @@ class RunFolder:
         """Writes the settings with which the run was started, apart from its config."""
         write_text(self.path / _ENVIRONMENT_NAME, simplejson.dumps(values, indent=2) + "\n")
 
+    def environment(self) -> dict[str, Any]:
+        """Returns what `write_environment` wrote. Empty if it did not, or the file is damaged."""
+        path = self.path / _ENVIRONMENT_NAME
+        try:
+            values = parse_json(read_text(path))
+        except ValueError:
+            return {}
+        return values if isinstance(values, dict) else {}
+
     def epochs(self) -> list[dict[str, Any]]:
         """Returns the metrics of each epoch that has a line.
 

@@ -13,7 +13,7 @@ from kdvideo.foreign import check_fields, parse_json
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 
-__all__ = ["WEIGHTS_SUFFIXES", "Facts", "Teacher", "ZooEntry", "check_file", "check_name"]
+__all__ = ["WEIGHTS_SUFFIXES", "Facts", "Start", "Teacher", "ZooEntry", "check_file", "check_name"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".tar", ".pickle", ".pkl")
 
@@ -52,6 +52,28 @@ class Teacher(TypedDict):
     licence: NotRequired[str]
 
 
+class Start(TypedDict):
+    """How a run was started. Together with its config, it is what the run can be repeated with.
+
+    Attributes:
+        command: the user's command, as a shell takes it.
+        ranks: the number of processes.
+        threads: the number of threads of each process.
+        device: "cpu", or the GPU's name.
+        kdvideo: the version of kdvideo.
+        git: the commit of kdvideo's checkout, and whether it had other changes. "" if it was installed otherwise.
+        torch: the version of torch.
+    """
+
+    command: str
+    ranks: int
+    threads: int
+    device: str
+    kdvideo: str
+    git: str
+    torch: str
+
+
 @dataclass(frozen=True)
 class Facts:
     """The contents of an entry besides network and file.
@@ -68,6 +90,7 @@ class Facts:
         licence: the licence of the weights.
         classes: the classifier's class names in the order of its outputs. Empty if unknown.
         more_teachers: the second and later teachers, if it had several.
+        started: how the run was started. None if that was not recorded, or there was no run.
     """
 
     metrics: dict[str, float]
@@ -79,6 +102,7 @@ class Facts:
     licence: str
     classes: list[str] = field(default_factory=list)
     more_teachers: list[Teacher] = field(default_factory=list)
+    started: Start | None = None
 
     def to_json(self) -> str:
         """Returns readable JSON, keys in the order of the attributes."""
@@ -120,6 +144,7 @@ class ZooEntry:
         manual: the steps to get the file by hand, in words, if no program can fetch it.
         classes: see `Facts`.
         more_teachers: see `Facts`.
+        started: see `Facts`.
     """
 
     name: str
@@ -143,6 +168,7 @@ class ZooEntry:
     manual: str = ""
     classes: list[str] = field(default_factory=list)
     more_teachers: list[Teacher] = field(default_factory=list)
+    started: Start | None = None
 
     @property
     def teachers(self) -> list[Teacher]:
@@ -210,8 +236,8 @@ def check_file(file: str, *, origin: str) -> str:
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out `more_teachers` where there are none, so that versions that do not know the key read the entry."""
-    return {key: value for key, value in values.items() if key != "more_teachers" or value}
+    """Leaves out what later versions have added where there is none, so that earlier versions read the entry."""
+    return {key: value for key, value in values.items() if key not in ("more_teachers", "started") or value}
 
 
 def _parse(text: str, kind: type, *, what: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def add_arguments(commands: Any) -> None:
     listing.set_defaults(run=_list)
     show = commands.add_parser("show", help="all that is known of one model")
     show.add_argument("name", help="a zoo name, hf:OWNER/REPO, or a folder or file of weights")
-    show.add_argument("--config", action="store_true", help="also the config that it was trained with")
+    show.add_argument("--config", action="store_true", help="only the config that it was trained with, for a file")
+    add_import_argument(show)
     add_zoo(show)
     show.set_defaults(run=_show)
     verify = commands.add_parser("verify", help="check every file of a zoo against its entry, or a model's metrics")
@@ -67,6 +68,9 @@ def _show(options: argparse.Namespace) -> None:
     def show(values: dict[str, Any]) -> None:
         print(printable(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)), end="")
 
+    if options.config:
+        print(printable(_loadable_config(options)), end="")
+        return
     named = parse_source(options.name)
     if not isinstance(named, EntryName | LocalFile) or (isinstance(named, LocalFile) and named.path.is_file()):
         show(describe_source(options.name))
@@ -76,7 +80,10 @@ def _show(options: argparse.Namespace) -> None:
     values = {**dataclasses.asdict(entry), "model": entry.model.to_dict()}
     if not entry.more_teachers:
         del values["more_teachers"]
-    config = values.pop("config")
+    if entry.started is None:
+        values["started"] = "not recorded"
+    if not values.pop("config"):
+        del values["started"]  # others have trained it
     values["classes"] = entry.class_names
     recorded = recorded_hash(entry.name)
     if not entry.is_verified:
@@ -87,8 +94,17 @@ def _show(options: argparse.Namespace) -> None:
     if state.weights in ("shipped", "published", "fetched"):
         values["path"] = str(found.path)
     show(values)
-    if options.config:
-        print(printable(f"\n{config}"), end="")
+
+
+def _loadable_config(options: argparse.Namespace) -> str:
+    """Returns the config with which an entry's run can be made again, and in comments how it was started."""
+    from kdvideo.engine.repeat import read_recipe
+    from kdvideo.zoo.folder import as_zoo
+
+    recipe = read_recipe(options.name, zoo=as_zoo(options.zoo))
+    started = recipe.started or {"threads, processes and versions": "not recorded"}
+    lines = [f"{key}: {value}" for key, value in {"name": recipe.name, **started}.items()]
+    return "".join(f"# {' '.join(line.split())}\n" for line in lines) + recipe.cfg.dump()
 
 
 def _verify(options: argparse.Namespace) -> int:
