@@ -1,8 +1,10 @@
 """`kdvideo teach`."""
 
 import argparse
+import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
     from kdvideo.engine.teach import Taught
 
 __all__ = ["add_arguments"]
-
-_DECIDING = [
-    *("DATA.UNLABELLED_ROOT", "DATA.SPLIT", "DATA.LIST_DIR", "DATA.MANIFEST", "DATA.MAX_BAD_FRACTION"),
-    *("DATA.TIME_LIMIT", "TEACHER.CLIP_SPEC", "ZOO.DIR", "SOLVER.AMP", "SOLVER.DETERMINISTIC"),
-]
 
 
 def add_arguments(commands: Any) -> None:
@@ -49,46 +46,65 @@ def _run(options: argparse.Namespace) -> None:
 
 def _configure(options: argparse.Namespace) -> "CfgNode":
     from kdvideo.config import load_config
+    from kdvideo.config.teachers import teacher_configs
     from kdvideo.registry import TASKS
 
     given = ["DATA.ROOT", str(options.root)]
     given += ["TEACHERS", "[]", "TEACHER.WEIGHTS", options.teacher] if options.teacher else []
-    given += ["TEACHER.VIEWS", str(options.views)] if options.views is not None else []
     cfg = load_config(options.config_file, [*options.overrides, *given])
-    if not cfg.TEACHER.WEIGHTS:
+    if not (cfg.TEACHER.WEIGHTS or cfg.TEACHERS):
         raise ValueError("no teacher is given: name one by --teacher, e.g. --teacher hf:OWNER/REPO")
-    if cfg.TEACHER.VIEWS < 1:
-        raise ValueError(f"--views is {cfg.TEACHER.VIEWS}; it must be at least 1, e.g. --views 6")
+    if options.views is not None:
+        cfg.TEACHERS = [{**block, "VIEWS": options.views} for block in cfg.TEACHERS]
+        cfg.TEACHER.VIEWS = 0 if cfg.TEACHERS else options.views
+    views = max(one.TEACHER.VIEWS for one in teacher_configs(cfg))
+    if views < 1:
+        raise ValueError(f"--views is {views}; it must be at least 1, e.g. --views 6")
     task = TASKS.get(cfg.TASK.NAME)
     if not (task.needs_teacher or task.takes_teacher):
         cfg.TASK.NAME = "distill"
     return cfg
 
 
-def _describe(cfg: "CfgNode", taught: "Taught") -> str:
-    """Returns the last line: what is there, and which keys make a student use it."""
-    views = f"{taught.num_views} views of {taught.num_videos} videos"
-    if taught.num_missing:
-        return (
-            f"{taught.num_missing} answers to {views} are missing in {taught.store.directory}: do the other parts, or "
-            "run this again"
-        )
-    settings = ["TASK.NAME", cfg.TASK.NAME, "TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS]
-    own = {"class_logits", "tokens"} & {*taught.store.shapes}
-    losses = cfg.TEACHER.LOSSES if own else ["embedding_distillation"]
-    settings += ["TEACHER.VIEWS", str(taught.num_views), "TEACHER.LOSSES", f"[{', '.join(losses)}]"]
+def _describe(cfg: "CfgNode", taught: Sequence["Taught"]) -> str:
+    """Returns the last lines: what is there, and which keys make a student use it."""
+    lines = "\n".join(map(_describe_store, taught))
+    if any(one.num_missing for one in taught):
+        return lines
+    settings = ["TASK.NAME", cfg.TASK.NAME, *_teacher_settings(cfg, taught)]
     settings += ["DATA.NAME", cfg.DATA.NAME, "DATA.ROOT", cfg.DATA.ROOT]
-    settings += _unusual(cfg)
-    return f"all answers to {views} are in {taught.store.directory}: kdvideo train {shlex.join(settings)}"
+    return f"{lines}: kdvideo train {shlex.join([*settings, *_unusual(cfg, settings[::2])])}"
 
 
-def _unusual(cfg: "CfgNode") -> list[str]:
-    """Returns the keys that decide about videos, teacher and store, where their values are not the defaults."""
-    from kdvideo.config import load_config
+def _describe_store(taught: "Taught") -> str:
+    views = f"{taught.num_views} views of {taught.num_videos} videos"
+    if not taught.num_missing:
+        return f"all answers to {views} are in {taught.store.directory}"
+    return (
+        f"{taught.num_missing} answers to {views} are missing in {taught.store.directory}: do the other parts, or run "
+        "this again"
+    )
 
-    usual, changed = load_config(), []
-    for name in _DECIDING:
-        section, _, leaf = name.partition(".")
-        if (value := cfg[section][leaf]) != usual[section][leaf]:
+
+def _teacher_settings(cfg: "CfgNode", taught: Sequence["Taught"]) -> list[str]:
+    if cfg.TEACHERS:
+        return ["TEACHERS", json.dumps(cfg.TEACHERS)]
+    [one] = taught
+    own = {"class_logits", "tokens"} & {*one.store.shapes}
+    losses = cfg.TEACHER.LOSSES if own else ["embedding_distillation"]
+    settings = ["TEACHER.WEIGHTS", cfg.TEACHER.WEIGHTS, "TEACHER.VIEWS", str(one.num_views)]
+    return [*settings, "TEACHER.LOSSES", f"[{', '.join(losses)}]"]
+
+
+def _unusual(cfg: "CfgNode", told: Sequence[str]) -> list[str]:
+    """Returns what decides about videos, teacher and store, where it is not the default and not told before."""
+    from kdvideo.config import flatten_config, get_defaults
+    from kdvideo.config.key import Role
+    from kdvideo.config.keys import keys_with_role
+
+    deciding = {"ZOO.DIR", "SOLVER.DETERMINISTIC", *keys_with_role(Role.ANSWER)}
+    usual, changed = flatten_config(get_defaults()), []
+    for name, value in flatten_config(cfg).items():
+        if value != usual[name] and name not in told and (name in deciding or name.startswith("DATA.")):
             changed += [name, str(value)]
     return changed

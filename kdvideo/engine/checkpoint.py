@@ -123,16 +123,24 @@ def check_same_run(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> None:
     is_constant = cfg.SOLVER.SCHEDULE == "constant" and not cfg.SOLVER.WARMUP
     if strange := [key for key in before if key.partition(".")[0] not in cfg]:
         raise ValueError(f"--resume: the run has the key {strange[0]}: --import the FILE.py that adds it, as before")
-    for key, value in flatten_config(cfg).items():
+    for key, value in flatten_config(_with_former_names(cfg, before, checkpoint)).items():
         free = key in free_keys or (key == "SOLVER.EPOCHS" and is_constant)
-        free |= key == "TEACHER.WEIGHTS" and value in _pinned_names(checkpoint)
         if value != before.get(key) and not free:
             raise ValueError(f"--resume: {key} is {value!r}, the run was started with {before.get(key)!r}: keep it")
 
 
-def _pinned_names(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Returns the names that mean exactly the weights of the run's teachers."""
-    return [teacher["name"] for teacher in checkpoint.get("teachers", ())]
+def _with_former_names(cfg: CfgNode, before: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> CfgNode:
+    """Returns the config with a teacher's name of the run where another is given that means exactly its weights."""
+    exact = [teacher["name"] for teacher in checkpoint.get("teachers", ())]
+    named = cfg.clone()
+    named.defrost()
+    if exact == [cfg.TEACHER.WEIGHTS]:
+        named.TEACHER.WEIGHTS = before["TEACHER.WEIGHTS"]
+    pairs = zip(named.TEACHERS, exact, before.get("TEACHERS", ()), strict=False)
+    for block, name, former in pairs:
+        if block["WEIGHTS"] == name:
+            block["WEIGHTS"] = former["WEIGHTS"]
+    return named
 
 
 def _save(state: Mapping[str, Any], temporary: Path) -> None:

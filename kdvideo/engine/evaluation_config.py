@@ -12,6 +12,7 @@ from kdvideo.config.keys import keys_with_role
 from kdvideo.engine.build import configured_zoo, read_clip_spec
 from kdvideo.engine.environment import refuse_other_run
 from kdvideo.engine.run_folder import RunFolder
+from kdvideo.errors import naming
 from kdvideo.paths import expand_user
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.contents import read_contents
@@ -69,10 +70,11 @@ def evaluation_config(
     if wanted := {key: settings[key] for key in MEASURING_KEYS if key in settings}:
         merge_config(start, wanted, origin=f"the config of {source}")
     else:
-        spec = read_contents(weights).spec
-        clip_spec = spec.clip_spec if spec else read_clip_spec(given, "MODEL")
-        if clip_spec is not None:
-            start.DATA.SHORT_SIDE = clip_spec.own_short_side
+        clip_spec = read_clip_spec(given, "MODEL")
+        with naming(clip_spec="MODEL.CLIP_SPEC"):
+            spec = read_contents(weights, clip_spec).spec
+        if convention := spec.clip_spec if spec else clip_spec:
+            start.DATA.SHORT_SIDE = convention.own_short_side
     return load(start, "MODEL.WEIGHTS", source)
 
 

@@ -91,17 +91,23 @@ def describe_teachers(teachers: Sequence[Weights]) -> dict[str, list[dict[str, s
     return {"teachers": [{"name": teacher.name, "sha256": teacher.answers_sha256} for teacher in teachers]}
 
 
-def check_same_teachers(teachers: Sequence[Weights], checkpoint: Mapping[str, Any]) -> None:
+def check_same_teachers(teachers: Sequence[Weights], checkpoint: Mapping[str, Any], *, listed: bool) -> None:
     """Checks that a resumed run has the teachers with which it began, whatever their repositories have now.
+
+    Args:
+        teachers: the weights of the run's teachers.
+        checkpoint: the run's checkpoint.
+        listed: whether the config names them in TEACHERS.
 
     Raises:
         ValueError: weights, config or preprocessor file of one are others. Says which revision it was.
     """
-    for teacher, before in zip(teachers, checkpoint.get("teachers", ()), strict=False):
+    for number, (teacher, before) in enumerate(zip(teachers, checkpoint.get("teachers", ()), strict=False), start=1):
         if teacher.pinned and teacher.answers_sha256 != before["sha256"]:
+            key = f"TEACHERS.{number}.WEIGHTS" if listed else "TEACHER.WEIGHTS"
             raise ValueError(
-                f"--resume: TEACHER.WEIGHTS {teacher.source} is {teacher.name} now, the run was started with "
-                f"{before['name']}: give that as TEACHER.WEIGHTS"
+                f"--resume: {key} {teacher.source} is {teacher.name} now, the run was started with {before['name']}: "
+                f"give that as {key}"
             )
 
 

@@ -14,32 +14,29 @@ from kdvideo.config.naming import naming_keys
 from kdvideo.config.teachers import naming_teacher, teacher_configs, with_sampling
 from kdvideo.device import choose_device
 from kdvideo.distributed import any_rank, is_main, main_first, process_group, wait_for_all, was_restarted
-from kdvideo.engine.build import configured_zoo, read_clip_spec
+from kdvideo.engine.build import configured_zoo
 from kdvideo.engine.checkpoint import check_same_run, load_checkpoint
 from kdvideo.engine.environment import computing, describe_run, exclusive_use, prepare_output, refuse_other_run
 from kdvideo.engine.guards import EVALUATION_MEMORY, out_of_memory_means, writing
 from kdvideo.engine.identity import check_same_teachers
 from kdvideo.engine.log import log_to
-from kdvideo.engine.memory_format import to_channels_last
 from kdvideo.engine.pretraining import pretraining
 from kdvideo.engine.publish import write_results
 from kdvideo.engine.run import RunParts
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Stopping, never_stop
 from kdvideo.engine.supervised import supervised
+from kdvideo.engine.teachers import load_teachers
 from kdvideo.engine.trainer import Hook
 from kdvideo.engine.training import build_hooks, build_own_hooks, build_task, build_trainer, load_state
-from kdvideo.errors import naming
 from kdvideo.files import remove_temporaries
 from kdvideo.models.pcl import ClassificationModel
-from kdvideo.models.spec import Model, backbone_of
-from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.models.spec import Model
+from kdvideo.registry import TASKS
 from kdvideo.tasks.teacher import check_teacher, choose_frames, compares_answers
 from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
 from kdvideo.zoo.entry import ZooEntry
-from kdvideo.zoo.folder import Zoo
-from kdvideo.zoo.load import load_model
 from kdvideo.zoo.publish import check_publishable
 from kdvideo.zoo.sources import Weights
 
@@ -92,7 +89,7 @@ def train(
     validate_config(cfg)
     cfg = with_single_clips(cfg)
     zoo = configured_zoo(cfg)
-    teachers = _load_teachers(cfg, zoo)
+    teachers = load_teachers(cfg)
     models, sources = [model for model, _ in teachers], [weights for _, weights in teachers]
     cfg, reasons = _with_frames_chosen(cfg, models)  # before a config is compared, stored or hashed
     if cfg.ZOO.PUBLISH_AS:
@@ -146,25 +143,8 @@ def _find_checkpoint(
     with main_first():  # rank 0 renames damaged ones
         checkpoint = load_checkpoint(folder)
     check_same_run(cfg, checkpoint)
-    check_same_teachers(teachers, checkpoint)
+    check_same_teachers(teachers, checkpoint, listed=bool(cfg.TEACHERS))
     return checkpoint
-
-
-def _load_teachers(cfg: CfgNode, zoo: Zoo) -> list[tuple[Model, Weights]]:
-    loaded = []
-    for number, one in enumerate(teacher_configs(cfg), start=1):
-        with naming_teacher(cfg, number):
-            loaded.append(_load_teacher(one, zoo))
-    return loaded
-
-
-def _load_teacher(cfg: CfgNode, zoo: Zoo) -> tuple[Model, Weights]:
-    clip_spec = read_clip_spec(cfg, "TEACHER")
-    with naming(clip_spec="TEACHER.CLIP_SPEC"):
-        model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=zoo, clip_spec=clip_spec)
-    if not PRETEXTS.get(cfg.PRETEXT.NAME).num_classes and not isinstance(model, ClassificationModel):
-        model = backbone_of(model)  # its heads take tuples
-    return to_channels_last(model), weights
 
 
 def with_single_clips(cfg: CfgNode) -> CfgNode:

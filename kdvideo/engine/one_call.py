@@ -238,7 +238,10 @@ def _with_teachers(job: dict[str, Any], blocks: list[dict[str, Any]]) -> dict[st
 
 @naming_keys()
 def _has_pretext_head(teacher: str, zoo: str | None) -> bool:
-    spec = read_contents(resolve_weights(teacher, zoo=as_zoo(zoo) or Zoo.user())).spec
+    weights = resolve_weights(teacher, zoo=as_zoo(zoo) or Zoo.user())
+    if weights.path.is_dir():
+        return False  # of the transformers library, which may also need TEACHER.CLIP_SPEC to be read
+    spec = weights.entry.model if weights.entry else read_contents(weights).spec
     return spec is not None and spec.head == "pcl_head"
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from kdvideo.config import validate_config
 from kdvideo.config.naming import naming_keys
+from kdvideo.config.teachers import naming_teacher, teacher_configs
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.loader import create_loader
 from kdvideo.data.transfer import transfer_to
@@ -23,19 +24,19 @@ from kdvideo.data.videos import VideoList
 from kdvideo.data.views import TeacherViews, ViewGroups
 from kdvideo.device import choose_device
 from kdvideo.distributed import is_main, process_group, rank, wait_for_all, world_size
-from kdvideo.engine.build import configured_zoo, load_videos, read_clip_spec
+from kdvideo.engine.build import configured_zoo, load_videos
 from kdvideo.engine.classes import with_unlabelled
 from kdvideo.engine.environment import computing
 from kdvideo.engine.guards import out_of_memory_means
 from kdvideo.engine.precision import AMP_DTYPES, prepare_frozen
+from kdvideo.engine.teachers import load_teacher
 from kdvideo.engine.views import open_views
-from kdvideo.errors import naming
 from kdvideo.host_copy import HostCopy
 from kdvideo.models.spec import backbone_of
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import FrozenTeacher
 from kdvideo.workers import explain_losses
-from kdvideo.zoo.load import load_model
+from kdvideo.zoo.sources import resolve_weights
 
 __all__ = ["Taught", "teach"]
 
@@ -46,7 +47,7 @@ _PAUSE = 30.0  # seconds between two lines of progress
 
 @dataclass(frozen=True)
 class Taught:
-    """What the store has when `teach` ends.
+    """What a teacher's store has when `teach` ends.
 
     Attributes:
         store: the store.
@@ -63,35 +64,44 @@ class Taught:
 
 @naming_keys()
 @process_group()
-def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = "") -> Taught:
-    """Computes a teacher's answers to TEACHER.VIEWS views of each video of DATA's training list, and keeps them.
+def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = "") -> list[Taught]:
+    """Computes teachers' answers to VIEWS views of each video of DATA's training list, and keeps them.
 
-    What is there already stays. So it may be killed at any time and started again, and any number of processes may work
-    on one store at once, those of torchrun or others.
+    Of TEACHERS, those with VIEWS are asked, one after the other. What is there already stays. So it may be killed at
+    any time and started again, and any number of processes may work on one store at once, those of torchrun or others.
 
     Args:
-        cfg: a config with TEACHER.WEIGHTS and TEACHER.VIEWS.
+        cfg: a config with TEACHER.WEIGHTS and TEACHER.VIEWS, or TEACHERS.
         part: I and N, the part of the videos to do; see `part_of_groups`.
         device_name: the device that computes. Defaults to the GPU if there is one.
+
+    Returns:
+        What the store of each teacher with VIEWS has.
 
     Raises:
         ValueError: a config, dataset or teacher cannot work.
         FloatingPointError: an answer is infinite or NaN.
         OSError: a video that could be read before cannot be read any more.
     """
-    if cfg.TEACHERS:
-        raise ValueError(
-            "TEACHERS is set, but one teacher is asked at a time: name it by TEACHER.WEIGHTS with TEACHER.VIEWS and "
-            "leave TEACHERS out; students of several teachers read the same stores"
-        )
     validate_config(cfg)
-    if not cfg.TEACHER.VIEWS:
+    asked = [(number, one) for number, one in enumerate(teacher_configs(cfg), start=1) if one.TEACHER.VIEWS]
+    if not asked:
         raise ValueError("`views` is 0; it must be at least 1")
     device = choose_device(device_name)
-    clip_spec = read_clip_spec(cfg, "TEACHER")
-    with naming(clip_spec="TEACHER.CLIP_SPEC"):
-        model, weights = load_model(cfg.TEACHER.WEIGHTS, zoo=configured_zoo(cfg), clip_spec=clip_spec)
+    for number, one in asked:  # before the first one's hours
+        with naming_teacher(cfg, number):
+            resolve_weights(one.TEACHER.WEIGHTS, zoo=configured_zoo(one))
     listed = with_unlabelled(cfg, load_videos(cfg, "train"))
+    taught = []
+    for number, one in asked:
+        with naming_teacher(cfg, number):
+            taught.append(_teach(one, listed, part=part, device=device))
+    return taught
+
+
+def _teach(cfg: CfgNode, listed: VideoList, *, part: tuple[int, int], device: torch.device) -> Taught:
+    """Fills the store of one teacher, which is TEACHER."""
+    model, weights = load_teacher(cfg)
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
     with explain_losses(), arithmetic, out_of_memory_means("lower EVAL.BATCH_SIZE"):
         prepare_frozen(model, AMP_DTYPES[cfg.SOLVER.AMP])

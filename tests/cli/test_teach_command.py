@@ -217,7 +217,7 @@ def test_another_revision_is_another_store(
     """Even if its weights are the same: its code or its input may be others."""
     from dataclasses import replace
 
-    from kdvideo.engine import teach as module
+    from kdvideo.engine import teachers as module
 
     load = module.load_model
     overrides = [*tiny_overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a", "TEACHER.VIEWS", "1"]

@@ -82,7 +82,7 @@ def test_stored_answers_are_the_computed(run: Run, teacher: list[str], options: 
 def test_views_are_answered_beforehand(run: Run, teacher: list[str], tiny_overrides: list[str], monkeypatch):
     """`kdvideo teach` fills the store that a run reads: its teacher sees nothing."""
     options = [*teacher, "TEACHER.VIEWS", "2", "TASK.NAME", "supervised"]
-    taught = teach(load_config(None, [*tiny_overrides, *options]))
+    [taught] = teach(load_config(None, [*tiny_overrides, *options]))
     assert (taught.num_missing, dict(taught.store.shapes)) == (0, {"class_logits": (6,)})
     monkeypatch.setattr(FrozenTeacher, "answer", lambda *_: pytest.fail("the teacher was asked again"))
     run("read", *options)

@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdvideo.config import load_config
 from kdvideo.data.datasets import VideoRecord
 from kdvideo.data.videos import VideoList
-from kdvideo.engine.checkpoint import read_state, save_state
-from kdvideo.engine.identity import check_same_videos, describe_videos, former_class_order
+from kdvideo.engine.checkpoint import check_same_run, read_state, save_state
+from kdvideo.engine.identity import (
+    check_same_teachers,
+    check_same_videos,
+    describe_teachers,
+    describe_videos,
+    former_class_order,
+)
+from kdvideo.zoo.sources import Weights
 
 NAMES = ["a/1.avi", "a/2.avi", "b/1.avi", "b/caf\udce9.avi"]  # the last one is Latin-1 on the disk
 VIDEOS = VideoList([VideoRecord(Path("/d", name), name, int(name[0] == "b")) for name in NAMES], [9, 8, 7, 6])
@@ -77,6 +85,24 @@ def test_unlabelled_videos(warnings: pytest.LogCaptureFixture):
     assert described["num_frames"].dtype == torch.int64
     check_same_videos(videos, {"videos": described}, dataset="unlabelled")
     assert not warnings.records
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["TEACHER", "TEACHERS"])
+def test_the_remedy_for_a_repository_that_has_moved(listed: bool, tmp_path: Path):
+    """The name that the error gives, under the key that it gives, continues the run; another name does not."""
+    key = "TEACHERS.2.WEIGHTS" if listed else "TEACHER.WEIGHTS"
+    own = ["TEACHERS", "[{WEIGHTS: a}, {WEIGHTS: hf:o/r}]"] if listed else ["TEACHER.WEIGHTS", "hf:o/r"]
+    old, new = (Weights(tmp_path / name, name, None, "hf:o/r", f"hf:o/r@{name}") for name in ("old", "new"))
+    first = [Weights(tmp_path / "old", "a", None, "a")] if listed else []
+    config = load_config(None, own)
+    checkpoint = {"config": config.dump(), "epoch_step": 0, **describe_teachers([*first, old])}
+    check_same_teachers([*first, old], checkpoint, listed=listed)
+    with pytest.raises(ValueError, match=rf"{key} hf:o/r is hf:o/r@new now, .* hf:o/r@old: give that as {key}$"):
+        check_same_teachers([*first, new], checkpoint, listed=listed)
+    check_same_run(load_config(None, [*own, key, "hf:o/r@old"]), checkpoint)
+    for name in ("hf:o/r@new", "other"):
+        with pytest.raises(ValueError, match=r"--resume: TEACHER"):
+            check_same_run(load_config(None, [*own, key, name]), checkpoint)
 
 
 def test_the_former_order_of_hmdb51():

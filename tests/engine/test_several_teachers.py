@@ -1,12 +1,15 @@
 """Runs with several teachers: each with its own losses, clips and store."""
 
 import json
+import re
+import shlex
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from traces import Run, traced_runs, train_teacher
 
+from kdvideo.cli import main
 from kdvideo.config import load_config
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.stop import Preempted
@@ -151,17 +154,24 @@ def test_each_is_checked(distill):
         distill("other", "TEACHERS", "[{WEIGHTS: t.a}, {WEIGHTS: t.c}]")
 
 
-def test_stores_are_those_of_single_teachers(distill, teachers: list[str], monkeypatch: pytest.MonkeyPatch):
-    """Asked one after the other. A student of both reads both stores, and asks no teacher."""
+def test_stores_are_those_of_single_teachers(
+    distill, teachers: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """Asked one after the other, by one command. Its last line makes a student of both, which asks no teacher."""
     views = [f"{{WEIGHTS: {name}, VIEWS: 2, {FEATURES}}}" for name in ("t.a", "t.b")]
     options = ["TEACHERS", f"[{', '.join(views)}]"]
-    with pytest.raises(ValueError, match=r"^TEACHERS is set, but one teacher is asked at a time"):
-        teach(load_config(None, [*teachers, *options]))
-    for name in ("t.a", "t.b"):
+    with pytest.raises(ValueError, match=r"t\.c"):
+        teach(load_config(None, [*teachers, *options, "TEACHERS.2.WEIGHTS", "t.c"]))
+    assert not list((kdvideo_home() / "replay").glob("*"))  # the first was not asked
+    assert main(["teach", teachers[teachers.index("DATA.ROOT") + 1], *teachers, *options]) == 0
+    *_, first, second = capsys.readouterr().out.splitlines()
+    stores = [re.search(r"^all answers to 2 views of 12 videos are in ([^:]+)", line)[1] for line in (first, second)]
+    for name, store in zip(("t.a", "t.b"), stores, strict=True):
         short = ["TEACHERS", "[]", "TEACHER.WEIGHTS", name, "TEACHER.VIEWS", "2", "TEACHER.LOSSES"]
-        teach(load_config(None, [*teachers, *short, "[embedding_distillation]"]))
+        [one] = teach(load_config(None, [*teachers, *short, "[embedding_distillation]"]))
+        assert (str(one.store.directory), one.num_missing) == (store, 0)
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: pytest.fail("a teacher was asked"))
-    distill("read", *options)
+    distill("read", *shlex.split(second.partition("kdvideo train ")[2]))
 
 
 def test_samples_around_views_are_no_replay(distill):

@@ -10,6 +10,9 @@ from safetensors.torch import load_file, save_file
 from tiny_teachers import FRAMES, SIZE, edit_json, write_teacher
 
 from kdvideo.cli import main
+from kdvideo.engine import one_call
+from kdvideo.engine.evaluation_config import evaluation_config
+from kdvideo.engine.teachers import load_teachers
 from kdvideo.models.spec import backbone_of
 from kdvideo.zoo import Zoo
 from kdvideo.zoo.convert import convert_weights
@@ -92,6 +95,21 @@ def test_mean_and_std_come_from_the_file(tmp_path: Path):
         assert backbone_of(model).clip_spec == spec
     with pytest.raises(ValueError, match="VideoMAE takes clips of 4 frames of 32 x 32 only, not of 8"):
         load_model(str(tmp_path), clip_spec=replace(spec, clip_len=8))
+
+
+def test_a_convention_that_is_given_reaches_eval_and_distill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """MODEL.CLIP_SPEC and TEACHER.CLIP_SPEC, for a folder without a preprocessor file."""
+    write_teacher("videomae", tmp_path)
+    spec = backbone_of(load_model(str(tmp_path))[0]).clip_spec
+    (tmp_path / "video_preprocessor_config.json").unlink()
+    text = json.dumps(spec.to_dict())
+    assert evaluation_config(str(tmp_path), None, ["MODEL.CLIP_SPEC", text]).DATA.SHORT_SIDE == 36
+    with pytest.raises(ValueError, match=r"copy it there, or give MODEL\.CLIP_SPEC$"):
+        evaluation_config(str(tmp_path))
+    asked = []
+    monkeypatch.setattr(one_call, "train", lambda cfg, **_: asked.extend(load_teachers(cfg)))
+    one_call.distill(teacher=tmp_path, student="c3d", data=tmp_path, out=tmp_path, TEACHER={"CLIP_SPEC": text})
+    assert backbone_of(asked[0][0]).clip_spec == spec
 
 
 def test_squeezed_frames(tmp_path: Path):
