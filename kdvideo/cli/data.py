@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kdvideo.cli import submit_parts
 from kdvideo.cli.imports import add_import_argument
-from kdvideo.cli.options import add_time_limit, part_number
+from kdvideo.cli.options import add_time_limit, import_words
 from kdvideo.paths import expand_user
 
 __all__ = ["add_arguments"]
@@ -34,10 +35,8 @@ def add_arguments(commands: Any) -> None:
     subset.add_argument("target", type=Path, metavar="DST", help="the folder to make")
     subset.set_defaults(run=_subset)
     for command, seconds in ((check, 120.0), (prepare, 600.0)):
-        command.add_argument(
-            "--part", type=part_number, metavar="I/N", help="only every N-th video from the I-th on, I >= 1"
-        )
-        command.add_argument("--workers", type=int, help="processes; default: one per core")
+        submit_parts.add_arguments(command)
+        command.add_argument("--workers", type=int, help="processes; default: one per core, of jobs --cpus-per-task")
         add_time_limit(command, default=seconds)
 
 
@@ -50,6 +49,9 @@ def _check(options: argparse.Namespace) -> None:
 
     root = check_root(expand_user(options.root))
     names = _listed(options, root) if options.config_file or options.overrides else find_readable_videos(root)
+    if submit_parts.is_asked(options):
+        submit_parts.submit_parts(options, _arguments_of_check(options), num_videos=len(set(names)))
+        return
     entries = check_dataset(
         root,
         names,
@@ -59,6 +61,18 @@ def _check(options: argparse.Namespace) -> None:
         time_limit=options.time_limit,
     )
     print(describe_summary(summarise(entries.values())))
+
+
+def _arguments_of_check(options: argparse.Namespace) -> list[str]:
+    arguments = ["data", "check", str(options.root)]
+    arguments += ["--config-file", str(options.config_file)] if options.config_file else []
+    arguments += ["--manifest", str(options.manifest)] if options.manifest else []
+    return [*arguments, *import_words(options), *_common_arguments(options), *options.overrides]
+
+
+def _common_arguments(options: argparse.Namespace) -> list[str]:
+    workers = options.workers or options.cpus_per_task
+    return ["--workers", str(workers), "--time-limit", f"{options.time_limit:g}"]
 
 
 def _listed(options: argparse.Namespace, root: Path) -> list[str]:
@@ -73,13 +87,22 @@ def _listed(options: argparse.Namespace, root: Path) -> list[str]:
 
 def _prepare(options: argparse.Namespace) -> None:
     from kdvideo.data.checking.isolation import available_cores
+    from kdvideo.data.datasets.records import check_apart
+    from kdvideo.data.datasets.walk import find_readable_videos
     from kdvideo.data.proxies.dataset import write_proxies
     from kdvideo.data.proxies.transcode import ProxyConfig
 
     started = time.perf_counter()
+    source, target = expand_user(options.source), expand_user(options.target)
+    if submit_parts.is_asked(options):
+        check_apart(source, target)
+        arguments = ["data", "prepare", str(options.source), str(options.target), *_common_arguments(options)]
+        arguments += [] if options.short_side is None else ["--short-side", str(options.short_side)]
+        submit_parts.submit_parts(options, arguments, num_videos=len(find_readable_videos(source)))
+        return
     entries = write_proxies(
-        expand_user(options.source),
-        expand_user(options.target),
+        source,
+        target,
         config=ProxyConfig() if options.short_side is None else ProxyConfig(short_side=options.short_side),
         part=options.part,
         num_workers=options.workers or available_cores(),

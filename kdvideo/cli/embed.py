@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdvideo.cli.options import add_device, add_model_argument, add_time_limit
+from kdvideo.cli import submit_parts
+from kdvideo.cli.options import add_device, add_model_argument, add_time_limit, import_words
 from kdvideo.errors import naming
 
 __all__ = ["add_arguments"]
@@ -26,6 +27,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that decode (default: this one)")
     add_device(parser)
     add_time_limit(parser)
+    submit_parts.add_arguments(parser)
     parser.set_defaults(run=_run)
 
 
@@ -33,6 +35,9 @@ def _run(options: argparse.Namespace) -> None:
     from kdvideo.inference.embed import embed_videos
 
     with naming(path="--out", num_clips="--clips"):
+        if submit_parts.is_asked(options):
+            _submit(options)
+            return
         done = embed_videos(
             options.folder,
             model=options.model,
@@ -41,6 +46,22 @@ def _run(options: argparse.Namespace) -> None:
             num_workers=options.workers,
             time_limit=options.time_limit,
             device=options.device,
+            part=options.part,
         )
     count, failed = len(done.names) + len(done.problems), len(done.problems)
     print(f"{options.out}: {count} videos, {failed} without a feature (column problem says why)")
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from kdvideo.inference.gallery_files import check_format
+    from kdvideo.inference.videos import list_videos
+    from kdvideo.zoo.reach import check_reach
+
+    check_format(options.out)
+    videos = list_videos(options.folder)
+    check_reach(options.model)
+    arguments = ["embed", str(options.folder), "--model", options.model, "--out", str(options.out)]
+    arguments += ["--clips", str(options.clips), "--workers", str(options.workers)]
+    arguments += ["--time-limit", f"{options.time_limit:g}", *import_words(options)]
+    arguments += ["--device", options.device] if options.device else []
+    submit_parts.submit_parts(options, arguments, num_videos=len(videos), continues=False)

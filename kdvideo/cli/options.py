@@ -7,7 +7,7 @@ import re
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.paths import SHIPPED_MODEL
 
-__all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit", "part_number"]
+__all__ = ["EXIT_STOPPED", "FLAGS", "add_device", "add_model_argument", "add_time_limit", "import_words", "part_number"]
 
 EXIT_STOPPED = 75  # the command was asked to stop and can continue: os.EX_TEMPFAIL, which Windows does not have
 FLAGS = {  # options for the parameters that errors name
@@ -58,6 +58,11 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time limit: it must be a number of seconds above 0, e.g. 900")
     return seconds
+
+
+def import_words(options: argparse.Namespace) -> list[str]:
+    """Returns the `--import`s of a command as words of a command line."""
+    return [word for name in options.imports for word in ("--import", name)]
 
 
 def part_number(text: str) -> tuple[int, int]:

@@ -17,17 +17,40 @@ from typing import Any
 from kdvideo.extras import extra_imports
 from kdvideo.paths import expand_user
 
-__all__ = ["Job", "add_arguments", "has_left_queue", "send", "submit_command"]
+__all__ = [
+    "ARRAY_TASK",
+    "Job",
+    "add_arguments",
+    "add_part_arguments",
+    "has_left_queue",
+    "notice",
+    "send",
+    "submit_command",
+]
 
+ARRAY_TASK = "${SLURM_ARRAY_TASK_ID}"  # in arguments: the number of the part, which the script of an array knows
 _NOTICE = 120  # seconds before the time limit at which the run is told to stop; at most a quarter of the job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> Any:
-    """Adds the options of a job to a command. Returns their group."""
-    job = parser.add_argument_group("as a Slurm job")
-    job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
+    """Adds the options of a job whose tasks are ranks of one run. Returns their group."""
+    job = _add_common(parser)
     job.add_argument("--nodes", type=_count, default=1)
     job.add_argument("--tasks-per-node", type=_count, default=1, help="processes per node; one per GPU")
+    return job
+
+
+def add_part_arguments(parser: argparse.ArgumentParser) -> Any:
+    """Adds the options of jobs of one task each. Returns their group."""
+    job = _add_common(parser)
+    job.add_argument("--dry-run", action="store_true", help="print the jobs' scripts instead of submitting them")
+    parser.set_defaults(nodes=1, tasks_per_node=1)
+    return job
+
+
+def _add_common(parser: argparse.ArgumentParser) -> Any:
+    job = parser.add_argument_group("as a Slurm job")
+    job.add_argument("--submit", choices=["slurm"], help="submit this command as a job instead of running it")
     job.add_argument("--gpus-per-node", type=int, default=0)
     job.add_argument("--cpus-per-task", type=_count, default=1, help="the process and its DATA.NUM_WORKERS")
     job.add_argument(
@@ -46,7 +69,7 @@ class Job:
         arguments: the arguments of `kdvideo`.
         options: the options of `add_arguments`.
         output_dir: the folder of the work. The log is in its `slurm/`.
-        others: options of sbatch. They are replaced by those of the user.
+        others: options of sbatch in place of the usual ones. None takes an option away. The user's own come last.
     """
 
     def __init__(
@@ -55,12 +78,13 @@ class Job:
         options: argparse.Namespace,
         *,
         output_dir: Path,
-        others: Mapping[str, str | bool] | None = None,
+        others: Mapping[str, str | None] | None = None,
     ) -> None:
         self.folder = expand_user(output_dir).resolve() / "slurm"
         self._arguments = arguments
         self._cpus = options.cpus_per_task
-        self._parameters = {**_parameters(options), **(others or {}), **dict(map(_key_value, options.sbatch))}
+        parameters = {**_parameters(options), **(others or {}), **dict(map(_key_value, options.sbatch))}
+        self._parameters = {key: value for key, value in parameters.items() if value is not None}
         self._name = "%A_%a" if "array" in self._parameters else "%j"
 
     @property
@@ -72,6 +96,8 @@ class Job:
         step = ["srun", "--unbuffered", "--output", self._log("%t"), "--kill-on-bad-exit=1"]
         step += [f"--cpus-per-task={self._cpus}", sys.executable, "-u", "-m", "kdvideo.cli.slurm_rank"]
         command = " ".join([shlex.join(step), *map(_quote, self._arguments)])
+        if str(self._parameters.get("signal", "")).startswith("B:"):  # for the script alone, not for what it runs
+            command = f"trap 'scontrol requeue $SLURM_JOB_ID' USR2\n{command} &\nwait $!"
         return "\n".join(["#!/bin/bash", *lines, "", "export SUBMITIT_EXECUTOR=slurm", command, ""])
 
     def log(self, number: str) -> Path:
@@ -122,15 +148,19 @@ def has_left_queue(job: str) -> bool:
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
 
 
-def _parameters(options: argparse.Namespace) -> dict[str, str | bool]:
-    notice = min(_NOTICE, options.time * 60 // 4)
-    found: dict[str, str | bool] = {
+def notice(options: argparse.Namespace, *, to: str = "") -> str:
+    """Returns sbatch's --signal before the time limit. `to` is "B:" if the script alone gets it."""
+    return f"{to}USR2@{min(_NOTICE, options.time * 60 // 4)}"
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, str | bool | None]:
+    found: dict[str, str | bool | None] = {
         "job-name": "kdvideo",
         "nodes": str(options.nodes),
         "ntasks-per-node": str(options.tasks_per_node),
         "cpus-per-task": str(options.cpus_per_task),
         "time": str(options.time),
-        "signal": f"USR2@{notice}",
+        "signal": notice(options),
         "requeue": True,
     }
     if options.gpus_per_node:
@@ -144,7 +174,7 @@ def _flag(key: str, value: str | bool) -> str:
 
 def _quote(word: str) -> str:
     """Returns a word as the shell takes it. Slurm's variable for the number of a part stays one."""
-    return f'"{word}"' if re.fullmatch(r"\$\{SLURM_\w+\}/\d+", word) else shlex.quote(word)
+    return word if re.fullmatch(rf"{re.escape(ARRAY_TASK)}/\d+", word) else shlex.quote(word)
 
 
 def _count(text: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdvideo.cli import slurm
+from kdvideo.cli.options import import_words
 from kdvideo.cli.slurm import Job
 
 __all__ = ["add_arguments", "submit_runs"]
@@ -79,7 +80,7 @@ def _arguments(options: argparse.Namespace, file: Path | None, own: Sequence[str
     arguments = ["train"]
     if file is not None:
         arguments += ["--config-file", str(file)]
-    arguments += [word for name in options.imports for word in ("--import", name)]
+    arguments += import_words(options)
     arguments += [f"--{flag}" for flag in ("resume", "eval-only") if getattr(options, flag.replace("-", "_"))]
     return [*arguments, *options.overrides, *own]
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kdvideo.data.checking.manifest import part_of
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.foreign import printable
+from kdvideo.inference.embed_parts import KnownRows, join_outputs, read_parts, remove_parts, table_of
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.gallery_files import check_format
 from kdvideo.inference.predict import Source, compute_features
@@ -45,6 +47,7 @@ def embed_videos(
     num_workers: int = 0,
     time_limit: float = TIME_LIMIT,
     device: str = "",
+    part: tuple[int, int] | None = None,
 ) -> Embedded:
     """Computes the mean feature of each video's clips, and writes them as a table if `out` is given.
 
@@ -57,6 +60,8 @@ def embed_videos(
         num_workers: the number of processes that decode. 0 for this one.
         time_limit: seconds that a video may take.
         device: see `kdvideo.device.choose_device`.
+        part: (i, n): only every n-th video from the i-th on, into a file beside `out`. A last call without it joins the
+            parts, and computes what they lack.
 
     Raises:
         ValueError: a path or the model does not exist, a folder holds no video, or `out` has another ending.
@@ -65,16 +70,24 @@ def embed_videos(
         raise ValueError(f"`num_clips` is {num_clips}; it must be 1 or more")
     if out is not None:
         check_format(Path(out))
+    elif part is not None:
+        raise ValueError("a part is for a table: give `out`")
     root = None if out is None else _folder_of_table(videos)
-    paths = list_videos(videos)
+    paths = part_of(list_videos(videos), part)
+    known = KnownRows({}, {}) if out is None or root is None else read_parts(Path(out), part, root=root)
+    todo = [path for path in paths if path not in known.rows]
     outputs, facts = compute_features(
-        model, paths, num_clips=num_clips, num_workers=num_workers, time_limit=time_limit, device=device
+        model, todo, num_clips=num_clips, num_workers=num_workers, time_limit=time_limit, device=device
     )
     if out is not None and facts is None:
         raise ValueError("a table names the weights that made its features: publish the model, and give its name")
-    collected = _Collected(progress_bar(outputs, total=len(paths), unit="video"), tells=out is None)
+    joined = join_outputs(paths, known, outputs)
+    collected = _Collected(progress_bar(joined, total=len(paths), unit="video"), tells=out is None)
     if out is not None and root is not None and facts is not None:
-        write_features(Path(out), collected, root=root, facts=facts)
+        known.check(facts)
+        write_features(table_of(Path(out), part), collected, root=root, facts=facts)
+        if part is None:
+            remove_parts(Path(out))
     else:
         deque(collected, maxlen=0)
     return collected.result()

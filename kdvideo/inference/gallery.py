@@ -38,6 +38,17 @@ class GalleryFacts:
     sha256: str
     num_clips: int
 
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Reads what a gallery stores of its model.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        values = parse_json(text)
+        check_fields(values, cls, what="its description is none")
+        return cls(**values)
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -147,7 +158,7 @@ class Gallery:
             raise ValueError(f"gallery {path} does not exist: {hint}")
         try:
             stored = read_gallery(path)
-            facts = _facts(stored.facts)
+            facts = GalleryFacts.from_json(stored.facts)
             _check_names(stored)
             if not stored.names:
                 raise ValueError("it has no video with a feature")
@@ -163,12 +174,6 @@ class Gallery:
             Neighbour(self.names[place], self.class_names[place], alike)
             for alike, place in zip(similarity.tolist(), places.tolist(), strict=True)
         ]
-
-
-def _facts(text: str | bytes) -> GalleryFacts:
-    values = parse_json(text)
-    check_fields(values, GalleryFacts, what="its description is none")
-    return GalleryFacts(**values)
 
 
 def _check_names(stored: StoredGallery) -> None:

@@ -14,7 +14,7 @@ from kdvideo.extras import extra_imports
 from kdvideo.files import write_atomic
 from kdvideo.foreign import parse_json
 
-__all__ = ["COLUMNS", "StoredGallery", "check_format", "read_gallery", "write_gallery"]
+__all__ = ["COLUMNS", "StoredGallery", "StoredRow", "check_format", "read_gallery", "read_rows", "write_gallery"]
 
 COLUMNS = ("video", "class", "num_frames", "feature", "problem")
 _SUFFIXES = (".parquet", ".safetensors")
@@ -37,6 +37,22 @@ class StoredGallery(NamedTuple):
     class_names: list[Any]
     features: Tensor
     facts: str | bytes
+
+
+class StoredRow(NamedTuple):
+    """One video of a file.
+
+    Attributes:
+        name: the video's name.
+        num_frames: the number of its frames.
+        feature: the feature `[D]`. None if there is a problem.
+        problem: why there is no feature.
+    """
+
+    name: str
+    num_frames: int
+    feature: Tensor | None
+    problem: str | None
 
 
 def check_format(path: Path) -> None:
@@ -119,18 +135,39 @@ def _write_safetensors(path: Path, rows: Mapping[str, Sequence[Any]], facts: str
     path.write_bytes(save({"feature": features}, metadata={_FACTS_KEY: facts, _ROWS_KEY: simplejson.dumps(columns)}))
 
 
+def read_rows(path: Path) -> tuple[list[StoredRow], str]:
+    """Reads all rows of a safetensors gallery, also of videos without a feature, and which model made them, as JSON.
+
+    Raises:
+        ValueError: the file is damaged or is something else.
+        KeyError: a column or the facts are missing.
+        TypeError: a column holds values of another type.
+    """
+    columns, features, facts = _open_safetensors(path)
+    places, rows = iter(features), []
+    for name, count, problem in zip(columns["video"], columns["num_frames"], columns["problem"], strict=True):
+        rows.append(StoredRow(name, count, next(places) if problem is None else None, problem))
+    return rows, facts
+
+
 def _read_safetensors(path: Path) -> StoredGallery:
+    columns, features, facts = _open_safetensors(path)
+    kept = [place for place, problem in enumerate(columns["problem"]) if problem is None]
+    names, class_names = columns["video"], columns["class"]
+    return StoredGallery([names[place] for place in kept], [class_names[place] for place in kept], features, facts)
+
+
+def _open_safetensors(path: Path) -> tuple[dict[str, Any], Tensor, str]:
+    """Returns the columns of a file, as long as each other, the features of those without a problem, and the facts."""
     try:
         with safe_open(path, framework="pt") as file:
             header, features = file.metadata() or {}, file.get_tensor("feature")
     except SafetensorError as error:
         raise ValueError(str(error)) from None
     columns = parse_json(header[_ROWS_KEY])
-    names, class_names, problems = (columns[column] for column in ("video", "class", "problem"))
-    kept = [place for place, problem in enumerate(problems) if problem is None]
-    lengths = {len(names), len(class_names), len(problems)}
-    if len(lengths) > 1 or len(kept) != len(features) or (kept and features.ndim != 2):
-        raise ValueError(f"features {list(features.shape)} of {len(kept)} videos")
-    return StoredGallery(
-        [names[place] for place in kept], [class_names[place] for place in kept], features, header[_FACTS_KEY]
-    )
+    problems = columns["problem"]
+    lengths = {len(columns[column]) for column in ("video", "class", "problem")}
+    kept = problems.count(None)
+    if len(lengths) > 1 or kept != len(features) or (kept and features.ndim != 2):
+        raise ValueError(f"features {list(features.shape)} of {kept} videos")
+    return columns, features, header[_FACTS_KEY]

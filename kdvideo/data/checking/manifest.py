@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import simplejson
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_current",
     "open_journal",
     "open_memory",
+    "part_files",
     "part_of",
     "part_path",
     "read_manifest",
@@ -42,6 +43,7 @@ MANIFEST_NAME = "kdvideo-manifest.jsonl"
 FORMAT = 2
 _KNOWN_FORMATS = (1, FORMAT)
 logger = logging.getLogger("kdvideo")
+_Name = TypeVar("_Name", str, Path)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def is_current(entry: ManifestEntry, root: Path) -> bool:
 def read_manifest(path: Path) -> dict[str, ManifestEntry]:
     """Returns the entries of a manifest and its parts, by path. A later entry replaces an earlier one."""
     entries: dict[str, ManifestEntry] = {}
-    for file in (*_parts(path), path):
+    for file in (*part_files(path), path):
         if file.is_file():
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 entry = _parse(line)
@@ -90,7 +92,7 @@ def read_manifest(path: Path) -> dict[str, ManifestEntry]:
 
 def write_manifest(path: Path, entries: Mapping[str, ManifestEntry]) -> None:
     """Writes one sorted manifest, which replaces `path` and its parts."""
-    parts = _parts(path)
+    parts = part_files(path)
     write_text(path, "".join(_format(entries[name]) for name in sorted(entries)))
     for part in parts:
         part.unlink()
@@ -148,7 +150,7 @@ def part_path(path: Path, part: tuple[int, int] | None) -> Path:
     return path if part is None else path.with_name(f"{path.stem}.part-{part[0]}-of-{part[1]}{path.suffix}")
 
 
-def part_of(names: Sequence[str], part: tuple[int, int] | None) -> list[str]:
+def part_of(names: Sequence[_Name], part: tuple[int, int] | None) -> list[_Name]:
     """Returns the names of part (i, n), or all names for None.
 
     A part has every n-th name from the i-th on, i counted from 1.
@@ -175,7 +177,8 @@ def summarise(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
     }
 
 
-def _parts(path: Path) -> list[Path]:
+def part_files(path: Path) -> list[Path]:
+    """Returns the existing parts of a manifest, or of another file that is written in parts."""
     return sorted(path.parent.glob(f"{path.stem}.part-*-of-*{path.suffix}"))
 
 
