@@ -55,7 +55,7 @@ def test_two_ranks_are_one_process(folder: Path, tmp_path: Path, case: str, trai
             for name, gradient in gradients.items():
                 distance = (result["gradients"][step][name] - gradient).abs().max().item()
                 assert distance <= TOLERANCE * max(1.0, gradient.abs().max().item()), (step, name)
-        for part in ("student", "task"):
+        for part in ("student", "task", "average"):
             assert set(result[part]) == set(expected[part])
             for name, value in expected[part].items():
                 # What differs in the last place of float32 may be rounded to the neighbour in a float16 bank.
@@ -69,7 +69,7 @@ def test_both_ranks_have_the_same_task(folder: Path, case: str, training: bool):
     """To the bit: whichever evaluates or writes, it is the same network with the same banks."""
     first, second = (torch.load(folder / f"{case}-{training}-{number}.pt") for number in range(NUM_RANKS))
     assert first["losses"] != second["losses"]  # of different samples
-    for part in ("student", "task"):
+    for part in ("student", "task", "average"):
         assert all(torch.equal(value, second[part][name]) for name, value in first[part].items())
     for one, other in zip(first["gradients"], second["gradients"], strict=True):
         assert all(torch.equal(value, other[name]) for name, value in one.items())
@@ -82,6 +82,12 @@ def test_gradients_of_the_cases_are_no_rounding(folder: Path):
         (key,) = (name for name in own if name.endswith(".blocks.0.conv.weight"))  # the farthest from the loss
         assert own[key].abs().max() > 1e-3
         assert (own[key] - fixed[key]).abs().max() > 1e-3
+
+
+def test_the_mixed_case_is_averaged(folder: Path):
+    """Its average is another network than that of the last step."""
+    result = torch.load(folder / "mixed-True-0.pt")
+    assert max((result["average"][name] - value).abs().max() for name, value in result["student"].items()) > 1e-3
 
 
 def test_ranks_that_share_a_gpu_exchange_by_gloo(tmp_path: Path):

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import default_collate
 
 from kdvideo.config import load_config
+from kdvideo.data.batch import SampleKey
 from kdvideo.data.clip_spec import ClipSpec
+from kdvideo.data.mixup import draw_mixing, mix_batch, pair_samples
 from kdvideo.distributed import is_main, main_first, process_group, rank, wait_for_all, world_size
-from kdvideo.engine.parallel import average_running_statistics, parallel
+from kdvideo.engine.step import StepOptions, TrainStep
 from kdvideo.models.pcl import build_backbone, build_pcl_model
 from kdvideo.registry import TASKS
 from kdvideo.tasks import Task
@@ -59,6 +62,10 @@ CASES: dict[str, list[str]] = {
         *("PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TASK.NAME", "distill"),
         *("TEACHER.LOSSES", "[token_distillation, token_mse, token_relations]", "TEACHER.LOSS_WEIGHTS", "[1, 1, 1]"),
         *("TEACHER.STUDENT_LAYERS", "[stage2, stage4]"),
+    ],
+    "mixed": [  # clips, and an average of the student's weights
+        *("PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none", "TASK.NAME", "distill"),
+        *("TEACHER.LOSSES", "[embedding_distillation]", "AUGMENT.MIXUP", "1.0", "SOLVER.EMA", "0.5"),
     ],
     "views": [
         *("CONTRAST.NAME", "bank_nce", "CONTRAST.NUM_NEGATIVES", "3", "TASK.NAME", "distill", "TEACHER.VIEWS", "2"),
@@ -127,25 +134,38 @@ def batch_of(case: str, step: int) -> dict[str, Tensor]:
     }
 
 
-def train(
-    case: str, task: Task, forward: nn.Module, take: Callable[[Tensor], Tensor], *, norm_in_training: bool
-) -> dict:
+def mixed(batch: dict[str, Any], step: int) -> dict[str, Any]:
+    """Blends each sample with that of a video which this rank may not have, as a run draws it."""
+    pairs = []
+    for clips, video in zip(batch["clips"], batch["index"].tolist(), strict=True):
+        partner, share = draw_mixing(1.0, seed=0, key=SampleKey(step, video), num_videos=NUM_VIDEOS)
+        generator = torch.Generator().manual_seed(partner)
+        other = torch.randint(0, 256, clips.shape, dtype=torch.uint8, generator=generator)
+        sides: Any = ({"clips": clips, "index": video}, {"clips": other, "index": partner})
+        pairs.append(pair_samples(*sides, share=share))
+    return mix_batch(default_collate(pairs))
+
+
+def train(case: str, task: Task, take: Callable[[Tensor], Tensor], *, norm_in_training: bool) -> dict:
     """Losses and gradients of each step, and the state after the last."""
-    forward.train()
+    cfg = load_config(None, CASES[case])
+    optimizer = torch.optim.SGD(task.trainable.parameters(), lr=0.05)
+    run_step = TrainStep(
+        task, optimizer=optimizer, device=torch.device("cpu"), options=StepOptions(average=cfg.SOLVER.EMA)
+    )
+    run_step.forward.train()
     for module in task.modules():
         if isinstance(module, _BatchNorm):
             module.train(norm_in_training and not any(module is other for other in _of_the_teacher(task)))
-    optimizer = torch.optim.SGD(task.trainable.parameters(), lr=0.05)
     losses, gradients = [], []
     for step in range(NUM_STEPS):
-        scalars = forward({key: take(value) for key, value in batch_of(case, step).items()})
-        optimizer.zero_grad()
-        scalars["loss"].backward()
+        batch = {key: take(value) for key, value in batch_of(case, step).items()}
+        scalars = run_step(mixed(batch, step) if cfg.AUGMENT.MIXUP else batch)
         losses.append({name: value.item() for name, value in scalars.items()})
         gradients.append({name: p.grad.clone() for name, p in task.trainable.named_parameters()})
-        optimizer.step()
-        average_running_statistics(task)
-    return {"losses": losses, "gradients": gradients, "student": task.student.state_dict(), "task": task.task_state()}
+    average = run_step.average.state_dict() if run_step.average else {}
+    student = task.student.state_dict()
+    return {"losses": losses, "gradients": gradients, "student": student, "task": task.task_state(), "average": average}
 
 
 def run_rank(number: int, port: int, folder: Path) -> None:
@@ -157,8 +177,7 @@ def run_rank(number: int, port: int, folder: Path) -> None:
         for case in CASES:
             for training in (True, False):
                 task = build_task(case, folder / f"{case}-{training}")
-                share = parallel(task), lambda x: x.chunk(NUM_RANKS)[number]
-                result = train(case, task, *share, norm_in_training=training)
+                result = train(case, task, lambda x: x.chunk(NUM_RANKS)[number], norm_in_training=training)
                 torch.save(result, folder / f"{case}-{training}-{number}.pt")
 
 
@@ -205,7 +224,7 @@ def run_alone(case: str, folder: Path, *, norm_in_training: bool) -> dict:
                 norm = ShareNorm(child.num_features, eps=child.eps, momentum=child.momentum)
                 norm.load_state_dict(child.state_dict())
                 setattr(module, name, norm)
-    return train(case, task, task, lambda value: value, norm_in_training=norm_in_training)
+    return train(case, task, lambda value: value, norm_in_training=norm_in_training)
 
 
 def _of_the_teacher(task: Task) -> list[nn.Module]:
