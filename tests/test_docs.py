@@ -14,6 +14,8 @@ from pages import BESIDE_OTHERS, BLOCKS, FENCE, PAGES, ROOT, RUN_PAGES, SMALL, o
 
 from kdvideo.cli import main, parse
 from kdvideo.config import load_config
+from kdvideo.study.plan import plan_runs
+from kdvideo.study.read import read_study
 from kdvideo.zoo.sources import find_entry
 
 PYTHON = {block.where: block.text for block in BLOCKS if block.kind == "python" and block.page != BESIDE_OTHERS}
@@ -60,10 +62,13 @@ def test_python_block(where: str, new_process: Callable[[], None], monkeypatch, 
 
 @pytest.mark.parametrize("where", CONFIGS)
 def test_yaml_block(where: str, tmp_path: Path):
-    """It is a config file."""
+    """It is a config file, or a study's."""
     path = tmp_path / "run.yaml"
     path.write_text(CONFIGS[where], encoding="utf-8")
-    assert load_config(path).TASK.NAME
+    if CONFIGS[where].startswith("BASE:"):
+        assert plan_runs(read_study(path))
+    else:
+        assert load_config(path).TASK.NAME
 
 
 @pytest.mark.parametrize("where", COMMANDS)

@@ -30,7 +30,9 @@ _OF_STUDENTS = {"SOLVER.EPOCHS": "EPOCHS", "DATA.FRACTION": "FRACTIONS"}  # of a
 
 
 def read_study(path: Path) -> Study:
-    """Reads a study's yaml file, also by the name of one of kdvideo's. Its `BASE` is relative to the file's folder.
+    """Reads a study's yaml file, also by the name of one of kdvideo's.
+
+    Its `BASE` is a path relative to the file's folder, or a name of `kdvideo configs`.
 
     Raises:
         ValueError: a key is missing or unknown, a value is not allowed, or a config key does not exist.
@@ -50,7 +52,7 @@ def read_study(path: Path) -> Study:
     )
     _check_types(values, origin=origin)
     common = {key.lower(): value for key, value in ({**_SWEEP, **values} if is_sweep else values).items()}
-    common["base"] = path.parent / common["base"]
+    common["base"] = find_config(common["base"], relative_to=path.parent)
     common["settings"] = [
         setting
         for name, given in common["settings"].items()
