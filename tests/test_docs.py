@@ -136,6 +136,7 @@ def test_every_page_is_in_the_site():
         return {nav} if isinstance(nav, str) else set().union(*map(leaves, items))
 
     made = {"security.md", "api/kdvideo.md", *(f"api/{name}.md" for name in GENERATED["API"])}
+    made |= {f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").iterdir()}
     written = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if "docs" in page.parts[len(ROOT.parts) :]}
     assert leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]) == written | made
 
