@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from kdvideo.extras import OPTIONAL_PACKAGES
+from kdvideo.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("kdvideo", "tools", "examples", "tests", "benchmarks", "docs")
@@ -84,8 +85,12 @@ def test_the_workflow_calls_what_is_there():
 
 
 def test_the_citation_is_readmes():
-    """CITATION.cff names the authors and the title that README.md names."""
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert citation["title"] in readme
-    assert ", ".join(author["family-names"] for author in citation["authors"]) in readme
+    """CITATION.cff names the authors, the title and the version that README's BibTeX names."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    paper, readme = citation["preferred-citation"], (ROOT / "README.md").read_text("utf-8")
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    assert f"title     = {{{paper['title']}}}" in readme
+    assert f"author    = {{{authors}}}" in readme
+    assert f"year      = {{{paper['year']}}}" in readme
+    assert citation["version"] == __version__
+    assert f"version = {{{__version__}}}" in readme
