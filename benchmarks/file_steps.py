@@ -32,7 +32,7 @@ from kdvideo.engine.stop import Preempted
 from kdvideo.engine.supervised import supervised
 from kdvideo.engine.trainer import Trainer
 from kdvideo.engine.training import build_task, build_trainer
-from kdvideo.registry import TASKS
+from kdvideo.needs import needs_of
 from kdvideo.tasks.task import Task
 
 NUM_KEPT = 4  # batches of the compute-only steps
@@ -94,9 +94,9 @@ def measure_run(cfg: CfgNode, *, repeat: int = 1, seconds: float = 12, num_steps
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder, computing_as_run(cfg, device.type):
         started = time.perf_counter()
-        put_together = supervised if TASKS.get(cfg.TASK.NAME).needs_labels else pretraining
+        put_together = supervised if needs_of(cfg.TASK.NAME).classes else pretraining
         parts = _repeat_videos(put_together(cfg, RunFolder(Path(folder)), device=device), repeat)
-        teachers = [random_teacher(parts.spec)] if TASKS.get(cfg.TASK.NAME).needs_teacher else []
+        teachers = [random_teacher(parts.spec)] if needs_of(cfg.TASK.NAME).teacher == "must" else []
         task = build_task(cfg, parts, teachers=teachers, device=device)
         prepared = time.perf_counter() - started
         alone, num_workers = _compute_only(cfg, parts, task, num_steps=num_steps)

@@ -200,8 +200,8 @@ TASKS = NamedRegistry(
 
     `forward(batch) -> dict` gives a scalar `loss` to minimise; all else is logged. `trainable` is the one module that
     is optimised, `student` is the part of it that goes to the zoo. `task_state()` gives what a checkpoint needs besides
-    the student; `num_negatives` says how many negatives a batch has to bring along. With `takes_replay`, `from_config`
-    also takes `replay`, a store of the teacher's answers. TEACHER.LOSSES are checked for tasks with `takes_losses`.
+    the student; `num_negatives` says how many negatives a batch has to bring along. `needs`, a
+    `kdvideo.tasks.Needs`, says what it needs of data and teachers, and what else `from_config` takes.
     """,
     home="kdvideo.tasks",
 )

@@ -118,8 +118,6 @@ def test_tasks(tiny_overrides: list[str]):
     """Of another class, without `trainable`, without a loss."""
 
     class NoTask(torch.nn.Module):
-        needs_labels = needs_teacher = takes_replay = takes_teacher = takes_losses = False
-
         @classmethod
         def from_config(cls, cfg, *, model, num_videos, teacher):
             return cls()

@@ -45,7 +45,7 @@ def build_trainer(
 
     def build_network(name: str, clip: ClipSpec = CLIP):
         backbone = build_backbone(name, width=4, clip_spec=clip)
-        if kind.needs_labels:
+        if kind.needs.classes:
             return ClassificationModel(backbone, num_classes=5)
         if not pretext.num_classes:
             return backbone
@@ -53,8 +53,9 @@ def build_trainer(
             backbone, projection_dim=8, num_pretext_classes=pretext.num_classes, pretext_head=pretext.head
         )
 
-    teacher = build_network("r2plus1d_10", teacher_clip) if kind.needs_teacher else None
+    teacher = build_network("r2plus1d_10", teacher_clip) if kind.needs.teacher == "must" else None
     model = build_network("r3d_10")
+    told = None if kind.needs.classes else pretext()
     more = {} if replay is None else {"replay": replay}
     task = kind.from_config(cfg, model=model, num_videos=NUM_VIDEOS, teacher=teacher, **more)
     move(task)
@@ -73,7 +74,7 @@ def build_trainer(
             scale_loss=cfg.SOLVER.AMP == "fp16",
             average=cfg.SOLVER.EMA,
         ),
-        batch_transform=partial(augment_batch, pretext=None if kind.needs_labels else pretext()) if on_device else None,
+        batch_transform=partial(augment_batch, pretext=told) if on_device else None,
     )
 
 

@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> None:
 def _configure(options: argparse.Namespace) -> "CfgNode":
     from kdvideo.config import load_config
     from kdvideo.config.teachers import teacher_configs
-    from kdvideo.registry import TASKS
+    from kdvideo.needs import needs_of
 
     given = ["DATA.ROOT", str(options.root)]
     given += ["TEACHERS", "[]", "TEACHER.WEIGHTS", options.teacher] if options.teacher else []
@@ -60,8 +60,7 @@ def _configure(options: argparse.Namespace) -> "CfgNode":
     views = max(one.TEACHER.VIEWS for one in teacher_configs(cfg))
     if views < 1:
         raise ValueError(f"--views is {views}; it must be at least 1, e.g. --views 6")
-    task = TASKS.get(cfg.TASK.NAME)
-    if not (task.needs_teacher or task.takes_teacher):
+    if needs_of(cfg.TASK.NAME).teacher == "no":
         cfg.TASK.NAME = "distill"
     return cfg
 

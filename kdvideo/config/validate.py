@@ -10,7 +10,8 @@ from kdvideo.config.keys import KEYS
 from kdvideo.config.naming import naming_keys
 from kdvideo.config.teachers import naming_teacher, teacher_configs
 from kdvideo.distributed import world_size
-from kdvideo.registry import LOSSES, PRETEXTS, TASKS
+from kdvideo.needs import needs_of
+from kdvideo.registry import LOSSES, PRETEXTS
 
 __all__ = ["require_videos", "validate_config", "validate_values"]
 
@@ -89,7 +90,7 @@ def _validate_together(cfg: CfgNode) -> None:
             "DATA.CACHE_ON is device, which needs DATA.CACHE, the frames' folder, and DATA.AUGMENT_ON device: set "
             "them, or leave it at auto"
         )
-    if not TASKS.get(cfg.TASK.NAME).needs_labels:  # what learns classes has no pretext
+    if not needs_of(cfg.TASK.NAME).classes:  # what learns classes has no pretext
         _validate_pretext(cfg)
     _validate_mixup(cfg)
     if cfg.SOLVER.SCHEDULE == "plateau" and not cfg.DATA.VALIDATION_SHARE:
@@ -138,8 +139,8 @@ def _validate_list(cfg: CfgNode) -> None:
             f"TEACHER.{changed[0]} is {cfg.TEACHER[changed[0]]!r}, but there are TEACHERS: set it in their blocks, as "
             f"TEACHERS.1.{changed[0]}"
         )
-    task = TASKS.get(cfg.TASK.NAME)
-    if len(cfg.TEACHERS) > 1 and (task.needs_teacher or task.takes_teacher) and not task.takes_several:
+    needs = needs_of(cfg.TASK.NAME)
+    if len(cfg.TEACHERS) > 1 and needs.teacher != "no" and not needs.several:
         raise ValueError(f"TEACHERS are {len(cfg.TEACHERS)}, but TASK.NAME {cfg.TASK.NAME} takes one: set TEACHER")
     for number, block in enumerate(cfg.TEACHERS, start=1):
         if not block.get("WEIGHTS"):
@@ -167,18 +168,18 @@ def _validate_teacher(cfg: CfgNode) -> None:
             f"TEACHER.LOSS_WEIGHTS is {cfg.TEACHER.LOSS_WEIGHTS}; it must be a list of one number, at least 0, for "
             f"each of TEACHER.LOSSES {cfg.TEACHER.LOSSES}"
         )
-    task, name = TASKS.get(cfg.TASK.NAME), cfg.TASK.NAME
-    if task.needs_teacher and not cfg.TEACHER.WEIGHTS:
+    needs, name = needs_of(cfg.TASK.NAME), cfg.TASK.NAME
+    if needs.teacher == "must" and not cfg.TEACHER.WEIGHTS:
         raise ValueError(f"TASK.NAME {name} needs TEACHER.WEIGHTS: a zoo name, a path or a URL")
-    has_teacher = task.needs_teacher or (task.takes_teacher and cfg.TEACHER.WEIGHTS)
-    remedy = "set TEACHER.WEIGHTS, or set it" if task.takes_teacher else "set it"
+    has_teacher = needs.has_teacher(named=bool(cfg.TEACHER.WEIGHTS))
+    remedy = "set TEACHER.WEIGHTS, or set it" if needs.teacher == "may" else "set it"
     if cfg.TEACHER.REPLAY and not has_teacher:
         raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {name} has no teacher: {remedy} to off")
     if cfg.TEACHER.VIEWS and not has_teacher:
         raise ValueError(f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {name} has no teacher: {remedy} to 0")
     if cfg.TEACHER.WEIGHTS and not has_teacher:
         raise ValueError(f"TEACHER.WEIGHTS is set, but TASK.NAME {name} has no teacher: use TASK.NAME distill")
-    if cfg.DATA.UNLABELLED_ROOT and not (task.needs_labels and has_teacher):
+    if cfg.DATA.UNLABELLED_ROOT and not (needs.classes and has_teacher):
         raise ValueError(
             f"DATA.UNLABELLED_ROOT is set, but TASK.NAME {name} learns no classes from a teacher: set TEACHER.WEIGHTS "
             "and TASK.NAME supervised, or leave it out"
@@ -190,7 +191,7 @@ def _validate_mixup(cfg: CfgNode) -> None:
         return
     if cfg.AUGMENT.MIXUP < 0.01:  # nearly all shares would be 0 or 1, and drawing them takes ever longer
         raise ValueError(f"AUGMENT.MIXUP is {cfg.AUGMENT.MIXUP:g}; it must be 0, or from 0.01 to 1")
-    if not TASKS.get(cfg.TASK.NAME).needs_labels and PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
+    if not needs_of(cfg.TASK.NAME).classes and PRETEXTS.get(cfg.PRETEXT.NAME).num_classes:
         raise ValueError(
             f"AUGMENT.MIXUP is {cfg.AUGMENT.MIXUP:g}, but PRETEXT.NAME is {cfg.PRETEXT.NAME}: a mixture of two tuples "
             "has no pretext label, and is no view of either video to contrast: set it to 0, or PRETEXT.NAME to none"
@@ -210,7 +211,7 @@ def _validate_pretext(cfg: CfgNode) -> None:
         )
     if pretext.num_classes:
         return
-    if not TASKS.get(cfg.TASK.NAME).needs_teacher:
+    if needs_of(cfg.TASK.NAME).teacher != "must":
         raise ValueError(
             f"PRETEXT.NAME is {name}, but TASK.NAME {cfg.TASK.NAME} has no teacher to learn from: use TASK.NAME distill"
         )

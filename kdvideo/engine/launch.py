@@ -32,7 +32,7 @@ from kdvideo.engine.training import build_hooks, build_own_hooks, build_task, bu
 from kdvideo.files import remove_temporaries
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model
-from kdvideo.registry import TASKS
+from kdvideo.needs import needs_of
 from kdvideo.tasks.teacher import check_teacher, choose_frames, compares_answers
 from kdvideo.tasks.views import check_views
 from kdvideo.workers import explain_losses
@@ -94,7 +94,7 @@ def train(
     cfg, reasons = _with_frames_chosen(cfg, models)  # before a config is compared, stored or hashed
     if cfg.ZOO.PUBLISH_AS:
         check_publishable(cfg.ZOO.PUBLISH_AS, zoo=zoo, replace=cfg.ZOO.REPLACE, config=cfg.dump())
-    if TASKS.get(cfg.TASK.NAME).takes_losses:
+    if needs_of(cfg.TASK.NAME).losses:
         _check_teachers(cfg, models)
     folder, device = prepare_output(cfg), choose_device()
     arithmetic = computing(device, precision=cfg.SOLVER.AMP, deterministic=cfg.SOLVER.DETERMINISTIC)
@@ -128,7 +128,7 @@ def train(
 def _put_together(
     cfg: CfgNode, folder: RunFolder, *, device: torch.device, resumed: bool, teachers: Sequence[Model]
 ) -> RunParts:
-    if not TASKS.get(cfg.TASK.NAME).needs_labels:
+    if not needs_of(cfg.TASK.NAME).classes:
         return pretraining(cfg, folder, device=device, resumed=resumed)
     return supervised(cfg, folder, device=device, resumed=resumed, teacher=_teacher_of_classes(cfg, teachers))
 
@@ -153,8 +153,8 @@ def with_single_clips(cfg: CfgNode) -> CfgNode:
     Other configs stay as they are. It is done before a config is compared, stored or hashed, because a store of
     answers depends on what a sample is.
     """
-    task = TASKS.get(cfg.TASK.NAME)
-    if not (task.needs_labels and task.takes_losses and teacher_configs(cfg)):
+    needs = needs_of(cfg.TASK.NAME)
+    if not (needs.classes and needs.losses and teacher_configs(cfg)):
         return cfg
     single = cfg.clone()
     single.defrost()
@@ -199,7 +199,7 @@ def _check_teachers(cfg: CfgNode, models: Sequence[Model]) -> None:
 
 
 def _check_teacher(cfg: CfgNode, model: Model) -> None:
-    classes = TASKS.get(cfg.TASK.NAME).needs_labels
+    classes = needs_of(cfg.TASK.NAME).classes
     if cfg.TEACHER.VIEWS:
         check_views(cfg.TEACHER.LOSSES, pretext=cfg.PRETEXT.NAME, tuple_len=cfg.PRETEXT.TUPLE_LEN, classes=classes)
     check_teacher(

@@ -22,7 +22,7 @@ from kdvideo.engine.precise_maps import outputs_in_precision
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.folding import fold_batch_norm
 from kdvideo.models.spec import Model, backbone_of
-from kdvideo.registry import TASKS
+from kdvideo.needs import needs_of
 from kdvideo.tasks.preparation import ClipPreparation
 
 __all__ = [
@@ -216,7 +216,7 @@ def prepare_student(backbone: Backbone, cfg: CfgNode, *, device: torch.device) -
         fuse_pooling(backbone)
     if dtype != torch.float32:
         suit_matrix_units(backbone, compiled=solver.COMPILE)
-        clips_per_sample = 1 if TASKS.get(cfg.TASK.NAME).needs_labels else cfg.PRETEXT.TUPLE_LEN
+        clips_per_sample = needs_of(cfg.TASK.NAME).clips_per_sample(cfg.PRETEXT.TUPLE_LEN)
         num_clips = solver.BATCH_SIZE // world_size() // solver.ACCUMULATE * clips_per_sample
         guard_convolutions(backbone, dtype, num_clips=num_clips, device=device)
     run_in_precision(backbone, dtype, compiled=solver.COMPILE)

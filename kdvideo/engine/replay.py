@@ -17,8 +17,9 @@ from kdvideo.data.plan import PLAN_VERSION
 from kdvideo.data.videos import VideoList
 from kdvideo.device import describe_gpu
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.needs import needs_of
 from kdvideo.paths import kdvideo_home
-from kdvideo.registry import PRETEXTS, TASKS
+from kdvideo.registry import PRETEXTS
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.teacher import teacher_output_shapes
 
@@ -53,7 +54,7 @@ def open_replay(
     Raises:
         ValueError: the task does not support replay, or the store cannot be written.
     """
-    if not TASKS.get(cfg.TASK.NAME).takes_replay:
+    if not needs_of(cfg.TASK.NAME).replay:
         raise ValueError(f"TEACHER.REPLAY is on, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to off")
     return ReplayStore(
         kdvideo_home() / "replay",

@@ -38,7 +38,7 @@ from kdvideo.evaluation.clip_outputs import Views
 from kdvideo.evaluation.protocol import Classes, Lists
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model
-from kdvideo.registry import TASKS
+from kdvideo.needs import needs_of
 from kdvideo.tasks.task import Task
 
 __all__ = ["supervised"]
@@ -71,7 +71,7 @@ def supervised(
     if not isinstance(model, ClassificationModel):
         raise TypeError(f"a spec with {num_classes} classes has built a {type(model).__name__}, no classifier")
     _check_num_classes(cfg, model, num_classes)
-    taught = teacher is not None and TASKS.get(cfg.TASK.NAME).takes_losses
+    taught = teacher is not None and needs_of(cfg.TASK.NAME).losses
     listed = with_unlabelled(cfg, lists.train)
     warn_of_test_videos(listed.records[len(lists.train) :], lists.test.records)
     videos, held_out = _split_list(cfg, listed, num_own=len(lists.train))

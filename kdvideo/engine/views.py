@@ -18,8 +18,8 @@ from kdvideo.engine.replay import (
     used_kernels,
 )
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.needs import needs_of
 from kdvideo.paths import kdvideo_home
-from kdvideo.registry import TASKS
 from kdvideo.tasks.replay import ReplayStore
 from kdvideo.tasks.views import view_shapes
 from kdvideo.zoo.sources import Weights
@@ -51,7 +51,7 @@ def open_views(
     Raises:
         ValueError: the task does not support views, no video has so many, or the store cannot be written.
     """
-    if not TASKS.get(cfg.TASK.NAME).takes_replay:
+    if not needs_of(cfg.TASK.NAME).replay:
         raise ValueError(
             f"TEACHER.VIEWS is {cfg.TEACHER.VIEWS}, but TASK.NAME {cfg.TASK.NAME} does not know it: set it to 0"
         )
@@ -63,7 +63,7 @@ def open_views(
     return ReplayStore(
         kdvideo_home() / "replay",
         views_key(cfg, listed, teacher=teacher, weights=weights, device=device),
-        shapes=view_shapes(teacher, cfg.TEACHER.LOSSES, classes=TASKS.get(cfg.TASK.NAME).needs_labels),
+        shapes=view_shapes(teacher, cfg.TEACHER.LOSSES, classes=needs_of(cfg.TASK.NAME).classes),
         num_epochs=cfg.TEACHER.VIEWS,
         num_videos=len(listed),
         by="view",

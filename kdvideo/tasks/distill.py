@@ -12,6 +12,7 @@ from kdvideo.losses.contrast import ContrastiveLoss
 from kdvideo.models.backbone import Backbone
 from kdvideo.models.pcl import PCLModel
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.needs import Needs
 from kdvideo.registry import TASKS
 from kdvideo.tasks.lesson import Lesson, build_lessons
 from kdvideo.tasks.pcl import build_contrast, describe_pcl, pcl_losses
@@ -38,10 +39,7 @@ class DistillTask(TaughtTask):
         lessons: each teacher with its losses.
     """
 
-    needs_teacher: ClassVar[bool] = True
-    takes_losses: ClassVar[bool] = True
-    takes_replay: ClassVar[bool] = True
-    takes_several: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(teacher="must", losses=True, replay=True, several=True)
     trainable: AdaptedStudent
 
     def __init__(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from kdvideo.data.batch import NO_CLASS, Batch
 from kdvideo.models.pcl import ClassificationModel
 from kdvideo.models.spec import Model, backbone_of
+from kdvideo.needs import Needs
 from kdvideo.registry import TASKS
 from kdvideo.tasks.lesson import Lesson, build_lessons
 from kdvideo.tasks.preparation import ClipPreparation
@@ -33,11 +34,7 @@ class SupervisedTask(TaughtTask):
         lessons: each teacher with its losses. Defaults to labels alone.
     """
 
-    needs_labels: ClassVar[bool] = True
-    takes_teacher: ClassVar[bool] = True
-    takes_losses: ClassVar[bool] = True
-    takes_replay: ClassVar[bool] = True
-    takes_several: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(classes=True, teacher="may", losses=True, replay=True, several=True)
     trainable: ClassificationModel | AdaptedStudent
 
     def __init__(self, model: ClassificationModel, *, lessons: Sequence[Lesson] = ()) -> None:

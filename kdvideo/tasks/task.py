@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from kdvideo.data.batch import Batch
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.data.views import TeacherViews
+from kdvideo.needs import Needs
 
 __all__ = ["SHARE_OF", "Task"]
 
@@ -20,23 +21,13 @@ class Task(nn.Module):
     The trainer knows nothing else about a method.
 
     Attributes:
-        needs_teacher: whether `from_config` needs a teacher.
-        takes_teacher: whether `from_config` takes a teacher that it does not need.
-        takes_losses: whether the distillation losses are those of TEACHER.LOSSES. They are then checked beforehand.
-        takes_replay: whether `from_config` takes `replay`, a store of the teacher's answers.
-        takes_several: whether `from_config` takes `others`, more teachers with their stores: those of TEACHERS.
-        needs_labels: whether it learns classes. Its model is then a `ClassificationModel` instead of a `PCLModel`.
+        needs: what it needs of data and teachers. Defaults to tuples with a pretext, and no teacher.
         teacher_clip_spec: input convention of the `teacher_clips` in each batch. None if no such clips are needed.
         teacher_views: the views of each video to which the teacher answers. None if it answers to the student's clips.
         trainable: the single module that is optimised: the student, and parts that only training needs.
     """
 
-    needs_teacher: ClassVar[bool] = False
-    takes_teacher: ClassVar[bool] = False
-    takes_losses: ClassVar[bool] = False
-    takes_replay: ClassVar[bool] = False
-    takes_several: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs()
     teacher_clip_spec: ClipSpec | None = None
     teacher_views: TeacherViews | None = None
     trainable: nn.Module

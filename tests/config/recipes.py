@@ -39,13 +39,13 @@ def load(recipe: str) -> CfgNode:
 def take_step(cfg: CfgNode, device: str, *, batch_size: int) -> tuple[float | None, torch.nn.Module]:
     """One forward, backward and optimizer step on random clips; the loss (None on "meta") and the student."""
     task_class = TASKS.get(cfg.TASK.NAME)
-    model = build_model_spec(cfg, num_classes=NUM_CLASSES if task_class.needs_labels else None).build()
+    model = build_model_spec(cfg, num_classes=NUM_CLASSES if task_class.needs.classes else None).build()
     num_videos = batch_size + 8
     task = task_class.from_config(cfg, model=model, num_videos=num_videos, teacher=_teacher(cfg)).to(device).train()
     optimizer = build_optimizer(cfg, task.trainable, backbone=backbone_of(model))
     build_schedule(cfg, optimizer)
     clip = cfg.CLIP
-    num_clips = 1 if task_class.needs_labels else cfg.PRETEXT.TUPLE_LEN
+    num_clips = 1 if task_class.needs.classes else cfg.PRETEXT.TUPLE_LEN
     shape = (batch_size, num_clips, 3, clip.LENGTH, clip.SIZE, clip.SIZE)
     index = torch.arange(batch_size, device=device)
     negatives = torch.arange(task.num_negatives, device=device).expand(batch_size, -1) % 8 + batch_size

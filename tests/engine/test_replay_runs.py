@@ -199,7 +199,7 @@ def test_a_run_says_what_it_stores(distill, tmp_path: Path):
 
 def test_a_task_that_does_not_know_replay_is_told(distill, monkeypatch: pytest.MonkeyPatch):
     """A teacher's task of a user's own; nothing is written for it."""
-    monkeypatch.setattr(DistillTask, "takes_replay", False)
+    monkeypatch.setattr(DistillTask, "needs", replace(DistillTask.needs, replay=False))
     with pytest.raises(
         ValueError, match=r"TEACHER\.REPLAY is on, but TASK\.NAME distill does not know it: set it to off"
     ):

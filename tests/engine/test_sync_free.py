@@ -38,7 +38,7 @@ def check_steps(
         if complete is not None:
             trainer.task.complete_batch = complete
         for step in range(NUM_STEPS):
-            single = trainer.task.needs_labels or isinstance(trainer.task.student, Backbone)
+            single = trainer.task.needs.classes or isinstance(trainer.task.student, Backbone)
             batch = make_batch(tuple_len=1 if single else 3, on_device=on_device)
             with Waits() as counted:
                 scalars = trainer._train_step(batch)

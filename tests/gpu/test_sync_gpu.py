@@ -28,7 +28,7 @@ def take_steps(*options: str, on_device: bool = False, replay: ReplayStore | Non
     )
     trainer.run_step.forward.train()
     batches = [
-        pinned(make_batch(tuple_len=1 if trainer.task.needs_labels else 3, on_device=on_device))
+        pinned(make_batch(tuple_len=1 if trainer.task.needs.classes else 3, on_device=on_device))
         for _ in range(NUM_STEPS)
     ]
     steps = []
