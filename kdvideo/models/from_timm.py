@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 
 from kdvideo.data.clip_spec import ClipSpec, Interpolation, Resize
@@ -123,7 +124,8 @@ def load_timm(model: str, state: Mapping[str, Tensor]) -> TimmNetwork:
         ValueError: the model is not known, or the state dict is not one of it.
     """
     config = find_timm_config(model)
-    expected = _create(model).state_dict()
+    with torch.device("meta"):
+        expected = _create(model).state_dict()
     # timm's own is the mean; the originals are class tokens. DINOv3's ConvNeXts have none.
     pooling = "token" if re.search("dinov3|lingbot", model) and "cls_token" in expected else ""
     state = rename_lukemelas(state, expected)
@@ -131,10 +133,9 @@ def load_timm(model: str, state: Mapping[str, Tensor]) -> TimmNetwork:
     num_classes = len(state.get(f"{layer}.weight", ())) if isinstance(layer, str) else config["num_classes"]
     overlay = {"state_dict": dict(state), "num_classes": num_classes}
     net = _create(model, num_classes=num_classes, pretrained=True, overlay=overlay, **_pooled(pooling))
-    full = net.state_dict()
-    backbone = _adapt(_create(model, num_classes=0, **_pooled(pooling)), _find_clip_spec(config))
-    backbone.image_net.load_state_dict({name: full[name] for name in backbone.image_net.state_dict()})
     classifier = net.get_submodule(layer) if isinstance(layer, str) and num_classes else None
+    net.reset_classifier(0)
+    backbone = _adapt(net, _find_clip_spec(config))
     fits = isinstance(classifier, nn.Linear) and classifier.in_features == backbone.num_features
     return TimmNetwork(backbone, {"model": model, "pooling": pooling}, classifier if fits else None)
 

@@ -217,6 +217,7 @@ def test_no_implementation_is_fetched(key: str, name: str, tmp_path: Path, monke
             {"model_type": "mine", "auto_map": {"AutoModel": "mine.Mine"}},
             "'mine' needs its repository's own code, which",
         ),
+        ({"model_type": "siglip2"}, "(NaFlex), and clips are square: use one of a fixed size, e.g. hf:google/siglip2-"),
         ({"quantization_config": {"quant_method": "gptq"}}, "its weights are quantised, which needs code"),
         ({"hidden_size": "many"}, "the config is not one of transformers' videomae: "),
         (

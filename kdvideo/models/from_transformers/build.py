@@ -100,6 +100,11 @@ def family_of(config: Mapping[str, Any]) -> Family:
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     known = ", ".join(FAMILIES)
+    if kind in ("siglip2", "siglip2_vision_model"):
+        raise ValueError(
+            f"model_type {kind!r} is a SigLIP 2 for pictures of any shape (NaFlex), and clips are square: use one of a "
+            "fixed size, e.g. hf:google/siglip2-base-patch16-224"
+        )
     if kind is None and isinstance(named := config.get("architecture"), str):
         raise ValueError(f"it is a model of timm: give timm:{named}.TAG, with the TAG of its name")
     if "auto_map" in config:
