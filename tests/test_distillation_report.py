@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import simplejson
 from distillation import report
+from plan import BEST as PURE  # the report has put its folder into the path
 
 TEACHER = {"retrieval_10clip_at_1": 0.8, "linear_probe_10clip": 0.9}
 RISING = [0.01 * epoch for epoch in range(1, 31)]  # its running mean after epoch e is 0.01 * (e - 1); it ends at 0.29
@@ -29,11 +30,11 @@ def write_runs(out: Path) -> None:
         common = {"linear_probe_10clip": 0.5, "curve": RISING}
         write_run(out, f"pcl-residual.r3d_10.seed{seed}", retrieval_10clip_at_1=0.5, seconds="100\n20\n", **common)
         values = {"retrieval_10clip_at_1": 0.70 + 0.02 * seed, "linear_probe_10clip": 0.59, "curve": EARLY}
-        write_run(out, f"embedding_distillation.r3d_10.seed{seed}", **values)
+        write_run(out, f"{PURE}.r3d_10.seed{seed}", **values)
     write_run(out, "pcl-rgb.r3d_10.seed0", retrieval_10clip_at_1=0.3, linear_probe_10clip=0.4, curve=[0.0] * 30)
     for seed, accuracy in ((0, 0.8), (1, 0.9)):
         write_run(out, f"finetuned-scratch-labels25.r3d_10.seed{seed}", video_accuracy_10clip=0.4)
-        name = f"finetuned-embedding_distillation-labels25.r3d_10.seed{seed}"
+        name = f"finetuned-{PURE}-labels25.r3d_10.seed{seed}"
         write_run(out, name, video_accuracy_10clip=accuracy)
     write_run(out, "selection.queue", retrieval_10clip_at_1=0.61, linear_probe_10clip=0.62)
 
@@ -56,13 +57,11 @@ def read(target: Path, name: str):
 def test_a_row_of_the_summary(target: Path):
     """Exactly these keys; means and intervals by Student's t."""
     rows = {(row["architecture"], row["setting"]): row for row in read(target, "summary.json")}
-    assert list(rows) == [
-        ("r3d_10", name) for name in ("embedding_distillation", "pcl-residual", "pcl-rgb")
-    ]  # finetuning has no retrieval
+    assert list(rows) == [("r3d_10", name) for name in (PURE, "pcl-residual", "pcl-rgb")]  # finetuning has no retrieval
     half = T_OF_3 * 0.02 / math.sqrt(3)
-    assert rows["r3d_10", "embedding_distillation"] == {
+    assert rows["r3d_10", PURE] == {
         "architecture": "r3d_10",
-        "setting": "embedding_distillation",
+        "setting": PURE,
         "seeds": 3,
         "retrieval_at_1": pytest.approx({"mean": 0.72, "low": 0.72 - half, "high": 0.72 + half}, abs=1e-6),
         "linear_probe": pytest.approx({"mean": 0.59, "low": 0.59, "high": 0.59}),
@@ -79,7 +78,7 @@ def test_a_row_of_the_summary(target: Path):
 def test_comparison_with_the_better_pcl(target: Path):
     """Residual input is the better one here. Its own seeds need all epochs, which is the null."""
     comparison = read(target, "comparison.json")
-    row = next(row for row in comparison["rows"] if row["setting"] == "embedding_distillation")
+    row = next(row for row in comparison["rows"] if row["setting"] == PURE)
     assert (row["pcl"], row["seeds"]) == ("pcl-residual", [0, 1, 2])
     half = T_OF_3 * 0.02 / math.sqrt(3)
     expected = {"mean": 0.22, "low": 0.22 - half, "high": 0.22 + half}
@@ -89,7 +88,7 @@ def test_comparison_with_the_better_pcl(target: Path):
     assert row["minutes_minus_pcl"]["mean"] == pytest.approx(-1)
     assert row["epoch_ratio"]["mean"] == pytest.approx(7 / 30)
     assert row["null"]["mean"] == pytest.approx(1)
-    met = [aim["met"] for aim in comparison["aims"] if aim["setting"] == "embedding_distillation"]
+    met = [aim["met"] for aim in comparison["aims"] if aim["setting"] == PURE]
     assert met == [True, True, False, False, True, True]  # the probe: 0.66 of the teacher's, 0.09 above PCL
 
 
@@ -104,7 +103,7 @@ def test_comparison_with_the_better_pcl(target: Path):
 )
 def test_clear_of_the_null(target: Path, change: dict, met: bool | None):
     """The interval ends below the null's, and the mean is at most 0.3."""
-    row = next(row for row in read(target, "comparison.json")["rows"] if row["setting"] == "embedding_distillation")
+    row = next(row for row in read(target, "comparison.json")["rows"] if row["setting"] == PURE)
     changed = {**row, "null": {"mean": 1.0, "low": 0.35, "high": 1.65}, **change}
     (aim,) = (aim for aim in report.aims_of(changed) if "null" in aim["aim"])
     assert aim["met"] is met
@@ -113,7 +112,7 @@ def test_clear_of_the_null(target: Path, change: dict, met: bool | None):
 def test_finetuning_is_compared_seed_by_seed(target: Path):
     """By hand: 0.4 and 0.5 above scratch."""
     lines = read(target, "comparison.json")["finetuned"]
-    line = next(line for line in lines if line["start"] == "embedding_distillation")
+    line = next(line for line in lines if line["start"] == PURE)
     assert (line["labels"], line["seeds"]) == (0.25, [0, 1])
     assert line["accuracy_minus_scratch"]["mean"] == pytest.approx(0.45)
     assert [line["accuracy"]["mean"] for line in lines if line["start"] == "scratch"] == [0.4]
@@ -129,8 +128,8 @@ def test_what_is_missing_is_said(target: Path):
     assert page.endswith("<!-- end of runs -->\n\nafter\n")
     assert "old" not in page
     assert "**Partial**: 11 of " in page
-    assert "pcl-rgb.r3d_10 (2)" in page
-    assert "| r3d_10 | embedding_distillation | 3 | 0.720 (0.670 to 0.770) | 0.590 (0.590 to 0.590) | 1.0" in page
+    assert "pcl-rgb (8)" in page
+    assert f"| r3d_10 | {PURE} | 3 | 0.720 (0.670 to 0.770) | 0.590 (0.590 to 0.590) | 1.0" in page
     assert "| queue | 0.610 | 0.620 | 1.0 |" in page
 
 

@@ -52,11 +52,11 @@ def _progress(rows: Sequence[Row]) -> str:
     missing, planned = missing_runs(rows), sum(len(row.planned) for row in rows)
     if not missing:
         return f"All {planned} runs have ended."
-    groups = Counter(name.rsplit(".", 1)[0] for name in missing)
+    groups = Counter(name.rsplit(".", 2)[0] for name in missing)
     names = ", ".join(f"{name} ({count})" for name, count in groups.items())
     return (
         f"**Partial**: {planned - len(missing)} of {planned} runs have ended. A figure is of the seeds that its row "
-        f"names. Missing, with the number of seeds: {names}."
+        f"names. Missing, with the number of runs: {names}."
     )
 
 
