@@ -30,11 +30,10 @@ FETCHED = re.compile(r"\b\w+\.(torchvision|pytorchvideo)_k400\b")  # weights tha
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch, new_process: Callable) -> Path:
-    """Where the page's lines run: videos, configs, and what stands for a repository and for fetched weights."""
+    """Where the page's lines run: videos, and what stands for a repository and for fetched weights."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_dataset, "videos", ignore=shutil.ignore_patterns("ucfTrainTestlist"))
     shutil.copy(next(Path("videos").rglob("*.avi")), "new.mp4")  # readers look into a file, not at its name
-    Path("model_zoo").symlink_to(ROOT / "model_zoo")
     snapshot = tmp_path / "snapshots" / COMMIT
     write_teacher("videomae", snapshot)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
