@@ -21,7 +21,8 @@ def imported() -> dict[str, Path]:
     """Third-party modules and a file that imports each."""
     found: dict[str, Path] = {}
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
-    own = {"kdvideo", *(path.stem for path in paths)}
+    packages = {path.parent.name for path in paths if path.parent.parent == ROOT / "benchmarks"}
+    own = {"kdvideo", *packages, *(path.stem for path in paths)}
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
