@@ -16,7 +16,7 @@ from kdvideo.engine.trainer import Hook
 from kdvideo.losses import ContrastiveLoss
 from kdvideo.models import build_backbone, build_pcl_model
 from kdvideo.models.pcl import ClassificationModel
-from kdvideo.registry import DATASETS, HEADS, HOOKS, LOSSES, OPTIMIZERS, SCHEDULES, TASKS
+from kdvideo.registry import BACKBONES, DATASETS, HEADS, HOOKS, LOSSES, OPTIMIZERS, SCHEDULES, TASKS
 from kdvideo.tasks import Task
 
 
@@ -184,3 +184,23 @@ def test_trackers_log_every_epoch(tiny_overrides: list[str], tmp_path: Path, mon
     assert seen[3][1:] == seen[4][1:]
     assert isinstance(HOOKS.get("wandb"), type)
     assert issubclass(HOOKS.get("wandb"), Hook)
+
+
+def test_a_module_of_four_things(tiny_overrides: list[str]):
+    """`num_features`, `clip_spec`, `forward_features` and `forward` are all that a backbone needs: it trains."""
+
+    class Plain(torch.nn.Module):
+        def __init__(self, *, clip_spec):
+            super().__init__()
+            self.num_features, self.clip_spec = 4, clip_spec
+            self.conv = torch.nn.Conv3d(3, 4, 3, stride=4)
+
+        def forward_features(self, clip):
+            return self.conv(clip)
+
+        def forward(self, clip):
+            return self.forward_features(clip).mean(dim=(2, 3, 4))
+
+    BACKBONES.register_as("plain")(Plain)
+    options = ["MODEL.BACKBONE", "plain", "MODEL.WIDTH", "64", "TASK.NAME", "supervised", "SOLVER.EPOCHS", "1"]
+    assert "video_accuracy_3clip" in train(load_config(None, [*tiny_overrides, *options])).metrics

@@ -105,9 +105,9 @@ def run_in_precision(backbone: Backbone, dtype: torch.dtype, *, compiled: bool =
 def guard_convolutions(backbone: Backbone, dtype: torch.dtype, *, num_clips: int, device: torch.device) -> list[str]:
     """Finds convolutions that are wrong in `dtype` at their real shape, and corrects them.
 
-    oneDNN 3.12 gives wrong weight gradients on processors with AVX-512 if a clip has fewer time steps than the kernel,
-    as in the last stage of R3D, R(2+1)D and C3D at 16 frames. There the padding is added explicitly, which gives the
-    same sum. If that does not help, the convolution stays in fp32. The log names each of them.
+    oneDNN 3.12 gives wrong weight gradients on processors with AVX-512 and without AMX if a clip has fewer time steps
+    than the kernel, as in the last stage of R3D, R(2+1)D and C3D at 16 frames. There the padding is added explicitly,
+    which gives the same sum. If that does not help, the convolution stays in fp32. The log names each of them.
 
     Args:
         backbone: the backbone, changed in place. Its tensors stay as they are.
