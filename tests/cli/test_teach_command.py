@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from traces import train_teacher
 
 from kdvideo.cli import main
 from kdvideo.config import load_config
@@ -28,8 +29,7 @@ SMALL_GROUPS = ("EVAL.BATCH_SIZE", "6")  # two videos
 @pytest.fixture
 def command(tiny_overrides: list[str], tmp_path: Path, capfd: pytest.CaptureFixture) -> list[str]:
     """The words of a command for a trained teacher whose clips are shorter than the students'."""
-    own = ["OUTPUT_DIR", str(tmp_path / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", "CLIP.LENGTH", "4"]
-    train(load_config(None, [*tiny_overrides, *own]))
+    train_teacher(tiny_overrides, "CLIP.LENGTH", "4")
     capfd.readouterr()
     root, zoo = tiny_overrides[1], ["ZOO.DIR", str(tmp_path / "zoo")]
     return ["teach", root, "--teacher", "t.a", "--views", str(K), *zoo, *SMALL_GROUPS, "DATA.NUM_WORKERS", "0"]

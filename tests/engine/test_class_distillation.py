@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from traces import STORED, Run, traced_runs
+from traces import STORED, Run, traced_runs, train_teacher
 
 import kdvideo
 from kdvideo.config import load_config
@@ -27,10 +27,10 @@ def run(tiny_overrides: list[str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def teacher(run: Run) -> list[str]:
+def teacher(tiny_overrides: list[str]) -> list[str]:
     """Overrides of a run with a finetuned classifier of the dataset's classes, which takes other clips, as teacher."""
-    run("teacher", "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.classes", "CLIP.LENGTH", "4")
-    return ["TEACHER.WEIGHTS", "t.classes"]
+    own = ["TASK.NAME", "supervised", "CLIP.LENGTH", "4", "ZOO.PUBLISH_AS", "t.classes"]
+    return train_teacher(tiny_overrides, *own)[-2:]
 
 
 @pytest.fixture

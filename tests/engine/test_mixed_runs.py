@@ -28,7 +28,7 @@ def trace(overrides: list[str], *options: str, **keywords) -> list[dict]:
 def taught(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a pure distillation from a teacher whose clips are shorter than the student's."""
     losses = ["TEACHER.LOSSES", "[embedding_distillation]"]
-    return [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *NONE, *losses]
+    return [*train_teacher(tiny_overrides, "CLIP.LENGTH", "4"), *NONE, *losses]
 
 
 @pytest.mark.parametrize("sampling", ["shared", "own"])

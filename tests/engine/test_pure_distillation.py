@@ -22,7 +22,7 @@ LOSSES = ["TEACHER.LOSSES", "[embedding_distillation, similarity_distillation]",
 @pytest.fixture
 def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a distillation from a trained teacher with heads and other clips than its student's."""
-    return [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *NONE, *LOSSES]
+    return [*train_teacher(tiny_overrides, "CLIP.LENGTH", "4"), *NONE, *LOSSES]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ OWN = build_backbone("r3d_10", width=4)
 @pytest.fixture
 def distill(tiny_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs a distillation: its trace of losses, and how often its teacher ran."""
-    taught = train_teacher(tiny_overrides, tmp_path)
+    taught = train_teacher(tiny_overrides)
     calls: list[int] = []
     answer = FrozenTeacher.answer  # which a teacher that sees the clips of its student is asked for directly
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, clips: calls.append(len(clips)) or answer(self, clips))

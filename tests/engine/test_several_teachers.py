@@ -28,8 +28,8 @@ NONE = ["PRETEXT.NAME", "none", "PRETEXT.TUPLE_LEN", "1", "CONTRAST.NAME", "none
 def teachers(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a distillation. The second teacher, t.b, takes shorter and smaller clips, in RGB."""
     other = ["CLIP.LENGTH", "4", "CLIP.SIZE", "24", "CLIP.MODALITY", "rgb", "MODEL.BACKBONE", "r2plus1d_10"]
-    train_teacher(tiny_overrides, tmp_path / "other", *other, "ZOO.PUBLISH_AS", "t.b", "ZOO.LICENCE", "cc-by-nc-4.0")
-    return [*train_teacher(tiny_overrides, tmp_path)[:-2], "TEACHERS", TWO]
+    train_teacher(tiny_overrides, *other, "ZOO.PUBLISH_AS", "t.b", "ZOO.LICENCE", "cc-by-nc-4.0")
+    return [*train_teacher(tiny_overrides)[:-2], "TEACHERS", TWO]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def with_losses(*names: str) -> list[str]:
 @pytest.fixture
 def distill(tiny_overrides: list[str], tmp_path: Path) -> Run:
     """Runs a distillation from a trained teacher with other clips: its trace of losses, and its result."""
-    teacher = [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *NONE, *with_losses(*ALL)]
+    teacher = [*train_teacher(tiny_overrides, "CLIP.LENGTH", "4"), *NONE, *with_losses(*ALL)]
     return traced_runs(teacher, tmp_path)
 
 

@@ -19,7 +19,7 @@ LOSSES = ("TEACHER.LOSSES", "[embedding_distillation, similarity_distillation]",
 @pytest.fixture
 def teacher(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     """Overrides of a distillation from a trained teacher with other clips than its students'."""
-    return [*train_teacher(tiny_overrides, tmp_path, "CLIP.LENGTH", "4"), *LOSSES]
+    return [*train_teacher(tiny_overrides, "CLIP.LENGTH", "4"), *LOSSES]
 
 
 @pytest.fixture

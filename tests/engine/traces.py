@@ -1,6 +1,9 @@
 """What tests of whole runs share: runs with the numbers of each step, and a trained teacher."""
 
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,11 +36,23 @@ class Trace(Hook):
         self.losses.append(dict(scalars))
 
 
-def train_teacher(overrides: list[str], folder: Path, *options: str) -> list[str]:
-    """Trains and publishes a teacher for one epoch; returns the overrides of a distillation from it."""
-    own = ["OUTPUT_DIR", str(folder / "teacher"), "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", *options]
-    train(load_config(None, [*overrides, *own]))
-    return [*overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", "t.a"]
+@cache
+def _zoo_of_a_teacher(settings: tuple[tuple[str, str], ...]) -> Path:
+    """Trains a teacher once in a process; returns the folder of its zoo."""
+    folder = Path(tempfile.mkdtemp())
+    places = ["ZOO.DIR", str(folder / "zoo"), "OUTPUT_DIR", str(folder / "run")]
+    train(load_config(None, [*(word for pair in settings for word in pair), *places]))
+    return folder / "zoo"
+
+
+def train_teacher(overrides: list[str], *options: str) -> list[str]:
+    """Has a teacher, trained for one epoch, in the overrides' zoo; returns the overrides of a distillation from it."""
+    words = [*overrides, "SOLVER.EPOCHS", "1", "ZOO.PUBLISH_AS", "t.a", *options]
+    settings = dict(zip(words[::2], words[1::2], strict=True))
+    zoo = settings.pop("ZOO.DIR")
+    del settings["OUTPUT_DIR"]
+    shutil.copytree(_zoo_of_a_teacher(tuple(settings.items())), zoo, dirs_exist_ok=True)
+    return [*overrides, "TASK.NAME", "distill", "TEACHER.WEIGHTS", settings["ZOO.PUBLISH_AS"]]
 
 
 def traced_runs(overrides: list[str], folder: Path) -> Run:

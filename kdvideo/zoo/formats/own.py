@@ -1,13 +1,13 @@
 """Bare state dicts of kdvideo's own models, as `torch.save(model.state_dict(), file)` writes them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
-
-import torch
 
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import build_backbone, takes_option
+from kdvideo.models.shapes import without_numbers
 from kdvideo.models.spec import ModelSpec
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.formats.layout import find_head
@@ -54,7 +54,7 @@ def find_networks(shapes: Mapping[str, Shape], *, names: Collection[str] = ()) -
 
     Args:
         shapes: the shapes of the state dict's tensors by name.
-        names: the backbones that are tried. Defaults to all listed ones, which takes seconds.
+        names: the backbones that are tried. Defaults to all listed ones, which takes a second the first time.
     """
     names = names or BACKBONES.names()
     plain = {name: shapes[key] for name, key in plain_names(shapes).items()}
@@ -64,7 +64,7 @@ def find_networks(shapes: Mapping[str, Shape], *, names: Collection[str] = ()) -
 def _find_networks(shapes: Mapping[str, Shape], names: Collection[str]) -> list[OwnNetwork]:
     found: list[OwnNetwork] = []
     for name, kwargs in _candidates(shapes, names):
-        wanted = _backbone_shapes(name, kwargs) or {}
+        wanted = _backbone_shapes(name, BACKBONES.get(name), tuple(kwargs.items())) or {}
         for prefix in find_prefixes(shapes, wanted):
             if wanted == strip(shapes, prefix):
                 head, head_kwargs = find_head(strip(shapes, model_prefix(prefix)))
@@ -99,11 +99,14 @@ def _candidates(shapes: Mapping[str, Shape], names: Collection[str]) -> Iterator
             yield name, {}
 
 
-def _backbone_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape] | None:
+@lru_cache(maxsize=64)  # the builder is part of the key: a name may be registered again
+def _backbone_shapes(
+    name: str, builder: Callable[..., Any], kwargs: tuple[tuple[str, Any], ...]
+) -> dict[str, Shape] | None:
     """Returns the shapes of a backbone's state dict. None if it cannot be built, as without a library."""
     try:
-        with torch.device("meta"):  # shapes without numbers
-            state = build_backbone(name, **kwargs).state_dict()
+        with without_numbers():
+            state = build_backbone(name, **dict(kwargs)).state_dict()
     except Exception:  # anybody may register a builder; most likely it builds another network
         return None
     return {key: tuple(value.shape) for key, value in state.items()}
