@@ -128,3 +128,23 @@ def test_killed_continued_and_one_run_made_again(tiny_dataset: Path, tmp_path: P
     whole = command("train", "--config-file", output / "runs" / "c3d.e8.seed0.yaml", "OUTPUT_DIR", tmp_path / "whole")
     subprocess.run(whole, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert lines["c3d.e8.seed0"] == (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[-1]
+
+
+def test_a_sweep_of_two_by_three_and_its_table(tiny_dataset: Path, tmp_path: Path):
+    """Six runs by one command, then a table of them by another, with what differs and what they reached."""
+    values = yaml.safe_load(write_study(tmp_path).read_text())
+    config = {**values["CONFIG"], "MODEL": {"WIDTH": 4, "BACKBONE": "c3d"}, "SOLVER": {"BATCH_SIZE": 6, "EPOCHS": 1}}
+    grid = {"SOLVER.BASE_LR": [0.01, 0.03], "CONTRAST.TEMPERATURE": [0.05, 0.07, 0.1]}
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(yaml.safe_dump({"BASE": values["BASE"], "CONFIG": config, "SEEDS": [0], "GRID": grid}))
+    output = tmp_path / "out"
+    run = command("study", "run", sweep, "--data", tiny_dataset, "--output", output, "--at-once", 1)
+    subprocess.run(run, check=True, timeout=500)
+    shown = subprocess.run(
+        command("runs", output, "--sort", "pretext_accuracy"), check=True, capture_output=True, text=True, timeout=100
+    ).stdout.splitlines()
+    rows = [line.split() for line in shown if ".seed0 " in line]
+    assert {(row[1], row[2]) for row in rows} == {("finished", "1")}
+    assert {(float(row[4]), float(row[3])) for row in rows} == {(a, b) for a in (0.01, 0.03) for b in (0.05, 0.07, 0.1)}
+    accuracies = [float(row[5]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
