@@ -55,8 +55,9 @@ class OwnHead(PretextHead):
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network and the head have names."""
-    monkeypatch.setattr(BACKBONES, "_obj_map", {**dict(BACKBONES), "own_net": OwnNet})
+    """The network and the head have names, beside two networks of kdvideo's: all of them take seconds to compare."""
+    known = dict(BACKBONES)
+    monkeypatch.setattr(BACKBONES, "_obj_map", {"c3d": known["c3d"], "r3d_10": known["r3d_10"], "own_net": OwnNet})
     monkeypatch.setattr(HEADS, "_obj_map", {**dict(HEADS), "own_head": OwnHead})
 
 
