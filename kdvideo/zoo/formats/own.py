@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import torch
+
 from kdvideo.data.clip_spec import ClipSpec
 from kdvideo.models.pcl import build_backbone, takes_option
-from kdvideo.models.shapes import without_numbers
 from kdvideo.models.spec import ModelSpec
+from kdvideo.models.uninitialised import Uninitialised
 from kdvideo.registry import BACKBONES
 from kdvideo.zoo.formats.layout import find_head
 from kdvideo.zoo.formats.wrapping import Shape, find_prefixes, plain_names
@@ -105,7 +107,7 @@ def _backbone_shapes(
 ) -> dict[str, Shape] | None:
     """Returns the shapes of a backbone's state dict. None if it cannot be built, as without a library."""
     try:
-        with without_numbers():
+        with torch.device("meta"), Uninitialised():  # shapes without numbers
             state = build_backbone(name, **dict(kwargs)).state_dict()
     except Exception:  # anybody may register a builder; most likely it builds another network
         return None
