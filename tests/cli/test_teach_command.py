@@ -73,7 +73,7 @@ def start(words: list[str], **environment: str) -> subprocess.Popen:
 def test_the_last_line_makes_a_student_that_needs_no_teacher(
     command: list[str], seen: list[int], tiny_overrides: list[str], capfd: pytest.CaptureFixture
 ):
-    """Each view once, none again at a second start, and none for sixty epochs of a student."""
+    """Each view once, none again at a second start, and none for twelve epochs of a student."""
     assert main(command) == 0
     said = capfd.readouterr()
     assert sum(seen) == K * NUM_VIDEOS
@@ -84,7 +84,7 @@ def test_the_last_line_makes_a_student_that_needs_no_teacher(
     )
     assert main(command) == 0
     settings = shlex.split(line.partition("kdvideo train ")[2])
-    many = ["SOLVER.EPOCHS", "60", "EVAL.PERIOD", "100", "SOLVER.CHECKPOINT_EPOCHS", "100", "MODEL.WIDTH", "2"]
+    many = ["SOLVER.EPOCHS", "12", "EVAL.PERIOD", "100", "SOLVER.CHECKPOINT_EPOCHS", "100", "MODEL.WIDTH", "2"]
     train(load_config(None, [*tiny_overrides, *many, *settings]))
     assert sum(seen) == K * NUM_VIDEOS
 

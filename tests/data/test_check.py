@@ -120,7 +120,7 @@ def test_crashes_and_hangs_are_named(root: Path, probed: Path, monkeypatch: pyte
 
 def test_a_killed_check(root: Path):
     """SIGKILL, then the same command: all videos, one line each."""
-    for i in range(200):
+    for i in range(82):
         shutil.copyfile(root / GONE, root / f"more_{i}.avi")
     manifest = root / MANIFEST_NAME
     command = [sys.executable, "-m", "kdvideo.cli", "data", "check", str(root), "--workers", "1"]
@@ -130,9 +130,9 @@ def test_a_killed_check(root: Path):
         time.sleep(0.002)
     process.kill()
     process.wait()
-    assert len(read_manifest(manifest)) < 218
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[:2] == ["videos", "218"]
-    assert manifest.read_bytes().count(b"\n") == 218
+    assert len(read_manifest(manifest)) < 100
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[:2] == ["videos", "100"]
+    assert manifest.read_bytes().count(b"\n") == 100
 
 
 def test_training_leaves_out_what_is_bad(root: Path, caplog: pytest.LogCaptureFixture):

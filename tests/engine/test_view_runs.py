@@ -49,7 +49,7 @@ def distill(teacher: list[str], tmp_path: Path, seen: list[int]):
     "options",
     [
         ["TEACHER.VIEWS", "2"],
-        ["TEACHER.VIEWS", "1", "PRETEXT.NAME", "vcop", "DATA.NUM_WORKERS", "2"],
+        ["TEACHER.VIEWS", "1", "PRETEXT.NAME", "vcop", "DATA.NUM_WORKERS", "1"],
         ["TEACHER.VIEWS", "2", "SOLVER.AMP", "bf16", "SOLVER.ACCUMULATE", "2", "DATA.AUGMENT_ON", "device"],
     ],
     ids=["vcp", "vcop_workers", "bf16_device"],

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kdvideo.study.demo import STUDENT_NAME, TEACHER_NAME, run_demo
+from kdvideo.cli import main
+from kdvideo.study.demo import STUDENT_NAME, TEACHER_NAME
 from kdvideo.zoo.sources import find_entry
 
 pytestmark = pytest.mark.slow
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_demo(tmp_path: Path):
     """Random weights are at chance, all trained ones well above; the student's entry names the teacher's file."""
-    run_demo(tmp_path, seed=1)
+    assert main(["demo", "--seed", "1", "--output", str(tmp_path)]) == 0  # what `make demo` runs
     rows = [line.strip("| ").split(" | ") for line in (tmp_path / "table.md").read_text().splitlines()[2:]]
     accuracy = {cells[0].split(" (")[0]: float(cells[1]) for cells in rows}
     majority = float(rows[0][2])
