@@ -11,6 +11,7 @@ from kdvideo.tables import markdown_table
 __all__ = ["END", "START", "between_markers", "write_page"]
 
 START, END = "<!-- runs -->\n", "<!-- end of runs -->\n"
+UNKNOWN = "-"  # minutes
 Lines = Sequence[Mapping[str, Any]]
 
 
@@ -30,12 +31,12 @@ def write_page(
     compared: Lines,
     aims: Lines,
     finetuned: Lines,
-    selection: Mapping[str, Measured],
+    selection: Mapping[str, Measured | None],
     teacher: Mapping[str, float],
 ) -> str:
     """Returns all tables, and above them what is missing."""
     own = f"The teacher's own: retrieval@1 {teacher[RETRIEVAL]:.3f}, linear probe {teacher[PROBE]:.3f}."
-    parts = [_progress(rows), own + _minutes(teacher)]
+    parts = [_progress(rows, selection), own + _minutes(teacher)]
     tables = (
         ("Rows", _summary(summary)),
         ("Against PCL alone and the teacher", _compared(compared)),
@@ -48,15 +49,15 @@ def write_page(
     return "\n\n".join(parts) + "\n"
 
 
-def _progress(rows: Sequence[Row]) -> str:
-    missing, planned = missing_runs(rows), sum(len(row.planned) for row in rows)
+def _progress(rows: Sequence[Row], selection: Mapping[str, Measured | None]) -> str:
+    missing, planned = missing_runs(rows, selection), sum(len(row.planned) for row in rows) + len(selection)
     if not missing:
         return f"All {planned} runs have ended."
-    groups = Counter(name.rsplit(".", 2)[0] for name in missing)
+    groups = Counter(name if name.startswith("selection.") else name.rsplit(".", 2)[0] for name in missing)
     names = ", ".join(f"{name} ({count})" for name, count in groups.items())
     return (
         f"**Partial**: {planned - len(missing)} of {planned} runs have ended. A figure is of the seeds that its row "
-        f"names. Missing, with the number of runs: {names}."
+        f"names, a difference of the paired ones. Missing, with the number of runs: {names}."
     )
 
 
@@ -78,15 +79,19 @@ def cell(value: Mapping[str, float | None], digits: int = 3, sign: str = "") -> 
     )
 
 
+def _minutes_cell(value: Mapping[str, float | None]) -> str:
+    return cell(value, 1) or UNKNOWN
+
+
 def _summary(lines: Lines) -> list[list[str]]:
-    head = ["network", "setting", "seeds", "retrieval@1", "linear probe", "minutes", "epochs to PCL's level"]
+    head = ["network", "setting", "number of seeds", "retrieval@1", "linear probe", "minutes", "epochs to PCL's level"]
     return [
         head,
         *(
             [
                 *(line["architecture"], line["setting"], str(line["seeds"])),
                 *(cell(line["retrieval_at_1"]), cell(line["linear_probe"])),
-                *(cell(line["minutes"], 1), cell(line["epochs_to_pcl_level"], 1)),
+                *(_minutes_cell(line["minutes"]), cell(line["epochs_to_pcl_level"], 1)),
             ]
             for line in lines
         ),
@@ -94,14 +99,15 @@ def _summary(lines: Lines) -> list[list[str]]:
 
 
 def _compared(lines: Lines) -> list[list[str]]:
-    head = ["network", "setting", "seeds", "of the teacher's retrieval@1", "of its probe", "retrieval@1 minus PCL's"]
-    head += ["linear probe minus PCL's", "of PCL's epochs", "null"]
+    head = ["network", "setting", "seeds", "of the teacher's retrieval@1", "of its probe", "paired seeds"]
+    head += ["retrieval@1 minus PCL's", "linear probe minus PCL's", "of PCL's epochs", "null"]
     return [
         head,
         *(
             [
                 *(line["architecture"], line["setting"], _seeds(line["seeds"])),
                 *(cell(line["retrieval_at_1_of_teacher"]), cell(line["linear_probe_of_teacher"])),
+                _seeds(line["retrieval_at_1_minus_pcl"]["seeds"]),
                 *(cell(line["retrieval_at_1_minus_pcl"], 3, "+"), cell(line["linear_probe_minus_pcl"], 3, "+")),
                 *(cell(line["epoch_ratio"], 2), cell(line["null"], 2)),
             ]
@@ -124,22 +130,27 @@ def _aims(lines: Lines) -> list[list[str]]:
 
 def _finetuned(lines: Lines) -> list[list[str]]:
     return [
-        ["network", "from", "labels", "seeds", "accuracy", "minus from scratch", "minutes"],
+        ["network", "from", "labels", "seeds", "accuracy", "paired seeds", "minus from scratch", "minutes"],
         *(
             [
                 *(line["architecture"], line["start"], f"{line['labels']:.0%}", _seeds(line["seeds"])),
-                *(cell(line["accuracy"]), cell(line["accuracy_minus_scratch"], 3, "+"), cell(line["minutes"], 1)),
+                *(cell(line["accuracy"]), _seeds(line["accuracy_minus_scratch"]["seeds"])),
+                *(cell(line["accuracy_minus_scratch"], 3, "+"), _minutes_cell(line["minutes"])),
             ]
             for line in lines
         ),
     ]
 
 
-def _selection(found: Mapping[str, Measured]) -> list[list[str]]:
+def _selection(found: Mapping[str, Measured | None]) -> list[list[str]]:
     head = ["r3d_10, seed 0, held-out training groups", "retrieval@1", "linear probe", "minutes"]
     body = [
-        [name, f"{one.metrics[RETRIEVAL]:.3f}", f"{one.metrics[PROBE]:.3f}", f"{one.minutes:.1f}"]
+        [
+            *(name, f"{one.metrics[RETRIEVAL]:.3f}", f"{one.metrics[PROBE]:.3f}"),
+            UNKNOWN if one.minutes is None else f"{one.minutes:.1f}",
+        ]
         for name, one in found.items()
+        if one is not None
     ]
     return [head, *body]
 

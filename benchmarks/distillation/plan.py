@@ -16,6 +16,7 @@ __all__ = [
     "Run",
     "merged",
     "planned_runs",
+    "scratch_of",
     "selection_runs",
 ]
 
@@ -193,14 +194,24 @@ def several_runs(seed: int) -> Iterator[Run]:
         yield Run(name, one, seed, config, image_teacher=True, teacher_run=teacher)
 
 
+def scratch_of(modality: str) -> str:
+    """Returns the name of finetuning's random weights that see this modality."""
+    return "scratch" if modality == "rgb" else f"scratch-{modality}"
+
+
 def finetuned_runs(seed: int) -> Iterator[Run]:
-    """Lists the finetuning of (a), of (c) and of random weights, with all labels and with a part of them."""
+    """Lists the finetuning of (a), of (c) and of random weights, with all labels and with a part of them.
+
+    Each modality has random weights of its own: what the input is worth is no merit of the weights.
+    """
+    starts = {BEST: "rgb", f"pcl-{BETTER_PCL}": BETTER_PCL}
+    starts |= {scratch_of(modality): modality for modality in ("rgb", BETTER_PCL)}
     for share in LABELS:
         for one in ARCHITECTURES:
             config = merged(FINETUNING, {"DATA": {"FRACTION": share}})
-            for setting, modality in ((BEST, "rgb"), (f"pcl-{BETTER_PCL}", BETTER_PCL), ("scratch", "rgb")):
+            for setting, modality in starts.items():
                 name = f"finetuned-{setting}-labels{share * 100:g}.{one}.seed{seed}"
-                weights = "" if setting == "scratch" else f"{setting}.{one}.seed{seed}"
+                weights = "" if setting == scratch_of(modality) else f"{setting}.{one}.seed{seed}"
                 yield Run(name, one, seed, config, modality, weights_run=weights)
 
 

@@ -45,6 +45,7 @@ def write_report(out: Path, target: Path) -> str:
         The tables.
     """
     teacher = json.loads((out / "teacher.json").read_text(encoding="utf-8"))
+    teacher.pop("cpu_seconds_of_answers", None)  # of an earlier version, which asked a store that was there
     rows = read_rows(out)
     curves = [row for row in rows if row.found and not row.setting.startswith("finetuned-")]
     summary = [summary_row(row, curves, teacher) for row in curves]
@@ -57,12 +58,12 @@ def write_report(out: Path, target: Path) -> str:
     ]
     finetuned, selection = finetuned_rows(rows), read_selection(out)
     comparison = {
-        "missing": missing_runs(rows),
+        "missing": missing_runs(rows, selection),
         "teacher": teacher,
         "rows": compared,
         "aims": aims,
         "finetuned": finetuned,
-        "selection": {name: {**one.metrics, "minutes": one.minutes} for name, one in selection.items()},
+        "selection": {name: {**one.metrics, "minutes": one.minutes} for name, one in selection.items() if one},
     }
     target.mkdir(parents=True, exist_ok=True)
     _write_json(target / "summary.json", summary)

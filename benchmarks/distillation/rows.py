@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plan import GROUPS, PURE, Run, planned_runs, selection_runs
+from plan import GROUPS, PURE, Run, planned_runs, scratch_of, selection_runs
 
 from kdvideo.engine.run_folder import RunFolder
 from kdvideo.study.estimator import interval, null_ratios, speed_ratio
@@ -37,12 +37,12 @@ class Measured:
 
     Attributes:
         metrics: of the final evaluation, by name.
-        minutes: of one core, for training.
+        minutes: of one core, for training. None if they are not known.
         curve: retrieval@1 after each epoch, in [0, 1]. Empty for finetuning.
     """
 
     metrics: Mapping[str, float]
-    minutes: float
+    minutes: float | None
     curve: Sequence[float] = ()
 
 
@@ -53,12 +53,14 @@ class Row:
     Attributes:
         architecture: the student's.
         setting: what its runs' names begin with.
+        modality: "rgb" or "residual".
         planned: the seeds that are planned.
         found: finished runs by seed.
     """
 
     architecture: str
     setting: str
+    modality: str
     planned: Sequence[int]
     found: Mapping[int, Measured]
 
@@ -73,8 +75,8 @@ class Row:
         return {seed: one.metrics[metric] for seed, one in self.found.items()}
 
     def minutes(self) -> dict[int, float]:
-        """Returns the minutes of training by seed."""
-        return {seed: one.minutes for seed, one in self.found.items()}
+        """Returns the minutes of training by seed, where they are known."""
+        return {seed: one.minutes for seed, one in self.found.items() if one.minutes is not None}
 
 
 def read_run(folder: Path) -> Measured | None:
@@ -83,9 +85,10 @@ def read_run(folder: Path) -> Measured | None:
     if not measured.exists():
         return None
     metrics = json.loads(measured.read_text(encoding="utf-8"))["metrics"]
-    seconds = [float(line) for line in (folder / "cpu_seconds.txt").read_text(encoding="utf-8").split()]
+    times = folder / "cpu_seconds.txt"
+    seconds = [float(line) for line in times.read_text(encoding="utf-8").split()] if times.exists() else []
     curve = [line["retrieval_at_1"] for line in RunFolder(folder).epochs() if "retrieval_at_1" in line]
-    return Measured(metrics, sum(seconds) / 60, curve)
+    return Measured(metrics, sum(seconds) / 60 if seconds else None, curve)
 
 
 def _planned() -> list[Run]:
@@ -102,21 +105,21 @@ def read_rows(out: Path) -> list[Row]:
     rows = []
     for (architecture, setting), members in runs.items():
         found = {run.seed: one for run in members if (one := read_run(out / "runs" / run.name)) is not None}
-        rows.append(Row(architecture, setting, [run.seed for run in members], found))
+        rows.append(Row(architecture, setting, members[0].modality, [run.seed for run in members], found))
     return rows
 
 
-def missing_runs(rows: Iterable[Row]) -> list[str]:
-    """Lists the runs that have not ended."""
-    return [
+def missing_runs(rows: Iterable[Row], selection: Mapping[str, Measured | None]) -> list[str]:
+    """Lists the runs that have not ended, those of the choice of the losses last."""
+    missing = [
         f"{row.setting}.{row.architecture}.seed{seed}" for row in rows for seed in row.planned if seed not in row.found
     ]
+    return missing + [f"selection.{name}" for name, one in selection.items() if one is None]
 
 
-def read_selection(out: Path) -> dict[str, Measured]:
-    """Reads the runs by which the losses were chosen, on held-out training groups."""
-    found = {run.name.partition(".")[2]: read_run(out / "runs" / run.name) for run in selection_runs()}
-    return {name: one for name, one in found.items() if one is not None}
+def read_selection(out: Path) -> dict[str, Measured | None]:
+    """Reads the runs by which the losses were chosen, on held-out training groups. None has not ended."""
+    return {run.name.partition(".")[2]: read_run(out / "runs" / run.name) for run in selection_runs()}
 
 
 def spread(values: Iterable[float]) -> dict[str, float | None]:
@@ -127,12 +130,21 @@ def spread(values: Iterable[float]) -> dict[str, float | None]:
 
 
 def better_pcl(rows: Sequence[Row], row: Row) -> Row | None:
-    """Returns the same architecture's PCL alone, of the same part of the videos, with the better retrieval@1."""
+    """Returns the same architecture's PCL alone, of the same part of the videos, with the better retrieval@1.
+
+    Seeds that both modalities have tell which one it is. Without any, it is the one that more seeds have.
+    """
     names = [f"pcl-{modality}{row.part}" for modality in ("residual", "rgb")]
     found = [
         other for other in rows if other.architecture == row.architecture and other.setting in names and other.found
     ]
-    return max(found, key=lambda one: statistics.fmean(one.values(RETRIEVAL).values()), default=None)
+    shared = set.intersection(*(set(one.found) for one in found)) if found else set()
+
+    def merit(one: Row) -> float:
+        values = one.values(RETRIEVAL)
+        return statistics.fmean(values[seed] for seed in shared) if shared else len(values)
+
+    return max(found, key=merit, default=None)
 
 
 def epochs_to_level(row: Row, pcl: Row | None) -> list[float]:
@@ -160,7 +172,8 @@ def summary_row(row: Row, rows: Sequence[Row], teacher: Mapping[str, float]) -> 
 def compared_row(row: Row, rows: Sequence[Row], teacher: Mapping[str, float]) -> dict[str, Any]:
     """Compares a setting with the better PCL alone, seed by seed, and with the teacher.
 
-    `epoch_ratio` is of PCL's epochs. `null` is the same for PCL's own seeds, each against the others' level.
+    A difference names its `seeds`, which both have. `epoch_ratio` is of PCL's epochs. `null` is the same for PCL's own
+    seeds, each against the others' level.
     """
     line: dict[str, Any] = {"architecture": row.architecture, "setting": row.setting, "seeds": sorted(row.found)}
     for metric, name in ((RETRIEVAL, "retrieval_at_1"), (PROBE, "linear_probe")):
@@ -169,23 +182,28 @@ def compared_row(row: Row, rows: Sequence[Row], teacher: Mapping[str, float]) ->
         return line
     epochs, curves = len(next(iter(pcl.found.values())).curve), [one.curve for one in pcl.found.values()]
     line["pcl"] = pcl.setting
-    line["retrieval_at_1_minus_pcl"] = spread(_differences(row.values(RETRIEVAL), pcl.values(RETRIEVAL)))
-    line["linear_probe_minus_pcl"] = spread(_differences(row.values(PROBE), pcl.values(PROBE)))
-    line["minutes_minus_pcl"] = spread(_differences(row.minutes(), pcl.minutes()))
+    line["retrieval_at_1_minus_pcl"] = _difference(row.values(RETRIEVAL), pcl.values(RETRIEVAL))
+    line["linear_probe_minus_pcl"] = _difference(row.values(PROBE), pcl.values(PROBE))
+    line["minutes_minus_pcl"] = _difference(row.minutes(), pcl.minutes())
     line["epoch_ratio"] = spread(epoch / epochs for epoch in epochs_to_level(row, pcl))
     line["null"] = spread(null_ratios(curves) if len(curves) > 1 else ())
     return line
 
 
-def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> list[float]:
-    return [value - others[seed] for seed, value in ones.items() if seed in others]
+def _difference(ones: Mapping[int, float], others: Mapping[int, float]) -> dict[str, Any]:
+    """Returns the spread of the differences of paired seeds, and those seeds."""
+    paired = {seed: value - others[seed] for seed, value in sorted(ones.items()) if seed in others}
+    return {**spread(paired.values()), "seeds": list(paired)}
 
 
 def aims_of(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Judges a compared row by the aims of pure distillation. `met` is None where seeds or PCL are missing."""
+    """Judges a compared row by the aims of pure distillation. `met` is None where seeds or PCL are missing.
+
+    `seeds` are those that the value is of, where they are not the row's.
+    """
     aims = []
     for name in ("retrieval_at_1", "linear_probe"):
-        share, gain = line[f"{name}_of_teacher"], line.get(f"{name}_minus_pcl", spread(()))
+        share, gain = line[f"{name}_of_teacher"], line.get(f"{name}_minus_pcl", _difference({}, {}))
         aims.append(_aim(f"{name}: at least 0.8 of the teacher's", share, lambda mean, low, high: mean >= 0.8))
         aims.append(
             _aim(f"{name}: at least 0.10 above PCL", gain, lambda mean, low, high: mean >= 0.10 and low > 0),
@@ -200,26 +218,26 @@ def aims_of(line: Mapping[str, Any]) -> list[dict[str, Any]]:
             lambda mean, low, high: mean <= 0.3 and high < null["low"],
         )
     )
-    minutes = line.get("minutes_minus_pcl", spread(()))
+    minutes = line.get("minutes_minus_pcl", _difference({}, {}))
     aims.append(_aim("fewer minutes than PCL", minutes, lambda mean, low, high: mean < 0))
     return aims
 
 
-def _aim(words: str, value: Mapping[str, float | None], is_met: Any) -> dict[str, Any]:
+def _aim(words: str, value: Mapping[str, Any], is_met: Any) -> dict[str, Any]:
     known = value["low"] is not None
     return {"aim": words, **value, "met": is_met(value["mean"], value["low"], value["high"]) if known else None}
 
 
 def finetuned_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Lists accuracy after finetuning, and its difference to finetuning random weights, seed by seed."""
+    """Lists accuracy after finetuning, and its difference to random weights with the same input, seed by seed."""
     by_place = {(row.architecture, row.setting): row for row in rows}
     lines = []
     for row in rows:
         start, dash, labels = row.setting.removeprefix("finetuned-").partition("-labels")
         if not dash or not row.found:
             continue
-        scratch = by_place[row.architecture, f"finetuned-scratch-labels{labels}"]
-        differences = _differences(row.values(FINETUNED), scratch.values(FINETUNED))
+        scratch = scratch_of(row.modality)
+        alone = by_place[row.architecture, f"finetuned-{scratch}-labels{labels}"].values(FINETUNED)
         lines.append(
             {
                 "architecture": row.architecture,
@@ -227,7 +245,8 @@ def finetuned_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "labels": float(labels) / 100,
                 "seeds": sorted(row.found),
                 "accuracy": spread(row.values(FINETUNED).values()),
-                "accuracy_minus_scratch": spread(() if start == "scratch" else differences),
+                "scratch": scratch,
+                "accuracy_minus_scratch": _difference(row.values(FINETUNED), {} if start == scratch else alone),
                 "minutes": spread(row.minutes().values()),
             }
         )

@@ -7,7 +7,8 @@
 are not repeated, and a run that needs another one waits for it. DATA is a folder in UCF101's layout, with its lists.
 Every run has a folder in OUT/runs with a log, metrics and a checkpoint from which it continues after an interruption.
 `eval` in it has the measurements. `cpu_seconds.txt` has a line per start: the processor's seconds of the whole process,
-which other work on the machine does not lengthen. benchmarks/distillation/report.py reads all of this.
+which other work on the machine does not lengthen, also of a start that was killed (timed.py).
+benchmarks/distillation/report.py reads all of this.
 """
 
 import argparse
@@ -81,27 +82,24 @@ def train(run: Run, *, data: Path, out: Path) -> int:
     folder.path.mkdir(parents=True, exist_ok=True)
     if not folder.is_finished:
         resume = ["--resume"] if folder.checkpoints() else []
-        code, seconds = kdvideo(["train", "--config-file", str(config), *resume], folder=folder, out=out)
-        with open(folder.path / "cpu_seconds.txt", "a", encoding="utf-8") as times:
-            times.write(f"{seconds:.1f}\n")
+        timed = (str(HERE / "timed.py"), str(folder.path / "cpu_seconds.txt"))
+        code = kdvideo(["train", "--config-file", str(config), *resume], folder=folder, out=out, program=timed)
         if code:
             return code
     protocols = "classify" if run.is_finetuning else "retrieval,linear_probe"
     settings = ["--config-file", str(config), "--protocols", protocols]
     return kdvideo(
         ["eval", str(folder.newest), *settings, "OUTPUT_DIR", str(folder.path / "eval")], folder=folder, out=out
-    )[0]
+    )
 
 
-def kdvideo(arguments: list[str], *, folder: RunFolder, out: Path) -> tuple[int, float]:
-    """Runs a command. Returns its exit code and the processor's seconds."""
+def kdvideo(
+    arguments: list[str], *, folder: RunFolder, out: Path, program: tuple[str, ...] = ("-m", "kdvideo.cli")
+) -> int:
+    """Runs a command. Returns its exit code."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "KDVIDEO_HOME": str(out / "home")}
     with open(folder.path.with_name(f"{folder.path.name}.out"), "a", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kdvideo.cli", *arguments], stdout=log, stderr=log, env=environment
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+        return subprocess.call([sys.executable, *program, *arguments], stdout=log, stderr=log, env=environment)
 
 
 def with_needs(runs: Sequence[Run]) -> list[Run]:
