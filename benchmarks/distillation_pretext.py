@@ -83,16 +83,21 @@ def kdvideo(*arguments: str, home: Path) -> None:
     subprocess.run([sys.executable, "-m", "kdvideo.cli", "study", *arguments], check=True, env=environment)
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
+    """Builds the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--loss", default="dist", help="the newer loss")
     parser.add_argument("--beside-logits", action="store_true", help="keep the logits' loss beside it")
-    parser.add_argument("--select", nargs="*", metavar="LOSS[+LOSS]", help="compare these on held-out groups")
+    parser.add_argument("--select", nargs="+", metavar="LOSS[+LOSS]", help="compare these on held-out groups")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--at-once", type=int, default=2, help="processes of one thread each")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = build_parser().parse_args()
     out = options.out.resolve()
     folder = out / ("selection" if options.select else "study")
     study = build_study(settings_of(options), cache=out / "frames", selecting=bool(options.select))

@@ -39,6 +39,13 @@ def test_the_choice_reads_held_out_groups(tmp_path: Path):
     assert len(plan_runs(study)) == 2 + 2 + 2 * 2
 
 
+def test_a_choice_of_no_losses_is_refused(capsys: pytest.CaptureFixture):
+    """It would start the whole study, of hours."""
+    with pytest.raises(SystemExit):
+        script.build_parser().parse_args(["data", "out", "--select"])
+    assert "--select: expected at least one argument" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("ratio", "ends", "met"), [(0.48, [0.4, 0.56], True), (0.52, [0.5, 0.54], False), (0.48, [0.1, 0.86], False)]
 )

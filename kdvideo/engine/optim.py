@@ -135,25 +135,22 @@ def build_optimizer(cfg: CfgNode, module: nn.Module, *, backbone: nn.Module) -> 
     """Builds the optimizer that SOLVER.OPTIMIZER names, for all trained parameters.
 
     There are two groups, each with an `lr_scale`. The backbone learns at SOLVER.BACKBONE_LR_SCALE times SOLVER.BASE_LR,
-    all other parameters at SOLVER.BASE_LR. Parameters of modules whose `takes_weight_decay` is False are a third one,
-    without SOLVER.WEIGHT_DECAY. On a GPU, the optimizer is fused: a few kernels update all parameters, and
-    a step that is not finite is skipped without the processor knowing. Its state can be continued on another device.
+    all other parameters at SOLVER.BASE_LR. Parameters of modules whose `takes_weight_decay` is False have groups of
+    their own behind those, at the same rates, without SOLVER.WEIGHT_DECAY. On a GPU, the optimizer is fused: a few
+    kernels update all parameters, and a step that is not finite is skipped without the processor knowing. Its state can
+    be continued on another device.
     """
     solver = cfg.SOLVER
     in_backbone = {id(parameter) for parameter in backbone.parameters()}
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     undecayed = _without_decay(module)
-    decayed = [parameter for parameter in trained if id(parameter) not in undecayed]
-    free = [parameter for parameter in trained if id(parameter) in undecayed]
-    groups = [
-        {
-            "params": [parameter for parameter in decayed if (id(parameter) in in_backbone) == is_backbone],
-            "lr": solver.BASE_LR * scale,
-            "lr_scale": scale,
-        }
-        for is_backbone, scale in ((False, 1.0), (True, solver.BACKBONE_LR_SCALE))
-    ]
-    groups += [{"params": free, "lr": solver.BASE_LR, "lr_scale": 1.0, "weight_decay": 0.0}] if free else []
+    groups: list[dict[str, Any]] = []
+    for is_decayed in (True, False):
+        for is_backbone, scale in ((False, 1.0), (True, solver.BACKBONE_LR_SCALE)):
+            place = (is_decayed, is_backbone)
+            own = [one for one in trained if (id(one) not in undecayed, id(one) in in_backbone) == place]
+            group = {"params": own, "lr": solver.BASE_LR * scale, "lr_scale": scale}
+            groups += [group] if is_decayed else [{**group, "weight_decay": 0.0}] if own else []
     fused = _fits_fused(trained) or None
     optimizer = OPTIMIZERS.get(solver.OPTIMIZER)(groups, cfg=cfg, fused=fused)
     if not isinstance(optimizer, optim.Optimizer) or any("lr_scale" not in group for group in optimizer.param_groups):
@@ -261,7 +258,17 @@ def _fits_fused(parameters: Sequence[Tensor]) -> bool:
 
 
 def _keep_how(optimizer: optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Returns a loaded state with the optimizer's own way to compute, since the state may come from another device."""
+    """Returns a loaded state with the optimizer's own way to compute, since the state may come from another device.
+
+    Raises:
+        ValueError: the state has another number of groups.
+    """
+    before, now = len(state["param_groups"]), len(optimizer.param_groups)
+    if before != now:
+        raise ValueError(
+            f"--resume: the checkpoint's optimizer has {before} groups of parameters and this version of kdvideo makes "
+            f"{now}, some without weight decay: end the run with the version that began it, or start a new run"
+        )
     groups = [
         {**saved, **{name: own[name] for name in _HOW if name in own}}
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)

@@ -85,6 +85,8 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
     """
     validate_config(cfg)
     asked = [(number, one) for number, one in enumerate(teacher_configs(cfg), start=1) if one.TEACHER.VIEWS]
+    if not asked and cfg.TEACHERS:
+        raise ValueError("none of TEACHERS has VIEWS: set TEACHERS.1.VIEWS")
     if not asked:
         raise ValueError("`views` is 0; it must be at least 1")
     device = choose_device(device_name)

@@ -52,7 +52,9 @@ def fetch_repository(repository: Repository) -> FetchedRepository:
 
 
 def check_repository(repository: Repository) -> None:
-    """Refuses a repository that is neither on this machine nor on the hub. The hub is asked, and nothing is fetched.
+    """Refuses a repository that is neither on this machine nor on the hub, or whose files the hub does not give.
+
+    The hub is asked, and nothing is fetched.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
@@ -68,7 +70,10 @@ def check_repository(repository: Repository) -> None:
         except LocalEntryNotFoundError:
             if is_offline():
                 raise
-            HfApi().model_info(repository.name, revision=repository.revision or None, timeout=_ASK_SECONDS)
+            api = HfApi()
+            info = api.model_info(repository.name, revision=repository.revision or None, timeout=_ASK_SECONDS)
+            if info.gated and hasattr(api, "auth_check"):  # anybody may read about it; older libraries cannot ask more
+                api.auth_check(repository.name)
     except Exception as error:  # huggingface_hub's, those of its HTTP client, of the disk
         raise _explained(error, repository) from None
 

@@ -232,6 +232,13 @@ def test_another_revision_is_another_store(
     assert len(stores()) == 2
 
 
+def test_teachers_without_views_are_told_their_key(tmp_path: Path):
+    """TEACHERS has no VIEWS of its own, and TEACHER.VIEWS would not count."""
+    block = "{WEIGHTS: t.a, LOSSES: [embedding_distillation], LOSS_WEIGHTS: [1.0]}"
+    with pytest.raises(ValueError, match=r"^none of TEACHERS has VIEWS: set TEACHERS.1.VIEWS$"):
+        teach(load_config(None, ["DATA.ROOT", str(tmp_path), "TASK.NAME", "distill", "TEACHERS", f"[{block}]"]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -73,6 +73,26 @@ def test_learnt_weights_do_not_decay():
     assert len(build(solver()).param_groups) == 2
 
 
+def test_undecayed_parameters_of_a_backbone_keep_its_rate():
+    """They are of the backbone before they are without decay."""
+    backbone = nn.ModuleList([nn.Linear(2, 2), LearntWeights({"a": 1.0})])
+    module = nn.ModuleList([nn.Linear(2, 2), LearntWeights({"b": 1.0}), backbone])
+    cfg = solver(BASE_LR=0.5, BACKBONE_LR_SCALE=0.1, WEIGHT_DECAY=0.1)
+    groups = build_optimizer(cfg, module, backbone=backbone).param_groups
+    assert [(g["lr_scale"], g["weight_decay"]) for g in groups] == [(1.0, 0.1), (0.1, 0.1), (1.0, 0.0), (0.1, 0.0)]
+    assert [g["lr"] for g in groups] == pytest.approx([0.5, 0.05, 0.5, 0.05])
+    assert {*groups[3]["params"]} == {*backbone[1].parameters()}
+    assert {*groups[2]["params"]} == {*module[1].parameters()}
+
+
+def test_the_state_of_a_version_with_other_groups_is_refused():
+    """One line: earlier versions let learnt weights decay, in the group of the head."""
+    before = build(solver()).state_dict()
+    now = build(solver(), nn.ModuleList([nn.Linear(2, 2), LearntWeights({"a": 1.0})]))
+    with pytest.raises(ValueError, match=r"^--resume: the checkpoint's optimizer has 2 groups .* makes 3, .* new run$"):
+        now.load_state_dict(before)
+
+
 def test_optimizers():
     """What SOLVER.OPTIMIZER names, with the weight decay of the config."""
     sgd, adamw = build(solver(MOMENTUM=0.8, WEIGHT_DECAY=0.1)), build(solver(OPTIMIZER="adamw", WEIGHT_DECAY=0.1))

@@ -10,7 +10,9 @@ from tiny_teachers import write_teacher
 
 from kdvideo.extras import MissingExtraError
 from kdvideo.zoo import create_model, load_pretrained
+from kdvideo.zoo.hub import check_repository
 from kdvideo.zoo.load import load_model
+from kdvideo.zoo.names_of_sources import Repository
 from kdvideo.zoo.sources import resolve_weights
 
 hub = pytest.importorskip("huggingface_hub", reason="the extra `teachers` is not installed")
@@ -110,6 +112,28 @@ def test_refusals(kind: str, message: str, monkeypatch: pytest.MonkeyPatch):
     failing(monkeypatch, answered(kind))
     with pytest.raises(ValueError, match=message):
         resolve_weights("hf:a/b@v1")
+
+
+@pytest.mark.parametrize("gated", ["manual", False])
+def test_a_gated_repository_is_refused_before_the_queue(gated: str | bool, monkeypatch: pytest.MonkeyPatch):
+    """Everybody may read what the hub says of it; its files need leave, which is asked for only where it matters."""
+    failing(monkeypatch, hub.errors.LocalEntryNotFoundError("not here"))
+    refused: list[str] = []
+
+    def auth_check(self: Any, name: str) -> None:
+        refused.append(name)
+        raise answered("GatedRepoError")
+
+    info = hub.hf_api.ModelInfo(id="a/b", gated=gated)
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, **__: info)
+    monkeypatch.setattr(hub.HfApi, "auth_check", auth_check, raising=False)
+    if not gated:
+        check_repository(Repository("a/b", ""))
+        assert not refused
+        return
+    with pytest.raises(ValueError, match=r"^hf:a/b is gated: ask for access at https://huggingface.co/a/b, then set"):
+        check_repository(Repository("a/b", ""))
+    assert refused == ["a/b"]
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch):

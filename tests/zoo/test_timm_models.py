@@ -180,6 +180,19 @@ def test_what_an_entry_records_of_a_tag_is_loaded_again(tmp_path: Path, monkeypa
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in ours.items())
 
 
+def test_a_timm_that_reads_values_while_it_builds(monkeypatch: pytest.MonkeyPatch):
+    """As earlier releases do with their drop-path rates: then shapes come from a network with values."""
+    create = timm.create_model
+
+    def create_of_before(name: str, **arguments: Any) -> nn.Module:
+        torch.linspace(0, 0.1, 2)[1].item()  # which meta tensors refuse
+        return create(name, **arguments)
+
+    state = create("test_efficientnet", num_classes=7).state_dict()
+    monkeypatch.setattr(timm, "create_model", create_of_before)
+    assert load_timm("test_efficientnet.r160_in1k", state).classifier.out_features == 7
+
+
 def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
     for source, words in (
