@@ -1,5 +1,7 @@
 """What several tests share: where real videos are, a tiny generated dataset, and no leaking random state."""
 
+import gc
+import itertools
 import os
 import random
 import sys
@@ -31,6 +33,15 @@ settings.register_profile(
 settings.load_profile("kdvideo")
 
 
+_NUMBERS = itertools.count()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is not looked for among libraries and tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _keep_random_state() -> Iterator[None]:
     """A test that draws or seeds changes nothing for the next one."""
@@ -50,20 +61,21 @@ def _no_power_cuts() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What libraries, page examples and processes leave in `$TMPDIR` goes with pytest's own folders."""
     get_temp_dir()  # multiprocessing's own, which this process removes at its end, later than pytest its folders
     folder = str(tmp_path_factory.mktemp("tmp"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
-        yield
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
-def kdvideo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kdvideo_home(_temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the user's own zoo."""
-    home = tmp_path_factory.mktemp("kdvideo_home")
+    home = _temporary_folder / f"home-{next(_NUMBERS)}"  # pytest's mktemp would read the names of all of them
+    home.mkdir()
     monkeypatch.setenv("KDVIDEO_HOME", str(home))
     return home
 

@@ -202,6 +202,7 @@ print("done", __name__)
 """
 
 
+@pytest.mark.slow
 def test_a_cell_without_a_main_guard(beside_clips: Path):
     """Workers do not run the script again, and signals stay as they were."""
     Path("cell.py").write_text(NOTEBOOK)

@@ -81,6 +81,7 @@ def test_it_compares_what_is_there_with_what_is_needed(monkeypatch: pytest.Monke
     assert "no-such-extra" not in found
 
 
+@pytest.mark.slow
 def test_a_broken_package_hides_nothing_else(tmp_path: Path):
     """PyAV does not import: the doctor goes through to its end, other commands end in one line."""
     (tmp_path / "av.py").write_text("raise ImportError('libavcodec.so.61: cannot open shared object file')")

@@ -41,6 +41,7 @@ def test_load():
     assert load("r3d_10", pretrained=SHIPPED, num_classes=7)(clip).shape == (1, 7)
 
 
+@pytest.mark.slow
 def test_its_dependencies_are_what_loading_imports():
     """torch.hub looks for these before it imports anything: all that creating a pretrained model takes of ours."""
     script = (

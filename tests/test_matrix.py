@@ -30,6 +30,7 @@ def rows(capsys: pytest.CaptureFixture) -> list[list[str]]:
     return [[value.strip() for value in line.split("|")[1:-1]] for line in lines[2:]]
 
 
+@pytest.mark.slow
 def test_one_cell(folder: Path, capsys: pytest.CaptureFixture):
     """The newest PyAV of one Python, its versions and counts; slow tests are left out."""
     arguments = ["--pythons", matrix.OWN_PYTHON, "--newest", "--processes", "1"]

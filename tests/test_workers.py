@@ -43,6 +43,7 @@ print(loader.STOP_SIGNALS == (signal.SIGTERM,))
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_what_linux_has():
     """As on Windows and macOS; what workers do first passes, too."""
     done = subprocess.run([sys.executable, "-c", IMPORTS_ALL], capture_output=True, text=True, check=False)

@@ -174,6 +174,7 @@ def test_killed_twice_and_continued(command: list[str], capfd: pytest.CaptureFix
     assert np.array_equal(answers(), whole)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(command: list[str]):
     """Both end well, with the bits of one; neither does all of the work twice."""
     main(command)
@@ -185,6 +186,7 @@ def test_two_processes_at_once(command: list[str]):
     assert np.array_equal(answers(), whole)
 
 
+@pytest.mark.slow
 def test_two_ranks(command: list[str]):
     """Under torchrun; rank 0 alone says what is there, and the bits are those of one process."""
     main(command)

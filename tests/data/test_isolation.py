@@ -31,6 +31,7 @@ def misbehave(how: str) -> str:
     return how.upper()
 
 
+@pytest.mark.slow
 def test_one_bad_item_harms_no_other():
     """A segmentation fault, a worker that hangs and one that leaves are named; the others have their results."""
     items = ["a", "crash", "b", "hang", "c", "leave", "d", "be warned"]

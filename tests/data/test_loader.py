@@ -141,6 +141,7 @@ def _gather(rank: int, world_size: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_shares_of_real_ranks_come_back_in_order(tmp_path: Path):
     """Three processes with uneven shares, one of them without a sample; a failed assertion there fails here."""
     multiprocessing.spawn(_gather, args=(3, str(tmp_path)), nprocs=3)

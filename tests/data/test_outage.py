@@ -159,6 +159,7 @@ def test_a_pause_ends_when_it_is_told_to():
         outage.allow_waiting(True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_stops_during_an_outage(
     tiny_overrides: list[str], tiny_dataset: Path, tmp_path: Path, capfd, monkeypatch, workers: int

@@ -95,6 +95,7 @@ def test_batches_larger_than_shared_memory():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_embed_with_little_shared_memory(tiny_dataset: Path, tmp_path: Path):
     """Before, the table was never finished; its features are those of one process."""
     command = [*COMMAND, "embed", str(tiny_dataset), "--model", MODEL, "--clips", "4"]

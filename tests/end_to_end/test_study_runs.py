@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from kdvideo.cli import main
@@ -34,6 +35,7 @@ def write_study(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_beside_others_equals_one_alone(tiny_dataset: Path, tmp_path: Path):
     output = tmp_path / "out"
     places = ["--data", str(tiny_dataset), "--output", str(output)]

@@ -90,6 +90,7 @@ def test_the_mixed_case_is_averaged(folder: Path):
     assert max((result["average"][name] - value).abs().max() for name, value in result["student"].items()) > 1e-3
 
 
+@pytest.mark.slow
 def test_ranks_that_share_a_gpu_exchange_by_gloo(tmp_path: Path):
     """Without LOCAL_RANK. nccl would refuse, and say that the other process has ended."""
     multiprocessing.spawn(join_with_one_gpu, args=(free_port(), tmp_path), nprocs=NUM_RANKS)
@@ -97,6 +98,7 @@ def test_ranks_that_share_a_gpu_exchange_by_gloo(tmp_path: Path):
         assert (tmp_path / f"joined-{number}.txt").read_text() == "[0] cpu:gloo,cuda:gloo"
 
 
+@pytest.mark.slow
 def test_no_rank_goes_on_before_all_have_prepared(tmp_path: Path):
     """Preparing may take days on every machine; what comes after it, an exchange, waits half an hour."""
     multiprocessing.spawn(prepare_slowly, args=(free_port(), tmp_path), nprocs=NUM_RANKS)

@@ -52,6 +52,7 @@ def entry_file(made: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
+@pytest.mark.slow
 def test_a_run_repeated_from_its_entry_has_the_same_weights(made: RunResult, entry_file: Path, tmp_path: Path):
     """In another process, which has only the entry; it takes the number of threads from it."""
     command = [sys.executable, "-m", "kdvideo.cli", "train", "--from", str(entry_file)]
