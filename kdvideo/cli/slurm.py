@@ -22,6 +22,7 @@ __all__ = [
     "Job",
     "add_arguments",
     "add_part_arguments",
+    "asks_for_gpu",
     "has_left_queue",
     "notice",
     "send",
@@ -146,6 +147,11 @@ def has_left_queue(job: str) -> bool:
     """Returns whether a Slurm job has ended. It asks squeue, which needs no accounting."""
     found = subprocess.run(["squeue", "--noheader", "--jobs", job], capture_output=True, text=True, check=False)
     return (found.returncode == 0 and not found.stdout.strip()) or "Invalid job id" in found.stderr
+
+
+def asks_for_gpu(options: argparse.Namespace) -> bool | None:
+    """Returns True if the job has GPUs. Otherwise None: it may be that the partition says so."""
+    return True if options.gpus_per_node or any("gpu" in text for text in options.sbatch) else None
 
 
 def notice(options: argparse.Namespace, *, to: str = "") -> str:

@@ -73,10 +73,10 @@ def _run(options: argparse.Namespace) -> int:
     output, data = expand_user(options.output).resolve(), expand_user(options.data).resolve()
     output.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _stop)
-    pause = _JOB_PAUSE if options.submit else _PAUSE
+    pause, has_gpu = (_JOB_PAUSE, slurm.asks_for_gpu(options)) if options.submit else (_PAUSE, None)
     try:
         with long_work(), log_to(RunFolder(output).log), _starter(options, at_once) as start:
-            run_study(study, output, data=data, start=start, at_once=at_once, pause=pause)
+            run_study(study, output, data=data, start=start, at_once=at_once, pause=pause, has_gpu=has_gpu)
     except KeyboardInterrupt:
         print("kdvideo: the study is stopped; the same command goes on", file=sys.stderr)
         return EXIT_STOPPED

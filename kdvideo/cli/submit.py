@@ -95,15 +95,10 @@ def _check(cfg: Any, options: argparse.Namespace) -> None:
             f"SOLVER.BATCH_SIZE is {cfg.SOLVER.BATCH_SIZE}; it must be a multiple of the {num_ranks} tasks"
         )
     if not options.eval_only:
-        validate_config(cfg, num_ranks=num_ranks, has_gpu=_asks_for_gpu(options))
+        validate_config(cfg, num_ranks=num_ranks, has_gpu=slurm.asks_for_gpu(options))
     if options.unchecked:
         return
     if options.eval_only:
         check_evaluation(cfg)
     else:
         check_run(cfg, resume=options.resume)
-
-
-def _asks_for_gpu(options: argparse.Namespace) -> bool | None:
-    """Returns True if the job has GPUs. Otherwise None: it may be that the partition says so."""
-    return True if options.gpus_per_node or any("gpu" in text for text in options.sbatch) else None

@@ -83,7 +83,7 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
         FloatingPointError: an answer is infinite or NaN.
         OSError: a video that could be read before cannot be read any more.
     """
-    validate_config(cfg)
+    validate_config(_without_students(cfg))
     asked = [(number, one) for number, one in enumerate(teacher_configs(cfg), start=1) if one.TEACHER.VIEWS]
     if not asked and cfg.TEACHERS:
         raise ValueError("none of TEACHERS has VIEWS: set TEACHERS.1.VIEWS")
@@ -99,6 +99,14 @@ def teach(cfg: CfgNode, *, part: tuple[int, int] = (1, 1), device_name: str = ""
         with naming_teacher(cfg, number):
             taught.append(_teach(one, listed, part=part, device=device))
     return taught
+
+
+def _without_students(cfg: CfgNode) -> CfgNode:
+    """Returns a copy without what needs a GPU for students alone, which may be trained on another machine."""
+    alone = cfg.clone()
+    alone.defrost()
+    alone.SOLVER.SYNC_BN = False
+    return alone
 
 
 def _teach(cfg: CfgNode, listed: VideoList, *, part: tuple[int, int], device: torch.device) -> Taught:

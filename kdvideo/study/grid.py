@@ -32,7 +32,7 @@ def read_grid(values: Any, *, elsewhere: Mapping[str, str], origin: str) -> list
 
     Args:
         values: a list of values for each config key, nested or dotted, e.g. `{"SOLVER.BASE_LR": [0.01, 0.03]}`.
-        elsewhere: config keys that the study's file or the command line sets, with the place that does.
+        elsewhere: config keys that are given in another way, with that way.
         origin: the beginning of errors, e.g. "study FILE".
 
     Raises:
@@ -44,7 +44,7 @@ def read_grid(values: Any, *, elsewhere: Mapping[str, str], origin: str) -> list
     lists = flatten_config(values)
     for key, choices in lists.items():
         if key in elsewhere:
-            raise ValueError(f"{origin}: GRID has {key}; {elsewhere[key]} says it")
+            raise ValueError(f"{origin}: {key} cannot be in GRID: give it by {elsewhere[key]}")
         if not isinstance(choices, list) or not choices:
             raise ValueError(f"{origin}: {key} of GRID is {choices!r}; it must be a list of values, {example}")
         if len(set(map(repr, choices))) < len(choices):

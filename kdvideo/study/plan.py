@@ -24,6 +24,7 @@ class Setting:
         pairs: (student, teacher), each an architecture.
         fractions: parts of the training list on which the students of `fraction_pairs` are also trained.
         fraction_pairs: the pairs for which `fractions` are run.
+        grid_keys: the config keys that a grid gives, dotted.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Setting:
     pairs: Sequence[tuple[str, str]]
     fractions: Sequence[float] = ()
     fraction_pairs: Sequence[tuple[str, str]] = ()
+    grid_keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class StudyRun:
         fraction: the part of the training list that is used. 0 for that of the config.
         teacher_run: the run whose network is the teacher, or "".
         continues: the shorter run that this one continues, or "".
+        grid_keys: the config keys that a grid gives, dotted.
     """
 
     name: str
@@ -98,6 +101,7 @@ class StudyRun:
     fraction: float = 1.0
     teacher_run: str = ""
     continues: str = ""
+    grid_keys: Sequence[str] = ()
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -132,7 +136,15 @@ def _sweep(study: Study) -> Iterator[StudyRun]:
         for student in study.architectures or [""]:
             for point in study.points:
                 parts = [point.name, *([student] if student else []), f"seed{seed}"]
-                yield StudyRun(".".join(parts), student, seed, study.epochs, config=point.config, fraction=0.0)
+                yield StudyRun(
+                    name=".".join(parts),
+                    student=student,
+                    seed=seed,
+                    epochs=study.epochs,
+                    config=point.config,
+                    fraction=0.0,
+                    grid_keys=tuple(point.config),
+                )
 
 
 def _plan(study: Study) -> Iterator[StudyRun]:
@@ -206,20 +218,27 @@ def _taught(study: Study, setting: Setting, pair: tuple[str, str], *, seed: int,
         teacher=teacher,
         fraction=fraction,
         teacher_run=_alone_name(teacher, setting.teacher_epochs, study.teacher_seed(seed)),
+        grid_keys=setting.grid_keys,
     )
 
 
 def build_config(study: Study, run: StudyRun) -> CfgNode:
     """Builds a run's config.
 
-    It lacks the paths of data, output and teacher.
+    It lacks the paths of data, output and teacher. It publishes nothing, because all runs would have the base's name.
 
     Raises:
-        ValueError: a key does not exist, or a value has the wrong type.
+        ValueError: a key does not exist, or a value has the wrong type, or the study asks for a publication.
     """
     cfg = load_config(study.base)
+    cfg.ZOO.PUBLISH_AS, cfg.ZOO.REPLACE = "", False
     merge_config(cfg, study.config, origin="CONFIG of the study")
     merge_config(cfg, run.config, origin=f"CONFIG of setting {run.setting}" if run.setting else "GRID")
+    if cfg.ZOO.PUBLISH_AS:
+        raise ValueError(
+            f"ZOO.PUBLISH_AS is {cfg.ZOO.PUBLISH_AS!r}, but the runs of a study are not published: leave it out, and "
+            "publish one by `kdvideo zoo publish OUTPUT/runs/NAME --name NAME`"
+        )
     cfg.SEED = run.seed
     cfg.MODEL.BACKBONE = run.student or cfg.MODEL.BACKBONE
     cfg.SOLVER.EPOCHS = run.epochs or cfg.SOLVER.EPOCHS

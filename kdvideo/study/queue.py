@@ -4,9 +4,10 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fvcore.common.config import CfgNode
 
@@ -56,7 +57,16 @@ def is_finished(output: Path, name: str) -> bool:
     return RunFolder(run_folder(output, name)).is_finished
 
 
-def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: int, pause: float = 0.5) -> None:
+def run_study(
+    study: Study,
+    output: Path,
+    *,
+    data: Path,
+    start: Start,
+    at_once: int,
+    pause: float = 0.5,
+    has_gpu: bool | None = None,
+) -> None:
     """Trains every unfinished run, after the runs that it needs.
 
     If a run fails, only the runs that need it are left out.
@@ -68,21 +78,18 @@ def run_study(study: Study, output: Path, *, data: Path, start: Start, at_once: 
         start: starts a run. It returns a function that gives None while the run lasts, then its exit code.
         at_once: number of runs at the same time.
         pause: seconds between two looks at the runs.
+        has_gpu: whether the runs have a GPU. Defaults to whether this machine has one.
 
     Raises:
         ValueError: the data do not exist, a config cannot work, or a finished run had other settings. All this is
             checked before anything is started. Also raised if runs have failed; the message names them.
     """
-    if not data.is_dir():
-        raise ValueError(f"--data {data} is not a folder: give the dataset's")
     planned = plan_runs(study)
-    lists = write_held_out_lists(data, study.held_out_groups, output / "lists") if study.held_out_groups else None
-    configs = {
-        run.name: _place(build_config(study, run), run, output=output, data=data, lists=lists) for run in planned
-    }
+    configs = _place_all(study, planned, output=output, data=data)
     for run in planned:
-        validate_config(configs[run.name])
-        _check_same_settings(with_single_clips(configs[run.name]), RunFolder(run_folder(output, run.name)))
+        validate_config(configs[run.name], has_gpu=has_gpu)
+        folder = RunFolder(run_folder(output, run.name))
+        _check_same_settings(with_single_clips(configs[run.name]), folder, grid_keys=run.grid_keys)
     waiting = [run for run in planned if not is_finished(output, run.name)]
     logger.info("%d of %d runs are finished", len(planned) - len(waiting), len(planned))
     running: dict[str, Callable[[], int | None]] = {}
@@ -115,6 +122,14 @@ def _killed(code: int) -> str:
     return f", killed by {signal.Signals(-code).name}" if code < 0 else ""
 
 
+def _place_all(study: Study, runs: Sequence[StudyRun], *, output: Path, data: Path) -> dict[str, CfgNode]:
+    """Returns the complete config of each run by its name."""
+    if not data.is_dir():
+        raise ValueError(f"--data {data} is not a folder: give the dataset's")
+    lists = write_held_out_lists(data, study.held_out_groups, output / "lists") if study.held_out_groups else None
+    return {run.name: _place(build_config(study, run), run, output=output, data=data, lists=lists) for run in runs}
+
+
 def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path | None) -> CfgNode:
     cfg.DATA.ROOT, cfg.OUTPUT_DIR = str(data), str(run_folder(output, run.name))
     if lists is not None:
@@ -124,18 +139,38 @@ def _place(cfg: CfgNode, run: StudyRun, *, output: Path, data: Path, lists: Path
     return cfg
 
 
-def _check_same_settings(cfg: CfgNode, folder: RunFolder) -> None:
+def _check_same_settings(cfg: CfgNode, folder: RunFolder, *, grid_keys: Sequence[str]) -> None:
+    """Checks that a run was made with the study's settings.
+
+    Places may differ, but not those of a grid: they tell its runs apart, and names may only number them.
+    """
     if not (config := folder.config()):
         return
     before = all_settings(config)
-    places = keys_with_role(Role.PLACE)
+    free = {*keys_with_role(Role.PLACE), "ZOO.PUBLISH_AS", "ZOO.REPLACE"} - {*grid_keys}
     for key, value in flatten_config(cfg).items():
-        is_open = key == "TEACHER.SAMPLING" and value == "auto"  # the run has found out, and stored, what it means
-        if key not in places and not is_open and before.get(key) != value:
+        if key not in free and not _is_same(key, value, before.get(key)):
             raise ValueError(
                 f"{folder.path} was made with {key} {before.get(key)!r}, the study says {value!r}: remove it, or "
                 "choose another --output"
             )
+
+
+def _is_same(key: str, value: Any, before: Any) -> bool:
+    """Returns whether a run's stored value is what the study says. A run finds out, and stores, what "auto" means."""
+    if key == "TEACHER.SAMPLING":
+        return value in ("auto", before)
+    if key == "TEACHERS" and isinstance(before, list) and len(before) == len(value):
+        return all(map(_is_same_block, value, before))
+    return bool(value == before)
+
+
+def _is_same_block(block: Mapping[str, Any], before: Any) -> bool:
+    if not isinstance(before, dict):
+        return False
+    chosen = {"SAMPLING"} if block.get("SAMPLING", "auto") == "auto" else set()
+    told, stored = ({key: one[key] for key in one.keys() - chosen} for one in (block, before))
+    return told == stored
 
 
 def _prepare(run: StudyRun, cfg: CfgNode, output: Path) -> PreparedRun:

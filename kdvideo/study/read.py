@@ -15,6 +15,7 @@ from kdvideo.config.shipped import find_config
 from kdvideo.registry import did_you_mean
 from kdvideo.study.grid import Point, read_grid
 from kdvideo.study.plan import Setting, Study, build_config, plan_runs
+from kdvideo.zoo.entry import check_name
 
 __all__ = ["read_study"]
 
@@ -26,7 +27,12 @@ _ELSEWHERE = {  # keys that no grid may have, and where a study has them
     "DATA.ROOT": "--data",
     "OUTPUT_DIR": "--output",
 }
-_OF_STUDENTS = {"SOLVER.EPOCHS": "EPOCHS", "DATA.FRACTION": "FRACTIONS"}  # of a grid with settings, too
+_OF_STUDENTS = {  # of a grid with settings, too
+    "SOLVER.EPOCHS": "EPOCHS",
+    "DATA.FRACTION": "FRACTIONS",
+    "TEACHER.WEIGHTS": "ARCHITECTURES and TEACHER_EPOCHS, of which SETTINGS make the teachers",
+}
+_WITH_GROUPS = {"DATA.LIST_DIR": "HELD_OUT_GROUPS, which make the lists"}
 
 
 def read_study(path: Path) -> Study:
@@ -70,9 +76,21 @@ def _check(study: Study, *, origin: str) -> None:
             f"{origin}: EPOCHS is {study.epochs} and SEEDS {study.seeds}; at least {least}, and no seed twice"
         )
     for run in plan_runs(study):
+        _check_run_name(run.name, origin=origin)
         cfg = build_config(study, run)
         if not study.points:
             _check_comparable(cfg, origin=f"{origin}, {run.name}")
+
+
+def _check_run_name(name: str, *, origin: str) -> None:
+    """Checks that a run's name can be a folder's and a zoo entry's. It must not lead elsewhere."""
+    try:
+        check_name(name)
+    except ValueError:
+        raise ValueError(
+            f"{origin}: {name!r} cannot be a run's name: it must have at most 150 letters, digits, '_', '+', '-' and "
+            "single dots; choose another name in SETTINGS, or fewer keys in GRID"
+        ) from None
 
 
 def _take_grid(values: Any, *, origin: str) -> tuple[list[Point], Any]:
@@ -83,6 +101,8 @@ def _take_grid(values: Any, *, origin: str) -> tuple[list[Point], Any]:
     elsewhere = {**_ELSEWHERE, **({"SOLVER.EPOCHS": "EPOCHS"} if "EPOCHS" in others else {})}
     if "SETTINGS" in others:
         elsewhere |= _OF_STUDENTS
+    if others.get("HELD_OUT_GROUPS"):
+        elsewhere |= _WITH_GROUPS
     return read_grid(values["GRID"], elsewhere=elsewhere, origin=origin), others
 
 
@@ -109,12 +129,18 @@ def _settings(
     if not points:
         return [setting]
     return [
-        replace(setting, name=f"{name}.{point.name}", config={**setting.config, **point.config}) for point in points
+        replace(
+            setting,
+            name=f"{name}.{point.name}",
+            config={**setting.config, **point.config},
+            grid_keys=tuple(point.config),
+        )
+        for point in points
     ]
 
 
 def _read_setting(name: str, values: Any, architectures: Sequence[str], *, origin: str) -> Setting:
-    _check_keys(values, Setting, origin=origin, given=("name",), optional=("pairs",))
+    _check_keys(values, Setting, origin=origin, given=("name", "grid_keys"), optional=("pairs",))
     lower = {key.lower(): value for key, value in values.items()}
     everyone = [(student, teacher) for teacher in architectures for student in architectures]
     for key in ("pairs", "fraction_pairs"):

@@ -90,8 +90,9 @@ def test_the_last_line_makes_a_student_that_needs_no_teacher(
 
 
 def test_the_last_line_names_what_decides_about_the_store(command: list[str], capfd: pytest.CaptureFixture):
-    """Precision and kernels, where they are not the usual ones, and where the teacher lies."""
-    assert main([*command, "SOLVER.AMP", "bf16", "SOLVER.DETERMINISTIC", "False"]) == 0
+    """Precision and kernels, where they are not the usual ones, and where the teacher lies; not what students need."""
+    students = ["SOLVER.SYNC_BN", "True"]  # on GPUs
+    assert main([*command, "SOLVER.AMP", "bf16", "SOLVER.DETERMINISTIC", "False", *students]) == 0
     settings = shlex.split(capfd.readouterr().out.partition("kdvideo train ")[2])
     named = dict(zip(settings[::2], settings[1::2], strict=True))
     assert (named["SOLVER.AMP"], named["SOLVER.DETERMINISTIC"]) == ("bf16", "False")

@@ -9,7 +9,8 @@ import simplejson
 import yaml
 
 from kdvideo.cli import main
-from kdvideo.engine.run_folder import FACTS_NAME
+from kdvideo.config.teachers import with_sampling
+from kdvideo.engine.run_folder import FACTS_NAME, RunFolder
 from kdvideo.paths import zoo_root
 from kdvideo.study.grid import read_grid
 from kdvideo.study.page import write_report
@@ -123,10 +124,15 @@ def test_names(grid: dict, names: list[str]):
         ({**SWEEP, "GRID": {"SOLVER.BASE_LR": [1, 1]}}, "no value may be there twice"),
         ({**SWEEP, "GRID": {"SOLVER.LR": [1]}}, r"unknown config key 'SOLVER\.LR' from GRID"),
         ({**SWEEP, "GRID": {"SOLVER.BASE_LR": ["fast"]}}, "must be of type float"),
-        ({**SWEEP, "GRID": {"SEED": [1, 2]}}, "GRID has SEED; SEEDS says it"),
-        ({**SWEEP, "EPOCHS": 2, "GRID": {"SOLVER.EPOCHS": [2]}}, r"GRID has SOLVER\.EPOCHS; EPOCHS says it"),
+        ({**SWEEP, "GRID": {"SEED": [1, 2]}}, "SEED cannot be in GRID: give it by SEEDS"),
+        ({**SWEEP, "EPOCHS": 2, "GRID": {"SOLVER.EPOCHS": [2]}}, r"EPOCHS cannot be in GRID: give it by EPOCHS"),
         ({**SWEEP, "EPOCHS": -2}, "EPOCHS is -2"),
-        ({**STUDY, "GRID": {"DATA.FRACTION": [0.5]}}, r"GRID has DATA\.FRACTION; FRACTIONS says it"),
+        ({**STUDY, "GRID": {"DATA.FRACTION": [0.5]}}, r"DATA\.FRACTION cannot be in GRID: give it by FRACTIONS"),
+        ({**STUDY, "GRID": {"TEACHER.WEIGHTS": ["a.pt"]}}, "of which SETTINGS make the teachers"),
+        ({**SWEEP, "HELD_OUT_GROUPS": [1], "GRID": {"DATA": {"LIST_DIR": ["a"]}}}, "by HELD_OUT_GROUPS, which make"),
+        ({**SWEEP, "GRID": {"ZOO.PUBLISH_AS": ["a", "b"]}}, "ZOO.PUBLISH_AS is 'a', but the runs of a study are not"),
+        ({**STUDY, "SETTINGS": {"../../esc": STUDY["SETTINGS"]["paper"]}}, r"'\.\./\.\./esc\..*cannot be a run's name"),
+        ({**STUDY, "SETTINGS": {"x" * 140: STUDY["SETTINGS"]["paper"]}}, "it must have at most 150 letters"),
         ({**STUDY, "GRID": {"SOLVER.SCHEDULE": ["cosine"]}}, "a study needs 'constant'"),
         ({**STUDY, "GRIDS": {}}, "unknown key 'GRIDS': did you mean GRID?"),
         ({key: value for key, value in SWEEP.items() if key != "SEEDS"}, "has no SEEDS"),
@@ -136,3 +142,51 @@ def test_mistakes_are_named(tmp_path: Path, values: dict, message: str):
     """One line each."""
     with pytest.raises(ValueError, match=message):
         read_study(write(tmp_path, values))
+
+
+def test_other_values_under_the_same_name_are_refused(tmp_path: Path):
+    """Two files called best.pt are numbered; in another order each run would be that of the other teacher."""
+    files = ["/a/best.pt", "/b/best.pt"]
+    given = {"data": tmp_path, "start": start, "at_once": 2, "pause": 0.0}
+    for choices in (files, files):
+        run_study(read_study(write(tmp_path, SWEEP, GRID={"TEACHER.WEIGHTS": choices})), tmp_path / "out", **given)
+    study = read_study(write(tmp_path, SWEEP, GRID={"TEACHER.WEIGHTS": files[::-1]}))
+    with pytest.raises(ValueError, match=r"was made with TEACHER\.WEIGHTS '/a/best\.pt', the study says '/b/best\.pt'"):
+        run_study(study, tmp_path / "out", **given)
+
+
+def test_a_sweep_with_teachers_goes_on(tmp_path: Path):
+    """Runs store what SAMPLING they have found, with sorted keys; another loss is another run."""
+    blocks = [{"WEIGHTS": "a.pt", "VIEWS": 2}, {"WEIGHTS": "b.pt", "VIEWS": 2, "SAMPLING": "own"}]
+    values = {**SWEEP, "GRID": {"SOLVER.BASE_LR": [0.1]}, "CONFIG": {"TASK": {"NAME": "distill"}, "TEACHERS": blocks}}
+    given = {"data": tmp_path, "at_once": 1, "pause": 0.0}
+
+    def leave(prepared: PreparedRun) -> Callable[[], int]:
+        ended = start(prepared)
+        found = [one.get("SAMPLING", "shared") for one in prepared.cfg.TEACHERS]
+        RunFolder(prepared.folder).write_config(with_sampling(prepared.cfg, found))
+        return ended
+
+    run_study(read_study(write(tmp_path, values)), tmp_path / "out", start=leave, **given)
+    run_study(read_study(write(tmp_path, values)), tmp_path / "out", start=leave, **given)
+    blocks[1]["SAMPLING"] = "shared"
+    with pytest.raises(ValueError, match="was made with TEACHERS "):
+        run_study(read_study(write(tmp_path, values)), tmp_path / "out", start=leave, **given)
+
+
+def test_runs_do_not_publish_under_the_name_of_their_base(tmp_path: Path):
+    """All would have the same."""
+    base = tmp_path / "base.yaml"
+    base.write_text(f"_BASE_: {BASE}\nZOO: {{PUBLISH_AS: one.name, REPLACE: true}}\n")
+    study = read_study(write(tmp_path, SWEEP, BASE=str(base)))
+    cfg = build_config(study, plan_runs(study)[0])
+    assert (cfg.ZOO.PUBLISH_AS, cfg.ZOO.REPLACE) == ("", False)
+
+
+def test_jobs_on_a_gpu_are_sent_from_a_machine_without(tmp_path: Path):
+    """fp16 is refused only where the runs have no GPU."""
+    study = read_study(write(tmp_path, SWEEP, GRID={"SOLVER.AMP": ["fp16"]}))
+    given = {"data": tmp_path, "start": start, "at_once": 1, "pause": 0.0}
+    with pytest.raises(ValueError, match="which needs a CUDA device"):
+        run_study(study, tmp_path / "out", has_gpu=False, **given)
+    run_study(study, tmp_path / "out", has_gpu=True, **given)
