@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdvideo.files import write_text
@@ -36,7 +36,8 @@ def recording(path: Path, every: float = EVERY) -> Iterator[None]:
 
     def write_often() -> None:
         while not ended.wait(every):
-            write()
+            with suppress(OSError):  # a run that starts removes temporary files of its folder; the next write counts
+                write()
 
     write()
     writer = threading.Thread(target=write_often, daemon=True)
