@@ -37,7 +37,10 @@ def _run(options: argparse.Namespace) -> None:
     from kdvideo.report.comparison import compare_runs
     from kdvideo.report.runs import find_runs
 
-    table = compare_runs(find_runs([expand_user(folder) for folder in options.folders], option=""))
+    runs = find_runs([expand_user(folder) for folder in options.folders], option="")
+    if not runs:
+        raise ValueError(f"no run below {', '.join(map(str, options.folders))} could be read: the warnings say why")
+    table = compare_runs(runs)
     if options.sort:
         table = table.sorted_by(options.sort)
     if options.csv is not None:

@@ -98,7 +98,9 @@ class Job:
         step += [f"--cpus-per-task={self._cpus}", sys.executable, "-u", "-m", "kdvideo.cli.slurm_rank"]
         command = " ".join([shlex.join(step), *map(_quote, self._arguments)])
         if str(self._parameters.get("signal", "")).startswith("B:"):  # for the script alone, not for what it runs
-            command = f"trap 'scontrol requeue $SLURM_JOB_ID' USR2\n{command} &\nwait $!"
+            is_array = "array" in self._parameters  # whose tasks have numbers of jobs that not all of Slurm takes
+            job = f"${{SLURM_ARRAY_JOB_ID}}_{ARRAY_TASK}" if is_array else "$SLURM_JOB_ID"
+            command = f"trap 'scontrol requeue {job}' USR2\n{command} &\nwait $!"
         return "\n".join(["#!/bin/bash", *lines, "", "export SUBMITIT_EXECUTOR=slurm", command, ""])
 
     def log(self, number: str) -> Path:

@@ -10,6 +10,7 @@ from kdvideo.cli import submit
 from kdvideo.cli.imports import add_import_argument
 from kdvideo.cli.options import EXIT_STOPPED
 from kdvideo.cli.process import long_work
+from kdvideo.foreign import printable
 
 if TYPE_CHECKING:
     from fvcore.common.config import CfgNode
@@ -86,7 +87,7 @@ def _repeated(options: argparse.Namespace) -> "CfgNode":
 
     changes = dict(zip(options.overrides[::2], options.overrides[1::2], strict=False))
     recipe = read_recipe(options.source, zoo=as_zoo(changes.get("ZOO.DIR") or None))
-    use_recorded_threads(recipe.started)
+    use_recorded_threads(recipe)
     if (differences := recipe.differences()) and os.environ.get("RANK", "0") == "0":
-        print(f"kdvideo: the last bits may differ: {'; '.join(differences)}", file=sys.stderr)
+        print(printable(f"kdvideo: the last bits may differ: {'; '.join(differences)}"), file=sys.stderr)
     return load_config(overrides=options.overrides, start=recipe.cfg)

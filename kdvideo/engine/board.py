@@ -24,6 +24,33 @@ def open_board(folder: RunFolder, *, purge_step: int) -> Any:
         folder: the run's folder, which has its config.
         purge_step: the first step to be written. A resumed run has written it before.
     """
+    if (writer := _import_writer()) is None:
+        return None
+    board = writer(str(folder.board), purge_step=purge_step)
+    if config := folder.config():
+        start, _ = _session(config)
+        board._get_file_writer().add_summary(start)
+    return board
+
+
+def write_final(folder: RunFolder, line: Mapping[str, Any]) -> None:
+    """Adds the final line's metrics that epochs do not have, and that the run has ended. Without a board, nothing."""
+    if not folder.board.is_dir() or (writer := _import_writer()) is None:
+        return
+    epochs = {name for epoch in folder.epochs() for name in epoch}
+    board = writer(str(folder.board))
+    try:
+        for name in line.keys() - epochs - {"final"}:
+            board.add_scalar(name, line[name], line["epoch"])
+        _, end = _session(folder.config())
+        board._get_file_writer().add_summary(end)
+    finally:
+        with suppress(OSError):  # as when the run's own board is closed
+            board.close()
+
+
+def _import_writer() -> Any:
+    """Returns the class of TensorBoard's writers. If TensorBoard cannot be imported, it warns and returns None."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except Exception as error:  # another version of protobuf raises TypeError, AttributeError or ImportError
@@ -38,29 +65,7 @@ def open_board(folder: RunFolder, *, purge_step: int) -> Any:
             first_line(error),
         )
         return None
-    board = SummaryWriter(str(folder.board), purge_step=purge_step)
-    if config := folder.config():
-        start, _ = _session(config)
-        board._get_file_writer().add_summary(start)
-    return board
-
-
-def write_final(folder: RunFolder, line: Mapping[str, Any]) -> None:
-    """Adds the final line's metrics that epochs do not have, and that the run has ended. Without a board, nothing."""
-    if not folder.board.is_dir():
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    epochs = {name for epoch in folder.epochs() for name in epoch}
-    board = SummaryWriter(str(folder.board))
-    try:
-        for name in line.keys() - epochs - {"final"}:
-            board.add_scalar(name, line[name], line["epoch"])
-        _, end = _session(folder.config())
-        board._get_file_writer().add_summary(end)
-    finally:
-        with suppress(OSError):  # as when the run's own board is closed
-            board.close()
+    return SummaryWriter
 
 
 def _session(config: Mapping[str, Any]) -> tuple[Any, Any]:

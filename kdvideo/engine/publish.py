@@ -35,10 +35,15 @@ def write_results(
 ) -> ZooEntry | None:
     """Writes a run's last line and facts. With ZOO.PUBLISH_AS it also writes and returns the entry."""
     folder.append_line(final.line)
-    with writing(folder.board):
-        write_final(folder, final.line)
     facts = dataclasses.replace(_facts(cfg, parts, final, teachers=teachers), started=start_of(folder))
     folder.write_facts(facts)
+    entry = _publish(cfg, parts, facts, folder=folder)
+    with writing(folder.board):  # last, because the result does not need it
+        write_final(folder, final.line)
+    return entry
+
+
+def _publish(cfg: CfgNode, parts: RunParts, facts: Facts, *, folder: RunFolder) -> ZooEntry | None:
     if not cfg.ZOO.PUBLISH_AS:
         logger.info("to publish it: %s", publish_command(cfg, parts.spec, folder.path))
         return None

@@ -21,7 +21,7 @@ from kdvideo.zoo.sources import find_entry
 
 __all__ = ["Recipe", "read_recipe", "use_recorded_threads"]
 
-
+_MOST_THREADS = 512  # that somebody else's entry can ask for
 _GONE = {"TEACHER.KD_WEIGHT": 1.0}  # keys of earlier versions, with the value at which they changed nothing
 
 
@@ -72,10 +72,23 @@ def read_recipe(source: str, *, zoo: Zoo | None = None) -> Recipe:
     return _recipe(entry.name, config, entry.started)
 
 
-def use_recorded_threads(started: Start | None) -> None:
-    """Sets torch's number of threads to that of a run. OMP_NUM_THREADS, where the user has set it, holds."""
-    if started is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, started["threads"]))
+def use_recorded_threads(recipe: Recipe) -> None:
+    """Sets torch's number of threads to that of a run. OMP_NUM_THREADS, where the user has set it, holds.
+
+    It may be above this machine's cores, since the last bits depend on it.
+
+    Raises:
+        ValueError: the number is above what any machine has.
+    """
+    if recipe.started is None or "OMP_NUM_THREADS" in os.environ:
+        return
+    threads = recipe.started["threads"]
+    if threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
+        raise ValueError(
+            f"{recipe.name} says that it was made with {threads} threads; more than {most} are not started: set "
+            "OMP_NUM_THREADS"
+        )
+    torch.set_num_threads(max(1, threads))
 
 
 def _recipe(name: str, config: dict[str, object], started: Start | None) -> Recipe:

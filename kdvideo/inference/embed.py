@@ -11,7 +11,7 @@ import numpy as np
 from kdvideo.data.checking.manifest import part_of
 from kdvideo.data.readers.decode import TIME_LIMIT
 from kdvideo.foreign import printable
-from kdvideo.inference.embed_parts import KnownRows, join_outputs, read_parts, remove_parts, table_of
+from kdvideo.inference.embed_parts import KnownRows, facts_of_part, join_outputs, read_parts, remove_parts, table_of
 from kdvideo.inference.gallery import write_features
 from kdvideo.inference.gallery_files import check_format
 from kdvideo.inference.predict import Source, compute_features
@@ -85,7 +85,8 @@ def embed_videos(
     collected = _Collected(progress_bar(joined, total=len(paths), unit="video"), tells=out is None)
     if out is not None and root is not None and facts is not None:
         known.check(facts)
-        write_features(table_of(Path(out), part), collected, root=root, facts=facts)
+        stored = facts if part is None else facts_of_part(facts, root=root)
+        write_features(table_of(Path(out), part), collected, root=root, facts=stored)
         if part is None:
             remove_parts(Path(out))
     else:

@@ -4,16 +4,17 @@ A part is stored beside the table, as `NAME.part-I-of-N.safetensors`, whatever t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdvideo.data.checking.manifest import part_files, part_path
+from kdvideo.foreign import printable
 from kdvideo.inference.gallery import GalleryFacts
 from kdvideo.inference.gallery_files import read_rows
 from kdvideo.inference.videos import VideoOutput
-from kdvideo.names import name_of_text
+from kdvideo.names import name_as_text, name_of_text
 
-__all__ = ["KnownRows", "join_outputs", "read_parts", "remove_parts", "table_of"]
+__all__ = ["KnownRows", "facts_of_part", "join_outputs", "read_parts", "remove_parts", "table_of"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class KnownRows:
     def check(self, facts: GalleryFacts) -> None:
         """Raises ValueError if a part is another model's, or of another number of clips."""
         for file, own in self.facts.items():
-            if own != facts:
+            if replace(own, root="") != facts:
                 raise ValueError(
                     f"{file} is a part of another table, of {own.model} with {own.num_clips} clips: remove it, or "
                     "choose another `path`"
@@ -54,7 +55,7 @@ def read_parts(out: Path, part: tuple[int, int] | None, *, root: Path) -> KnownR
         root: the folder that the table's names are relative to.
 
     Raises:
-        ValueError: a file is damaged.
+        ValueError: a file is damaged, or is a part of another folder's table.
     """
     files = part_files(_parts_name(out)) if part is None else [table_of(out, part)]
     rows: dict[Path, VideoOutput] = {}
@@ -65,6 +66,11 @@ def read_parts(out: Path, part: tuple[int, int] | None, *, root: Path) -> KnownR
             facts[file] = GalleryFacts.from_json(description)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{file} is no part of a table of features ({error}): remove it") from None
+        if facts[file].root != (here := _root_as_text(root)):  # its videos may have the same names
+            raise ValueError(
+                f"{file} is a part of the table of {printable(facts[file].root)}, not of {printable(here)}: remove "
+                f"{_parts_name(out).stem}.part-*, or choose another `path`"
+            )
         written = file.stat().st_mtime_ns
         for name, num_frames, feature, problem in stored:
             path = root / name_of_text(name)
@@ -72,6 +78,11 @@ def read_parts(out: Path, part: tuple[int, int] | None, *, root: Path) -> KnownR
                 output = None if feature is None else feature[None]
                 rows[path] = VideoOutput(path, num_frames, output, problem)
     return KnownRows(rows, facts)
+
+
+def facts_of_part(facts: GalleryFacts, *, root: Path) -> GalleryFacts:
+    """Returns what a part stores: also whose part it is."""
+    return replace(facts, root=_root_as_text(root))
 
 
 def join_outputs(paths: Sequence[Path], known: KnownRows, outputs: Iterable[VideoOutput]) -> Iterator[VideoOutput]:
@@ -95,6 +106,10 @@ def remove_parts(out: Path) -> None:
 
 def _parts_name(out: Path) -> Path:
     return out.with_suffix(".safetensors")
+
+
+def _root_as_text(root: Path) -> str:
+    return name_as_text(str(root.resolve()))
 
 
 def _changed(path: Path) -> float:

@@ -32,11 +32,13 @@ class GalleryFacts:
         model: the model's zoo name, path or URL.
         sha256: the hash of its weights.
         num_clips: the number of clips per video. A feature is their mean.
+        root: of a part of a table, the folder of the videos. "" for a table, which may move with its videos.
     """
 
     model: str
     sha256: str
     num_clips: int
+    root: str = ""
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -120,7 +122,8 @@ def _add_row(rows: dict[str, list], one: VideoOutput, root: Path) -> None:
 
 def _write_table(path: Path, rows: dict[str, list], facts: GalleryFacts) -> None:
     rows["class"] = _class_column(rows["video"])
-    write_gallery(path, rows, facts=simplejson.dumps(asdict(facts)))
+    told = {name: value for name, value in asdict(facts).items() if name != "root" or value}
+    write_gallery(path, rows, facts=simplejson.dumps(told))
 
 
 def _class_column(names: Sequence[str]) -> list[str]:

@@ -42,6 +42,8 @@ def test_an_array_and_a_job_that_joins(tiny_dataset: Path, tmp_path: Path, capsy
         assert "#SBATCH --array=1-3\n" in parts
         assert f"{tmp_path}/slurm/%A_%a_0_log.out" in parts
         assert ("#SBATCH --signal=B:USR2@120\n" in parts) == ("trap" in parts) == continues
+        requeue = "trap 'scontrol requeue ${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}' USR2"
+        assert (requeue in parts) == continues
         assert "#SBATCH --dependency=afterok:NUMBER_OF_THE_ARRAY\n" in joining
         assert "--signal" not in joining
         given = words_of(joining)

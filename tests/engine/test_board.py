@@ -54,3 +54,14 @@ def test_without_a_board_the_end_writes_none(tmp_path: Path):
     """As where TensorBoard is not installed."""
     write_final(RunFolder(tmp_path), {"epoch": 1, "final": True})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resumed_run_ends_where_tensorboard_does_not_import_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Its folder is there from before; the result must not be lost."""
+    (tmp_path / BOARD_NAME).mkdir()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with caplog.at_level("WARNING"):
+        write_final(RunFolder(tmp_path), {"epoch": 1, "final": True, "knn_10clip": 0.5})
+    assert "no files for TensorBoard" in caplog.text

@@ -134,15 +134,18 @@ def test_what_may_change_the_last_bits_is_said(entry_file: Path, tmp_path: Path,
 
 def test_threads_are_the_users_if_he_says_so(entry_file: Path, monkeypatch: pytest.MonkeyPatch):
     """Otherwise they are the run's."""
-    started = read_recipe(str(entry_file)).started
-    assert started is not None
+    recipe = read_recipe(str(entry_file))
+    assert recipe.started is not None
     before = torch.get_num_threads()
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", str(before))
-        use_recorded_threads({**started, "threads": before + 1})
+        use_recorded_threads(replace(recipe, started={**recipe.started, "threads": before + 1}))
         assert torch.get_num_threads() == before
         monkeypatch.delenv("OMP_NUM_THREADS")
-        use_recorded_threads({**started, "threads": before + 1})
+        use_recorded_threads(replace(recipe, started={**recipe.started, "threads": before + 1}))
+        assert torch.get_num_threads() == before + 1
+        with pytest.raises(ValueError, match=f"{NAME} says that it was made with 99999 threads; more than"):
+            use_recorded_threads(replace(recipe, started={**recipe.started, "threads": 99999}))
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)

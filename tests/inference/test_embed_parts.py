@@ -9,6 +9,8 @@ from safetensors import safe_open
 from kdvideo.cli import main
 from kdvideo.inference import embed
 from kdvideo.inference.embed import embed_videos
+from kdvideo.inference.embed_parts import facts_of_part, read_parts, table_of
+from kdvideo.inference.gallery import GalleryFacts, write_features
 
 
 @pytest.fixture
@@ -77,3 +79,16 @@ def test_a_part_holds_for_its_videos_and_its_model(folder: Path, classifier: str
     (tmp_path / "t.part-1-of-2.safetensors").write_bytes(b"x")
     assert main([*command, str(out)]) == 2
     assert "t.part-1-of-2.safetensors is no part of a table of features" in capsys.readouterr().err
+
+
+def test_parts_of_another_folder_are_not_taken(folder: Path, tmp_path: Path):
+    """Names below it are the same; a table itself says no folder."""
+    facts, out = GalleryFacts("m", "00", 1), tmp_path / "t.parquet"
+    write_features(table_of(out, (1, 2)), [], root=folder, facts=facts_of_part(facts, root=folder))
+    known = read_parts(out, None, root=folder)
+    known.check(facts)
+    assert len(known.facts) == 1
+    with pytest.raises(ValueError, match=rf"is a part of the table of {folder}, not of {tmp_path}: remove t\.part-\*"):
+        read_parts(out, None, root=tmp_path)
+    write_features(tmp_path / "whole.safetensors", [], root=folder, facts=facts)
+    assert "root" not in str(content(tmp_path / "whole.safetensors"))

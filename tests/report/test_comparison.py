@@ -100,6 +100,18 @@ def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert f"error: {tmp_path} has no run in it: give a run's OUTPUT_DIR" in capsys.readouterr().err
 
 
+def test_no_run_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """One line, after a warning for each."""
+    write_run(tmp_path / "a", {})
+    (tmp_path / "a" / "metrics.jsonl").write_bytes(b"\xff")
+    assert main(["runs", str(tmp_path)]) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(f"no run below {tmp_path} could be read: the warnings say why")
+    )
+
+
 def test_many_settings_are_all_shown_in_100_columns():
     """In blocks; metrics that do not fit are named. Escape sequences of folders' names are visible."""
     settings = [{f"SECTION{i}": {"SOME_LONG_KEY": "v" * i + number} for i in range(20)} for number in "ab"]
