@@ -74,11 +74,13 @@ def format_runs(table: "Comparison") -> list[str]:
 
 def _column(name: str, title: str, table: "Comparison") -> tuple[list[str], list[str], bool]:
     """Returns a column's title in lines, its cells, and whether they are flush right, as numbers are."""
+    from kdvideo.report.comparison import format_value
+
     longest = _LONGEST_NAME if name == "run" else _LONGEST
     values = [row.get(name) for row in table.rows]
     if name == "run":
         values = [*_without_common([row["run"] for row in table.rows])]
-    texts = [printable(_text(value, rounded=name in table.metrics)).replace("\n", "\\n") for value in values]
+    texts = [printable(format_value(value, is_metric=name in table.metrics)).replace("\n", "\\n") for value in values]
     cells = [text if len(text) <= longest else f"..{text[2 - longest :]}" for text in texts]  # ends tell paths apart
     are_numbers = all(value is None or isinstance(value, int | float) for value in values)
     return _break(printable(title), max([9, *map(len, cells)])), cells, are_numbers
@@ -112,14 +114,6 @@ def _format_block(columns: Sequence[tuple[list[str], list[str], bool]]) -> list[
 
 def _width(columns: Sequence[tuple[list[str], list[str], bool]]) -> int:
     return sum(max(map(len, [*titles, *cells])) for titles, cells, _ in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def _text(value: Any, *, rounded: bool) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float) and not isinstance(value, bool):
-        return f"{value:.3f}" if rounded and abs(value) >= 0.001 else f"{value:.4g}"
-    return str(value) if value != "" else '""'
 
 
 def _to_csv(table: "Comparison") -> str:

@@ -9,7 +9,7 @@ from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.registry import did_you_mean
 from kdvideo.report.runs import RunRecord
 
-__all__ = ["Comparison", "compare_runs", "short_names"]
+__all__ = ["Comparison", "compare_runs", "format_value", "short_names"]
 
 _ABOUT = ("run", "state", "epoch")  # the columns of every comparison
 _CLOCK = ("epoch", "step", "seconds", "final")  # of a line, but no metrics
@@ -57,11 +57,16 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[RunRecord]) -> Comparison:
-    """Compares runs by their configs and by their final lines, or their last epochs if they have not finished."""
-    configs = [comparable_settings(run.config) for run in runs]
-    keys = dict.fromkeys(key for config in configs for key in config)
-    settings = tuple(key for key in keys if len({repr(config.get(key)) for config in configs}) > 1)
-    lines = [{**(run.epochs[-1] if run.epochs else {}), **run.final} for run in runs]
+    """Compares runs by their configs and by their final lines, or their last epochs if they have not finished.
+
+    A run whose config cannot be read has no settings. A final line stands beside the line of the epoch that it names,
+    which is the chosen one.
+    """
+    configs = [comparable_settings(run.config) if run.config else {} for run in runs]
+    known = [config for config in configs if config]
+    keys = dict.fromkeys(key for config in known for key in config)
+    settings = tuple(key for key in keys if len({repr(config.get(key)) for config in known}) > 1)
+    lines = [{**_line_beside_final(run), **run.final} for run in runs]
     final = {name for run in runs for name in run.final}
     names = dict.fromkeys(name for line in lines for name in line if name not in _CLOCK)
     metrics = sorted(names, key=lambda name: (name not in final, not parse_metric(name).is_accuracy))
@@ -82,6 +87,21 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Returns the last part of each dotted key, or the whole key if another one ends so."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
+
+
+def format_value(value: Any, *, is_metric: bool) -> str:
+    """Returns a value of a table as short text: metrics with three decimals, unless they are as small as a rate."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}" if is_metric and abs(value) >= 0.001 else f"{value:.4g}"
+    return str(value) if value != "" else '""'
+
+
+def _line_beside_final(run: RunRecord) -> dict[str, float]:
+    if "epoch" not in run.final:
+        return run.epochs[-1] if run.epochs else {}
+    return next((line for line in reversed(run.epochs) if line.get("epoch") == run.final["epoch"]), {})
 
 
 def _order(value: Any) -> tuple[bool, Any]:

@@ -11,7 +11,7 @@ from kdvideo.evaluation.metrics import parse_metric
 from kdvideo.extras import extra_imports
 from kdvideo.files import write_text
 from kdvideo.inference.neighbours import Grid, build_grid
-from kdvideo.report.comparison import compare_runs, short_names
+from kdvideo.report.comparison import compare_runs, format_value, short_names
 from kdvideo.report.matrix import ALONE, build_matrices, students_of
 from kdvideo.report.models import metric_names, model_rows
 from kdvideo.report.runs import RunRecord, find_runs
@@ -82,6 +82,7 @@ def render_report(states: Sequence[EntryState], runs: Sequence[RunRecord], *, gr
         alone=ALONE,
         comparison=comparison,
         short_names=short_names(comparison.settings),
+        format_value=format_value,
         grids=grids,
         data={"models": rows, "curves": curves},
         curve_metrics=_curve_metrics(curves),

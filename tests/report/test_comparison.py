@@ -132,3 +132,19 @@ def test_the_report_has_the_same_columns(sweep: Path):
     table = text[text.index('<table id="run-table">') : text.index("</table>", text.index('<table id="run-table">'))]
     assert all(f'title="{name}"' in table for name in compare_runs(runs).columns)
     assert '<th scope="row">sweep/d</th><td>interrupted</td>' in table
+
+
+def test_what_was_not_recorded_is_not_shown(tmp_path: Path):
+    """An empty config says nothing, not the defaults; beside the chosen epoch's result stands that epoch's line."""
+    write_run(tmp_path / "a", {"SOLVER": {"BASE_LR": 0.1}}, {"epoch": 1, "loss": 2.0})
+    write_run(tmp_path / "b", {"SOLVER": {"BASE_LR": 0.2}}, {"epoch": 1, "loss": 2.0})
+    final = {"epoch": 12, "final": True, "top1": 0.5}
+    write_run(tmp_path / "c", {}, {"epoch": 12, "loss": 0.7, "lr": 3e-4}, {"epoch": 30, "loss": 0.1, "lr": 1e-5}, final)
+    (tmp_path / "c" / "config.yaml").write_text("")
+    runs = find_runs([tmp_path])
+    table = compare_runs(runs)
+    row = table.rows[2]
+    assert table.settings == ("SOLVER.BASE_LR",)
+    assert "SOLVER.BASE_LR" not in row
+    assert (row["epoch"], row["loss"], row["top1"]) == (12, 0.7, 0.5)
+    assert '<td class="number">0.0003</td>' in render_report([], runs)
