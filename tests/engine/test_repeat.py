@@ -1,5 +1,6 @@
 """A run that is made again from its entry alone, and what an entry says of how its run was started."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -130,6 +131,18 @@ def test_what_may_change_the_last_bits_is_said(entry_file: Path, tmp_path: Path,
     assert "DATA.ROOT" in error.splitlines()[-1]
     assert main(["zoo", "show", SHIPPED]) == 0
     assert "started: not recorded" in capsys.readouterr().out
+
+
+def test_an_entry_writes_nothing_to_the_terminal_but_text(entry_file: Path, tmp_path: Path, capsys):
+    """Its escape sequences are visible ones."""
+    values = json.loads(entry_file.read_text())
+    values["started"]["device"] = "\x1b[2Jgone"
+    (tmp_path / "e.json").write_text(json.dumps(values))
+    own = ["DATA.ROOT", str(tmp_path / "none"), "OUTPUT_DIR", str(tmp_path / "run")]
+    assert main(["train", "--from", str(tmp_path / "e.json"), *own]) == 2
+    error = capsys.readouterr().err
+    assert "device \\x1b[2Jgone, here " in error
+    assert "\x1b" not in error
 
 
 def test_threads_are_the_users_if_he_says_so(entry_file: Path, monkeypatch: pytest.MonkeyPatch):
