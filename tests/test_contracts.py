@@ -20,6 +20,33 @@ from kdvideo.registry import BACKBONES, DATASETS, HEADS, HOOKS, LOSSES, OPTIMIZE
 from kdvideo.tasks import Task
 
 
+class Unbuilt(Hook):
+    """It takes no config."""
+
+
+class Forgetful(Hook):
+    """It does not take the step's numbers."""
+
+    def __init__(self, cfg, *, folder): ...
+
+    def after_step(self, trainer): ...
+
+
+def test_calls_of_hooks_and_tasks(tiny_overrides: list[str]):
+    """What cannot be called as it will be is told before the first step, with the arguments that it will get."""
+    HOOKS.register_as("unbuilt")(Unbuilt)
+    refused(tiny_overrides, r"SOLVER\.HOOKS unbuilt is called with \(cfg, folder=\.\.\)", "SOLVER.HOOKS", "[unbuilt]")
+    HOOKS.register_as("forgetful")(Forgetful)
+    message = r"after_step of SOLVER\.HOOKS forgetful is called with \(trainer, scalars\), .*: too many"
+    refused(tiny_overrides, message, "SOLVER.HOOKS", "[forgetful]")
+    TASKS.register_as("bare")(type("Bare", (Task,), {}))
+    message = r"TASK\.NAME bare has no from_config\(cfg, \*, teacher, model, num_videos\)"
+    refused(tiny_overrides, message, "TASK.NAME", "bare")
+    TASKS.register_as("other")(type("Other", (Task,), {"from_config": classmethod(lambda cls, cfg, *, student: None)}))
+    message = r"from_config of TASK\.NAME other is called with \(cfg, teacher=\.\., "
+    refused(tiny_overrides, message, "TASK.NAME", "other")
+
+
 @pytest.fixture(autouse=True)
 def _taken_out_again(new_process) -> None:
     """What a test registers goes with it."""
@@ -157,7 +184,7 @@ def test_hooks_optimizers_and_schedules(tiny_overrides: list[str]):
 def test_parts_take_at_most_25_lines():
     """The page's files, blank lines counted; two trackers are two."""
     own = {block.title: block.text for block in BLOCKS if block.page == "docs/own_parts.md" and block.title}
-    assert len(own) == 7
+    assert len(own) == 8
     for title, text in own.items():
         assert len(text.splitlines()) <= (50 if title == "trackers.py" else 25), title
 

@@ -26,6 +26,7 @@ from kdvideo.engine.run_folder import RunFolder
 from kdvideo.engine.step import StepOptions
 from kdvideo.engine.trainer import Hook, Trainer
 from kdvideo.engine.views import open_views
+from kdvideo.errors import check_call
 from kdvideo.models.spec import Model, backbone_of
 from kdvideo.registry import HOOKS, TASKS
 from kdvideo.tasks.replay import ReplayStore
@@ -35,6 +36,15 @@ from kdvideo.zoo.sources import Weights
 __all__ = ["build_hooks", "build_own_hooks", "build_task", "build_trainer", "load_state"]
 
 logger = logging.getLogger("kdvideo")
+
+# How the trainer calls a hook, with the names of the arguments in their places.
+_CALLS_OF_HOOKS = {
+    "before_epoch": ("trainer",),
+    "after_step": ("trainer", "scalars"),
+    "after_epoch": ("trainer", "metrics"),
+    "before_stop": ("trainer",),
+    "close": (),
+}
 
 
 @out_of_memory_means(TRAINING_MEMORY)
@@ -48,7 +58,12 @@ def build_task(
         options["replay"] = pairs[0][1]
     if pairs[1:]:
         options["others"] = pairs[1:]
-    task = TASKS.get(cfg.TASK.NAME).from_config(cfg, model=parts.model, num_videos=len(parts.videos), **options)
+    options |= {"model": parts.model, "num_videos": len(parts.videos)}
+    from_config = getattr(TASKS.get(cfg.TASK.NAME), "from_config", None)
+    if from_config is None:
+        raise ValueError(f"TASK.NAME {cfg.TASK.NAME} has no from_config(cfg, *, {', '.join(options)})")
+    check_call(f"from_config of TASK.NAME {cfg.TASK.NAME}", from_config, cfg, **options)
+    task = from_config(cfg, **options)
     _check_task(cfg, task)
     if cfg.SOLVER.SYNC_BN and world_size() > 1:
         synchronise_batch_norm(parts.model)
@@ -169,14 +184,17 @@ def build_own_hooks(cfg: CfgNode, folder: RunFolder) -> list[Hook]:
     """Builds the hooks that SOLVER.HOOKS names.
 
     Raises:
-        ValueError: one is no `Hook`.
+        ValueError: one is no `Hook`, or cannot be called as hooks are.
     """
     hooks = []
     for name in cfg.SOLVER.HOOKS:
+        check_call(f"SOLVER.HOOKS {name}", HOOKS.get(name), cfg, folder=folder)
         hook = HOOKS.get(name)(cfg, folder=folder)
         if not isinstance(hook, Hook):
             raise ValueError(
                 f"SOLVER.HOOKS {name} has built a {type(hook).__name__}: derive it from kdvideo.engine.trainer.Hook"
             )
+        for method, arguments in _CALLS_OF_HOOKS.items():
+            check_call(f"{method} of SOLVER.HOOKS {name}", getattr(hook, method), *arguments)
         hooks.append(hook)
     return hooks
