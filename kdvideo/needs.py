@@ -54,7 +54,7 @@ def needs_of(name: str) -> Needs:
     """Returns what a registered task needs.
 
     Tasks that were written for earlier versions say it in booleans: `needs_labels`, `needs_teacher`, `takes_teacher`,
-    `takes_losses`, `takes_replay` and `takes_several`. Those that a task has go before `needs`.
+    `takes_losses`, `takes_replay` and `takes_several`. A boolean that a task has replaces that part of its `needs`.
 
     Args:
         name: a name of TASKS.

@@ -43,7 +43,7 @@ def submit_parts(
         continues: whether a part goes on where it was stopped, so that it can be requeued at its time limit.
 
     Raises:
-        ValueError: there are as many parts as cannot be, or see `kdvideo.cli.slurm.send`.
+        ValueError: the number of parts is not allowed, `--part` is given, or `kdvideo.cli.slurm.send` refuses a job.
     """
     if options.part is not None or options.parts is None:
         raise ValueError("--submit slurm does all parts: give their number by --parts, and no --part")

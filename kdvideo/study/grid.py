@@ -69,7 +69,7 @@ def _labels(choices: Sequence[Any]) -> list[str]:
 
 
 def _label(value: Any) -> str:
-    """Returns a value's text in the letters of zoo names: of a list all items, of a path its end."""
+    """Returns a value's text in the letters of zoo names. A list has all its items in it, a path its last part."""
     if isinstance(value, list):
         return "+".join(map(_label, value))
     text = re.sub(r"[^A-Za-z0-9_+.-]+", "-", str(value).rstrip("/").rpartition("/")[2])

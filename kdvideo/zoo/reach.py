@@ -3,26 +3,13 @@
 from pathlib import Path
 
 from kdvideo.models.from_timm import find_timm_config
+from kdvideo.zoo import names_of_sources as names
 from kdvideo.zoo.fetch import path_of_address, refuse_offline, try_addresses
 from kdvideo.zoo.folder import ZooLike
 from kdvideo.zoo.hub import check_repository
 from kdvideo.zoo.local_files import check_suffix, file_of_folder, require_file
-from kdvideo.zoo.names_of_sources import (
-    Address,
-    EntryName,
-    LocalFile,
-    LocalFolder,
-    Repository,
-    TimmModel,
-    parse_source,
-)
 from kdvideo.zoo.remote import check_scheme
-from kdvideo.zoo.sources import (
-    FoundEntry,
-    entry_at,
-    find_entry,
-    torchvision_address,
-)
+from kdvideo.zoo.sources import FoundEntry, entry_at, find_entry, torchvision_address
 from kdvideo.zoo.timm_file import repository_of
 
 __all__ = ["check_reach"]
@@ -41,18 +28,18 @@ def check_reach(source: str, *, zoo: ZooLike | None = None) -> None:
         ValueError: says the same as `resolve_weights`.
     """
     source = torchvision_address(source)
-    match parse_source(source):
-        case EntryName(name):
+    match names.parse_source(source):
+        case names.EntryName(name):
             _check_entry(find_entry(name, zoo=zoo))
-        case Repository() as repository:
+        case names.Repository() as repository:
             check_repository(repository)
-        case LocalFolder(path):
+        case names.LocalFolder(path):
             file_of_folder(path, source)
-        case TimmModel() as model:
+        case names.TimmModel() as model:
             _check_timm(model, source)
-        case LocalFile(path):
+        case names.LocalFile(path):
             _check_file(path, source)
-        case Address(url):
+        case names.Address(url):
             _check_url(url, source)
 
 
@@ -80,7 +67,7 @@ def _check_file(path: Path, source: str) -> None:
     require_file(path, source)
 
 
-def _check_timm(model: TimmModel, source: str) -> None:
+def _check_timm(model: names.TimmModel, source: str) -> None:
     try:
         config = find_timm_config(model.model)
         if model.file is None:
